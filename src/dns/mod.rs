@@ -1,0 +1,1 @@
+//! Names, asked through an egress.

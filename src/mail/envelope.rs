@@ -1,0 +1,102 @@
+//! The envelope: everything that MAIL and RCPT said (RFC 5321, 3461, 6152, 6531, 8689).
+
+use serde::{Deserialize, Serialize};
+
+use super::address::{Mailbox, ReversePath};
+
+/// BODY= of RFC 6152. BINARYMIME is not offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BodyType {
+    /// Lines of ASCII.
+    #[default]
+    SevenBit,
+    /// Lines with octets beyond 127.
+    EightBitMime,
+}
+
+/// RET= of RFC 3461 4.3: what a failure report carries of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ret {
+    /// The whole message.
+    Full,
+    /// Its header only.
+    Hdrs,
+}
+
+/// NOTIFY= of RFC 3461 4.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notify {
+    /// Never report anything.
+    Never,
+    /// Report what is set.
+    On {
+        /// Report delivery, or relaying to a host without DSN.
+        success: bool,
+        /// Report failure.
+        failure: bool,
+        /// Report delay.
+        delay: bool,
+    },
+}
+
+impl Default for Notify {
+    /// Without NOTIFY= failures are reported, and delays as RFC 3461 5.2.1 allows.
+    fn default() -> Self {
+        Self::On { success: false, failure: true, delay: true }
+    }
+}
+
+/// One forward-path with its DSN parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// RCPT TO.
+    pub forward_path: Mailbox,
+    /// NOTIFY=, if it was given; passed on as it was.
+    pub notify: Option<Notify>,
+    /// ORCPT= as it was written (`rfc822;` xtext), passed on as it was.
+    pub orcpt: Option<Box<str>>,
+}
+
+impl Recipient {
+    /// A recipient without DSN parameters.
+    #[must_use]
+    pub fn plain(forward_path: Mailbox) -> Self {
+        Self { forward_path, notify: None, orcpt: None }
+    }
+}
+
+/// What a transaction said before DATA.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// RCPT TO, in order; at least one once a message is admitted. Recipients are known to the
+    /// whole house by their index in this list.
+    pub recipients: Vec<Recipient>,
+    /// BODY=.
+    pub body: BodyType,
+    /// SMTPUTF8 was asked for.
+    pub smtputf8: bool,
+    /// REQUIRETLS was asked for (RFC 8689).
+    pub require_tls: bool,
+    /// RET=.
+    pub ret: Option<Ret>,
+    /// ENVID= as it was written (xtext).
+    pub envid: Option<Box<str>>,
+}
+
+impl Envelope {
+    /// An envelope without extensions and recipients.
+    #[must_use]
+    pub fn from(reverse_path: ReversePath) -> Self {
+        Self {
+            reverse_path,
+            recipients: Vec::new(),
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            require_tls: false,
+            ret: None,
+            envid: None,
+        }
+    }
+}

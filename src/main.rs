@@ -1,0 +1,3 @@
+//! The one binary: each role is a subcommand.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Classify and report: what an answer means, and who is told.

@@ -1,0 +1,1 @@
+//! Permit: may this source send this message from this author to these recipients?

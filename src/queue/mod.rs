@@ -1,0 +1,1 @@
+//! Schedule: which message may go to which provider, and when.

@@ -1,0 +1,1 @@
+//! Plan: which hosts, in which order, by which way out.

@@ -1,0 +1,1 @@
+//! Clear: is the content fit to be accepted?

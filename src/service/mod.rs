@@ -1,0 +1,3 @@
+//! Tasks: where rooms meet pipes, and only here.
+
+pub mod post;

@@ -1,0 +1,1 @@
+//! Seal: trace fields, missing fields, and DKIM last.

@@ -1,0 +1,82 @@
+//! What the session machine asks the house, and what it may be told.
+
+use crate::base::secret::Secret;
+use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::stage::{Custody, Submitted};
+use crate::smtp::reply::Refusal;
+
+/// A question; the machine waits in `Deciding` and reads no further command until the answer.
+#[derive(Debug)]
+pub enum Question {
+    /// AUTH PLAIN or LOGIN.
+    Password {
+        /// The authentication identity.
+        user: String,
+        /// The password.
+        password: Secret<String>,
+    },
+    /// SCRAM-SHA-256 (RFC 7677): the keys of this user. An unknown user gets keys that are made
+    /// up, always the same for the same name, so that nobody learns which names exist.
+    ScramKeys {
+        /// The authentication identity.
+        user: String,
+    },
+    /// SCRAM proof verified: is this user still welcome?
+    ScramProven {
+        /// The authentication identity.
+        user: String,
+    },
+    /// MAIL FROM.
+    Mail {
+        /// The reverse-path.
+        reverse_path: ReversePath,
+        /// SIZE=, if it was given.
+        size: Option<u64>,
+    },
+    /// RCPT TO.
+    Recipient {
+        /// The reverse-path of the transaction.
+        reverse_path: ReversePath,
+        /// The forward-path.
+        forward_path: Mailbox,
+        /// Recipients accepted so far.
+        accepted: usize,
+    },
+    /// DATA, or the first BDAT: may content come now? (Disk, memory, kill switch.)
+    Content {
+        /// The size that MAIL announced.
+        size: Option<u64>,
+    },
+    /// The message is complete.
+    Message(Box<Submitted>),
+}
+
+/// SCRAM-SHA-256 keys of a user (RFC 5802 section 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScramKeys {
+    /// Salt.
+    pub salt: Vec<u8>,
+    /// PBKDF2 iterations.
+    pub iterations: u32,
+    /// H(HMAC(SaltedPassword, "Client Key")).
+    pub stored_key: [u8; 32],
+    /// HMAC(SaltedPassword, "Server Key").
+    pub server_key: [u8; 32],
+    /// False if the user does not exist: the exchange is played to its end and then fails.
+    pub real: bool,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Yes: identified, or go on.
+    Yes,
+    /// The keys that were asked for.
+    Scram(ScramKeys),
+    /// The message is in custody: the only way to a 250 after content.
+    Accepted(Custody),
+    /// No.
+    No(Refusal),
+    /// No, and the session ends after the reply.
+    Leave(Refusal),
+}

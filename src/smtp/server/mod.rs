@@ -1,0 +1,3 @@
+//! The server side of a session: a machine without sockets.
+
+pub mod ask;

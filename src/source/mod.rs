@@ -1,0 +1,1 @@
+//! Identify: which source does a session speak for?

@@ -1,0 +1,1 @@
+//! The disk: ledger segments, sled behind them, the audit log.
