@@ -132,7 +132,7 @@ pub const BALLAST_OCTETS: u64 = 32 * 1024 * 1024;
 /// Content kept in memory between commit and delivery, so that the happy path reads no disk.
 pub const FRESH_CONTENT_OCTETS_MAX: usize = 16 * 1024 * 1024;
 
-// ---- queue ---------------------------------------------------------------------------------------
+// ---- queue -----------------------------------------
 
 /// First retry of transactional mail. RFC 5321 4.5.4.1 says 30 minutes *in general*; greylisting
 /// receivers ask for 5, and an invoice is worth the second look (Postfix: 300 s).
@@ -152,7 +152,7 @@ pub const LANE_CONNECTIONS_MAX: u32 = 20;
 /// Messages on one connection; Postfix's limit is time, Google asks for at most 100.
 pub const CONNECTION_MESSAGES_MAX: u32 = 100;
 
-// ---- names and routes ----------------------------------------------------------------------------
+// ---- names and routes -----------------------------------------
 
 /// MX addresses tried in one attempt (Postfix `smtp_mx_address_limit` 5, doubled for two families).
 pub const MX_ADDRESSES_MAX: usize = 10;
@@ -163,7 +163,7 @@ pub const DNS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between the first address and the next one of the other family (RFC 8305 section 5).
 pub const HAPPY_EYEBALLS_DELAY: Duration = Duration::from_millis(250);
 
-// ---- delivery: the SMTP client --------------------------------------------------------------------
+// ---- delivery: the SMTP client -----------------------------------------
 
 /// TCP connection (Postfix 30 s).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -193,7 +193,7 @@ pub const PEER_REPLY_LINES_MAX: usize = 100;
 /// Text of a peer's reply that is kept for the journal and for reports.
 pub const PEER_REPLY_KEPT_OCTETS_MAX: usize = 512;
 
-// ---- control ----------------------------------------------------------------------------------------
+// ---- control -----------------------------------------
 
 /// One request on the control socket.
 pub const CONTROL_REQUEST_OCTETS_MAX: usize = 64 * 1024;
