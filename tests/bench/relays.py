@@ -158,7 +158,8 @@ connections_first = 20
 connections_max = 20
 """
 
-    def __init__(self, folder, next_port, signed):
+    def __init__(self, folder, next_port, signed, binary=ROOT / "target/release/postern"):
+        self.binary = binary
         self.name = "Postern, DKIM twice" if signed else "Postern, unsigned"
         self.folder, self.next_port, self.port = folder, next_port, load.free_port()
         folder.mkdir()
@@ -193,7 +194,7 @@ connections_max = 20
         began = time.monotonic()
         log = open(self.folder / "log", "ab")
         self.process = subprocess.Popen(
-            [ROOT / "target/release/postern", "serve", "--config", self.folder / "postern.toml"],
+            [self.binary, "serve", "--config", self.folder / "postern.toml"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
         def ready():
@@ -213,7 +214,7 @@ connections_max = 20
         self.process.wait(10)
 
     def flush(self):
-        subprocess.run([ROOT / "target/release/postern", "queue", "retry", "--all",
+        subprocess.run([self.binary, "queue", "retry", "--all",
                         "--socket", self.folder / "control.sock"],
                        check=True, capture_output=True)
 
