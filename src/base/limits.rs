@@ -67,6 +67,27 @@ pub const MESSAGE_OCTETS_MAX_CEILING: u64 = 128 * 1024 * 1024;
 /// messages of 25 MB fill it.
 pub const RECEPTION_OCTETS_MAX: usize = 1024 * 1024 * 1024;
 
+/// Address space reserved for content on the word of SIZE= alone: a lie costs no resident memory,
+/// and from here on doubling costs at most two copies of 25 MB.
+pub const CONTENT_RESERVE_OCTETS_MAX: usize = 256 * 1024;
+
+/// Octets of an over-long command line that are thrown away before the session ends.
+pub const SWALLOWED_OCTETS_MAX: usize = 64 * 1024;
+
+/// What one read from a socket takes at most. Half of `PIPELINE_OCTETS_MAX`, so that what waits
+/// behind a question always fits.
+pub const READ_OCTETS_MAX: usize = 32 * 1024;
+
+/// How long a peer that was told to leave may still talk before the socket is closed: its unread
+/// octets would turn our last reply into a reset (RFC 1122 4.2.2.13).
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Pause after an accept that failed for want of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that wait for accept: a burst of a thousand clients must not see a lost SYN.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
 // ---- hygiene and screening ------------------------------------------------------------------
 
 /// The header block (Postfix `header_size_limit` is 102,400 per field).
