@@ -106,6 +106,27 @@ pub const AUTH_FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// advice of RFC 7804.
 pub const SCRAM_ITERATIONS: u32 = 15_000;
 
+/// The same for secrets of 160 random bits, which nobody guesses: the least that RFC 7677 allows.
+pub const SCRAM_ITERATIONS_GENERATED: u32 = 4_096;
+
+/// Memory that a verifier may ask for, in KiB: 256 MiB. A typing error must not stop the gateway.
+pub const ARGON2_KIB_CEILING: u32 = 256 * 1024;
+
+/// Passes that a verifier may ask for.
+pub const ARGON2_ITERATIONS_CEILING: u32 = 16;
+
+/// How long a right password is remembered, so that AUTH per message costs no Argon2id each time.
+pub const PASSWORD_MEMORY: Duration = Duration::from_secs(300);
+
+/// Passwords that are remembered: 64 octets each.
+pub const PASSWORD_MEMORY_ENTRIES_MAX: usize = 4096;
+
+/// Addresses, accounts and pairs of both that the AUTH throttle knows at a time (about 1 MiB each).
+pub const THROTTLE_ENTRIES_MAX: usize = 8192;
+
+/// How long an address that has shown an account's password is let in while others guess.
+pub const WELCOME_MEMORY: Duration = Duration::from_secs(24 * 3600);
+
 // ---- custody -----------------------------------------------------------------------------------
 
 /// A ledger segment. 64 MiB hold 15,000 messages of 4 KiB or two of 25 MB.
