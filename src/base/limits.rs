@@ -88,6 +88,9 @@ pub const MIME_DEPTH_MAX: usize = 20;
 /// MIME parts of one message.
 pub const MIME_PARTS_MAX: usize = 1000;
 
+/// Parameters of one Content-Type field; RFC 2231 continuations of an honest file name are few.
+pub const MIME_PARAMETERS_MAX: usize = 64;
+
 // ---- sources ---------------------------------------------------------------------------------
 
 /// Passwords that are verified at a time. Argon2id costs 19 MiB and tens of milliseconds.
