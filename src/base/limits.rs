@@ -109,6 +109,9 @@ pub const MIME_DEPTH_MAX: usize = 20;
 /// MIME parts of one message.
 pub const MIME_PARTS_MAX: usize = 1000;
 
+/// Parameters of one Content-Type field; RFC 2231 continuations of an honest file name are few.
+pub const MIME_PARAMETERS_MAX: usize = 64;
+
 // ---- sources ---------------------------------------------------------------------------------
 
 /// Passwords that are verified at a time. Argon2id costs 19 MiB and tens of milliseconds.
@@ -126,6 +129,27 @@ pub const AUTH_FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// Iterations of PBKDF2 behind SCRAM-SHA-256. RFC 7677 asks for 4,096 at least; 15,000 is the
 /// advice of RFC 7804.
 pub const SCRAM_ITERATIONS: u32 = 15_000;
+
+/// The same for secrets of 160 random bits, which nobody guesses: the least that RFC 7677 allows.
+pub const SCRAM_ITERATIONS_GENERATED: u32 = 4_096;
+
+/// Memory that a verifier may ask for, in KiB: 256 MiB. A typing error must not stop the gateway.
+pub const ARGON2_KIB_CEILING: u32 = 256 * 1024;
+
+/// Passes that a verifier may ask for.
+pub const ARGON2_ITERATIONS_CEILING: u32 = 16;
+
+/// How long a right password is remembered, so that AUTH per message costs no Argon2id each time.
+pub const PASSWORD_MEMORY: Duration = Duration::from_secs(300);
+
+/// Passwords that are remembered: 64 octets each.
+pub const PASSWORD_MEMORY_ENTRIES_MAX: usize = 4096;
+
+/// Addresses, accounts and pairs of both that the AUTH throttle knows at a time (about 1 MiB each).
+pub const THROTTLE_ENTRIES_MAX: usize = 8192;
+
+/// How long an address that has shown an account's password is let in while others guess.
+pub const WELCOME_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
 // ---- custody -----------------------------------------------------------------------------------
 
