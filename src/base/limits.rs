@@ -194,6 +194,52 @@ pub const LANE_CONNECTIONS_FIRST: u32 = 5;
 /// See `LANE_CONNECTIONS_FIRST`.
 pub const LANE_CONNECTIONS_MAX: u32 = 20;
 
+/// Wait before a destination that could not be reached is probed again, the first time. Short:
+/// most outages are restarts. Doubles with each failed probe.
+pub const PROBE_FIRST: Duration = Duration::from_secs(15);
+
+/// Longest wait between two probes of a dead destination: one connection in ten minutes costs
+/// nobody anything, and mail flows within ten minutes of the repair.
+pub const PROBE_LONGEST: Duration = Duration::from_secs(600);
+
+/// A lane is halved at most once in this time: carriers that fail together are one failure.
+pub const LANE_HALVING_PAUSE: Duration = Duration::from_secs(5);
+
+/// After the final dot went out and nothing was heard (RFC 1047): the receiver may still be
+/// busy with the first copy; its own time limit is ten minutes (RFC 5321 4.5.3.2.6).
+pub const IN_DOUBT_WAIT: Duration = Duration::from_secs(600);
+
+/// A destination that is parked because our own way out is down looks again on its own after
+/// this time, should nobody tell that the way is back.
+pub const EGRESS_RECHECK: Duration = Duration::from_secs(60);
+
+/// Mail that a fault of ours sent back (unreadable ledger, report that could not be stored, a
+/// carrier that died) waits this long; no attempt is counted.
+pub const FAULT_WAIT: Duration = Duration::from_secs(60);
+
+/// The least time to live of mail that is found at start-up. A wall clock that jumped forward
+/// while we were away must not expire mail that was never tried since.
+pub const RECOVERY_GRACE: Duration = Duration::from_secs(900);
+
+/// How often a message that may not expire now (it is held, or our own way out is down) is looked
+/// at again. A million held messages cost 280 looks a second.
+pub const OVERDUE_RECHECK: Duration = Duration::from_secs(3600);
+
+/// How long what was learned about a destination is kept after its last message.
+pub const DESTINATION_MEMORY: Duration = Duration::from_secs(600);
+
+/// Timers that one call of the queue handles: it runs under a lock.
+pub const QUEUE_TIMERS_AT_ONCE: usize = 512;
+
+/// Share of all connections that only one-time passwords may take: one of sixteen.
+pub const URGENT_SHARE: u32 = 16;
+
+/// The largest whole message that a report carries (RET=FULL); beyond it, the header only.
+pub const REPORT_CONTENT_OCTETS_MAX: usize = 256 * 1024;
+
+/// The header block that a report carries; what is beyond is cut at a line.
+pub const REPORT_HEADER_OCTETS_MAX: usize = 64 * 1024;
+
 /// Messages on one connection; Postfix's limit is time, Google asks for at most 100.
 pub const CONNECTION_MESSAGES_MAX: u32 = 100;
 
