@@ -288,6 +288,23 @@ pub const PEER_REPLY_KEPT_OCTETS_MAX: usize = 512;
 
 /// One request on the control socket.
 pub const CONTROL_REQUEST_OCTETS_MAX: usize = 64 * 1024;
+/// One answer on the control socket: a page of 1,000 rows of about 1 KB, with room.
+pub const CONTROL_ANSWER_OCTETS_MAX: usize = 4 * 1024 * 1024;
+/// Connections to the control socket at a time.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// Silence on a control connection before it is closed.
+pub const CONTROL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Facts that `message trace` remembers; older ones are in the journal.
+pub const FACTS_KEPT_MAX: usize = 50_000;
+/// Memory that these facts may take: about 16,000 outcomes.
+pub const FACT_OCTETS_KEPT_MAX: usize = 8 * 1024 * 1024;
+/// Facts that wait for a slow journal; beyond it they are dropped and counted.
+pub const JOURNAL_BACKLOG_MAX: usize = 20_000;
+/// The journal's thread collects facts this long before it writes, so that a busy hour costs one
+/// wake-up for many of them.
+pub const JOURNAL_BEAT: Duration = Duration::from_millis(20);
+/// The audit log is continued in a new file at this size.
+pub const AUDIT_FILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 1000;
 
