@@ -255,6 +255,27 @@ pub const DNS_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HAPPY_EYEBALLS_DELAY: Duration = Duration::from_millis(250);
 
 // ---- delivery: the SMTP client -----------------------------------------
+/// The wait for the other family's addresses once one family has answered: a name server that
+/// drops AAAA questions must not delay every connection (RFC 8305 section 3 has 50 ms for browsers).
+pub const DNS_FAMILY_GRACE: Duration = Duration::from_millis(500);
+
+/// Names in the cache of each egress's resolver. A record is some 300 octets.
+pub const DNS_CACHE_RECORDS: u64 = 8192;
+
+/// The longest that a name is believed, whatever its owner says.
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(86_400);
+
+/// Hosts that are greeted in one attempt before it counts as failed (Postfix
+/// `smtp_mx_session_limit` is 2; each may cost minutes).
+pub const MX_SESSIONS_MAX: usize = 3;
+
+/// Sockets that the broker opens at a time.
+pub const EGRESS_OPENING_MAX: usize = 1024;
+
+/// The beat at which the broker looks at interfaces, addresses and routes.
+pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
+
+// ---- delivery: the SMTP client --------------------------------------------------------------------
 
 /// TCP connection (Postfix 30 s).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
