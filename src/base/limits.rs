@@ -151,6 +151,10 @@ pub const THROTTLE_ENTRIES_MAX: usize = 8192;
 /// How long an address that has shown an account's password is let in while others guess.
 pub const WELCOME_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
+/// Content that is sealed on the async worker that read it. Hashing and signing 256 KiB takes about
+/// a millisecond; larger messages move off the worker so that other sessions are not delayed.
+pub const SEAL_INLINE_OCTETS_MAX: usize = 256 * 1024;
+
 // ---- custody -----------------------------------------------------------------------------------
 
 /// A ledger segment. 64 MiB hold 15,000 messages of 4 KiB or two of 25 MB.
@@ -332,3 +336,13 @@ pub const PAGE_ROWS_MAX: usize = 1000;
 /// How long SIGTERM waits for transactions and deliveries in flight. systemd's default patience
 /// is 90 s.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+// ---- supervision --------------------------------------------------------------------------------
+
+/// Crashes of one role within `ROLE_CRASH_WINDOW` after which it rests: a fault that comes back at
+/// once is not mended by starting faster.
+pub const ROLE_CRASHES_MAX: usize = 5;
+/// See `ROLE_CRASHES_MAX`.
+pub const ROLE_CRASH_WINDOW: Duration = Duration::from_secs(60);
+/// Between the end of a role and its next start.
+pub const ROLE_RESTART_WAIT: Duration = Duration::from_millis(200);

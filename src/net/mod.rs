@@ -3,3 +3,4 @@
 pub mod broker;
 pub mod egress;
 pub mod tls_client;
+pub mod trust;
