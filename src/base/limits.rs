@@ -67,6 +67,27 @@ pub const MESSAGE_OCTETS_MAX_CEILING: u64 = 128 * 1024 * 1024;
 /// messages of 25 MB fill it.
 pub const RECEPTION_OCTETS_MAX: usize = 1024 * 1024 * 1024;
 
+/// Address space reserved for content on the word of SIZE= alone: a lie costs no resident memory,
+/// and from here on doubling costs at most two copies of 25 MB.
+pub const CONTENT_RESERVE_OCTETS_MAX: usize = 256 * 1024;
+
+/// Octets of an over-long command line that are thrown away before the session ends.
+pub const SWALLOWED_OCTETS_MAX: usize = 64 * 1024;
+
+/// What one read from a socket takes at most. Half of `PIPELINE_OCTETS_MAX`, so that what waits
+/// behind a question always fits.
+pub const READ_OCTETS_MAX: usize = 32 * 1024;
+
+/// How long a peer that was told to leave may still talk before the socket is closed: its unread
+/// octets would turn our last reply into a reset (RFC 1122 4.2.2.13).
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Pause after an accept that failed for want of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that wait for accept: a burst of a thousand clients must not see a lost SYN.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
 // ---- hygiene and screening ------------------------------------------------------------------
 
 /// The header block (Postfix `header_size_limit` is 102,400 per field).
@@ -88,6 +109,9 @@ pub const MIME_DEPTH_MAX: usize = 20;
 /// MIME parts of one message.
 pub const MIME_PARTS_MAX: usize = 1000;
 
+/// Parameters of one Content-Type field; RFC 2231 continuations of an honest file name are few.
+pub const MIME_PARAMETERS_MAX: usize = 64;
+
 // ---- sources ---------------------------------------------------------------------------------
 
 /// Passwords that are verified at a time. Argon2id costs 19 MiB and tens of milliseconds.
@@ -105,6 +129,27 @@ pub const AUTH_FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// Iterations of PBKDF2 behind SCRAM-SHA-256. RFC 7677 asks for 4,096 at least; 15,000 is the
 /// advice of RFC 7804.
 pub const SCRAM_ITERATIONS: u32 = 15_000;
+
+/// The same for secrets of 160 random bits, which nobody guesses: the least that RFC 7677 allows.
+pub const SCRAM_ITERATIONS_GENERATED: u32 = 4_096;
+
+/// Memory that a verifier may ask for, in KiB: 256 MiB. A typing error must not stop the gateway.
+pub const ARGON2_KIB_CEILING: u32 = 256 * 1024;
+
+/// Passes that a verifier may ask for.
+pub const ARGON2_ITERATIONS_CEILING: u32 = 16;
+
+/// How long a right password is remembered, so that AUTH per message costs no Argon2id each time.
+pub const PASSWORD_MEMORY: Duration = Duration::from_secs(300);
+
+/// Passwords that are remembered: 64 octets each.
+pub const PASSWORD_MEMORY_ENTRIES_MAX: usize = 4096;
+
+/// Addresses, accounts and pairs of both that the AUTH throttle knows at a time (about 1 MiB each).
+pub const THROTTLE_ENTRIES_MAX: usize = 8192;
+
+/// How long an address that has shown an account's password is let in while others guess.
+pub const WELCOME_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
 // ---- custody -----------------------------------------------------------------------------------
 
@@ -132,7 +177,7 @@ pub const BALLAST_OCTETS: u64 = 32 * 1024 * 1024;
 /// Content kept in memory between commit and delivery, so that the happy path reads no disk.
 pub const FRESH_CONTENT_OCTETS_MAX: usize = 16 * 1024 * 1024;
 
-// ---- queue ---------------------------------------------------------------------------------------
+// ---- queue -----------------------------------------
 
 /// First retry of transactional mail. RFC 5321 4.5.4.1 says 30 minutes *in general*; greylisting
 /// receivers ask for 5, and an invoice is worth the second look (Postfix: 300 s).
@@ -149,10 +194,56 @@ pub const LANE_CONNECTIONS_FIRST: u32 = 5;
 /// See `LANE_CONNECTIONS_FIRST`.
 pub const LANE_CONNECTIONS_MAX: u32 = 20;
 
+/// Wait before a destination that could not be reached is probed again, the first time. Short:
+/// most outages are restarts. Doubles with each failed probe.
+pub const PROBE_FIRST: Duration = Duration::from_secs(15);
+
+/// Longest wait between two probes of a dead destination: one connection in ten minutes costs
+/// nobody anything, and mail flows within ten minutes of the repair.
+pub const PROBE_LONGEST: Duration = Duration::from_secs(600);
+
+/// A lane is halved at most once in this time: carriers that fail together are one failure.
+pub const LANE_HALVING_PAUSE: Duration = Duration::from_secs(5);
+
+/// After the final dot went out and nothing was heard (RFC 1047): the receiver may still be
+/// busy with the first copy; its own time limit is ten minutes (RFC 5321 4.5.3.2.6).
+pub const IN_DOUBT_WAIT: Duration = Duration::from_secs(600);
+
+/// A destination that is parked because our own way out is down looks again on its own after
+/// this time, should nobody tell that the way is back.
+pub const EGRESS_RECHECK: Duration = Duration::from_secs(60);
+
+/// Mail that a fault of ours sent back (unreadable ledger, report that could not be stored, a
+/// carrier that died) waits this long; no attempt is counted.
+pub const FAULT_WAIT: Duration = Duration::from_secs(60);
+
+/// The least time to live of mail that is found at start-up. A wall clock that jumped forward
+/// while we were away must not expire mail that was never tried since.
+pub const RECOVERY_GRACE: Duration = Duration::from_secs(900);
+
+/// How often a message that may not expire now (it is held, or our own way out is down) is looked
+/// at again. A million held messages cost 280 looks a second.
+pub const OVERDUE_RECHECK: Duration = Duration::from_secs(3600);
+
+/// How long what was learned about a destination is kept after its last message.
+pub const DESTINATION_MEMORY: Duration = Duration::from_secs(600);
+
+/// Timers that one call of the queue handles: it runs under a lock.
+pub const QUEUE_TIMERS_AT_ONCE: usize = 512;
+
+/// Share of all connections that only one-time passwords may take: one of sixteen.
+pub const URGENT_SHARE: u32 = 16;
+
+/// The largest whole message that a report carries (RET=FULL); beyond it, the header only.
+pub const REPORT_CONTENT_OCTETS_MAX: usize = 256 * 1024;
+
+/// The header block that a report carries; what is beyond is cut at a line.
+pub const REPORT_HEADER_OCTETS_MAX: usize = 64 * 1024;
+
 /// Messages on one connection; Postfix's limit is time, Google asks for at most 100.
 pub const CONNECTION_MESSAGES_MAX: u32 = 100;
 
-// ---- names and routes ----------------------------------------------------------------------------
+// ---- names and routes -----------------------------------------
 
 /// MX addresses tried in one attempt (Postfix `smtp_mx_address_limit` 5, doubled for two families).
 pub const MX_ADDRESSES_MAX: usize = 10;
@@ -162,6 +253,27 @@ pub const DNS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between the first address and the next one of the other family (RFC 8305 section 5).
 pub const HAPPY_EYEBALLS_DELAY: Duration = Duration::from_millis(250);
+
+// ---- delivery: the SMTP client -----------------------------------------
+/// The wait for the other family's addresses once one family has answered: a name server that
+/// drops AAAA questions must not delay every connection (RFC 8305 section 3 has 50 ms for browsers).
+pub const DNS_FAMILY_GRACE: Duration = Duration::from_millis(500);
+
+/// Names in the cache of each egress's resolver. A record is some 300 octets.
+pub const DNS_CACHE_RECORDS: u64 = 8192;
+
+/// The longest that a name is believed, whatever its owner says.
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(86_400);
+
+/// Hosts that are greeted in one attempt before it counts as failed (Postfix
+/// `smtp_mx_session_limit` is 2; each may cost minutes).
+pub const MX_SESSIONS_MAX: usize = 3;
+
+/// Sockets that the broker opens at a time.
+pub const EGRESS_OPENING_MAX: usize = 1024;
+
+/// The beat at which the broker looks at interfaces, addresses and routes.
+pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
 
 // ---- delivery: the SMTP client --------------------------------------------------------------------
 
@@ -193,7 +305,7 @@ pub const PEER_REPLY_LINES_MAX: usize = 100;
 /// Text of a peer's reply that is kept for the journal and for reports.
 pub const PEER_REPLY_KEPT_OCTETS_MAX: usize = 512;
 
-// ---- control ----------------------------------------------------------------------------------------
+// ---- control -----------------------------------------
 
 /// One request on the control socket.
 pub const CONTROL_REQUEST_OCTETS_MAX: usize = 64 * 1024;

@@ -1,1 +1,5 @@
 //! Sockets: listeners, TLS, and the egress broker.
+
+pub mod broker;
+pub mod egress;
+pub mod tls_client;
