@@ -130,6 +130,12 @@ pub const THROTTLE_ENTRIES_MAX: usize = 8192;
 /// How long an address that has shown an account's password is let in while others guess.
 pub const WELCOME_MEMORY: Duration = Duration::from_secs(24 * 3600);
 
+// ---- signatures --------------------------------------------------------------------------------
+
+/// How long a DKIM signature is valid at least (`x=`): a week, against replay (RFC 6376 3.5). It
+/// is longer only where delivery is tried for longer.
+pub const DKIM_LIFETIME_MIN: Duration = Duration::from_secs(7 * 24 * 3600);
+
 // ---- custody -----------------------------------------------------------------------------------
 
 /// A ledger segment. 64 MiB hold 15,000 messages of 4 KiB or two of 25 MB.
