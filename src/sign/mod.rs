@@ -18,6 +18,8 @@ pub mod keyring;
 pub mod keys;
 pub mod seal;
 pub mod trace;
+pub mod verify;
 
 pub use keyring::{KeyProblem, Keyring};
 pub use seal::{SealError, SealFacts, Sealed, seal, seal_notification};
+pub use verify::{Verified, verify};
