@@ -154,6 +154,11 @@ pub const WELCOME_MEMORY: Duration = Duration::from_secs(24 * 3600);
 /// Content that is sealed on the async worker that read it. Hashing and signing 256 KiB takes about
 /// a millisecond; larger messages move off the worker so that other sessions are not delayed.
 pub const SEAL_INLINE_OCTETS_MAX: usize = 256 * 1024;
+// ---- signatures --------------------------------------------------------------------------------
+
+/// How long a DKIM signature is valid at least (`x=`): a week, against replay (RFC 6376 3.5). It
+/// is longer only where delivery is tried for longer.
+pub const DKIM_LIFETIME_MIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 // ---- custody -----------------------------------------------------------------------------------
 
