@@ -4,3 +4,5 @@ pub mod broker;
 pub mod egress;
 pub mod tls_client;
 pub mod trust;
+pub mod listen;
+pub mod tls;

@@ -1,3 +1,5 @@
 //! Tasks: where rooms meet pipes, and only here.
 
 pub mod post;
+pub mod reception;
+mod wire;
