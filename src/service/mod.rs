@@ -1,5 +1,6 @@
 //! Tasks: where rooms meet pipes, and only here.
 
+pub mod delivery;
 pub mod post;
 pub mod reception;
 mod wire;
