@@ -217,42 +217,21 @@ fn tampered(octets: &[u8], number: usize) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// mail-auth 0.13 breaks the line between the end of `b=` and its semicolon when the signature
-/// ends at the margin; dkimpy keeps that white space. Every length of the text before it is tried.
+/// ends at the margin; dkimpy keeps that white space. These fields bring it there.
 #[test]
 fn a_signature_that_ends_at_the_margin_verifies() {
+    let (keyring, records) = keys();
     let folder = tempfile::tempdir().unwrap();
-    let mut records = BTreeMap::new();
-    let pems = [DkimAlgorithm::RsaSha256, DkimAlgorithm::Ed25519Sha256]
-        .map(|algorithm| (algorithm, generate(algorithm).unwrap().expose().as_bytes().to_vec()));
-    for width in 0..80_usize {
-        let domain = Domain::parse("sender.example").unwrap();
-        let mut files = Vec::new();
-        for (algorithm, pem) in &pems {
-            let selector = format!("s{width}-{algorithm:?}").to_lowercase();
-            let file = PathBuf::from("key.pem");
-            let key = DkimKey { domain: domain.clone(), selector, algorithm: *algorithm, file };
-            let record = DnsRecord::of(&key, pem).unwrap();
-            records.insert(record.name, record.value);
-            files.push((key, pem.clone()));
-        }
-        let keyring = Keyring::from_pem(files).unwrap();
-        // Each additional name in h= moves what follows; together they reach every column.
-        let names =
-            ["X-A: 1\r\n", "To: a@r.example\r\n", "Cc: a@r.example\r\n", "List-Help: x\r\n"];
-        let chosen: String = (0..names.len())
-            .filter(|bit| width >> bit & 1 == 1)
-            .map(|bit| names[bit])
-            .chain(std::iter::repeat_n("Resent-To: a@r.example\r\n", width / 16))
-            .collect();
-        let content = format!("From: {ADDRESS}\r\n{chosen}\r\nx\r\n");
-        let sealed = sealed_by(&keyring, content.as_bytes(), false, width as u128);
-        let octets = &sealed.signed.parcel().content;
-        fs::write(folder.path().join(format!("{width:02}.eml")), octets).unwrap();
-    }
+    let content = format!(
+        "From: App <{ADDRESS}>\r\nList-Unsubscribe: <https://sender.example/u>\r\n\
+         List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\r\nx\r\n"
+    );
+    let sealed = sealed_by(&keyring, content.as_bytes(), false, 1);
+    let text = String::from_utf8(sealed.signed.parcel().content.to_vec()).unwrap();
+    assert!(text.lines().any(|line| line.len() >= 76 && line.ends_with("==;")), "{text}");
+    fs::write(folder.path().join("margin.eml"), text).unwrap();
     fs::write(folder.path().join("keys.json"), serde_json::to_vec(&records).unwrap()).unwrap();
-    let judged = dkimpy(folder.path());
-    let failed: Vec<_> = judged.iter().filter(|(_, results)| **results != [true, true]).collect();
-    assert!(judged.len() == 80 && failed.is_empty(), "{failed:?}");
+    assert_eq!(dkimpy(folder.path())["margin.eml"], [true, true]);
 }
 
 #[test]
