@@ -178,13 +178,11 @@ impl Link {
                 None => self.event().await,
                 Some(deadline) => {
                     let wait = deadline.since(now());
-                    match tokio::time::timeout(wait, self.event()).await {
-                        Ok(event) => event,
-                        Err(_) => {
-                            self.talk.handle_timeout(now());
-                            continue;
-                        }
-                    }
+                    let Ok(event) = tokio::time::timeout(wait, self.event()).await else {
+                        self.talk.handle_timeout(now());
+                        continue;
+                    };
+                    event
                 }
             };
             self.take(event);
