@@ -1,1 +1,5 @@
 //! The operating system: descriptors, credentials, children.
+
+pub mod disk;
+pub mod journal;
+pub mod peer;
