@@ -127,8 +127,7 @@ impl Stage {
         let internet = Internet::serve(&props.sink).await.map_err(fault)?;
         let document = props.document(names, internet);
         let path = props.folder.join("postern.toml");
-        std::fs::write(&path, &document)
-            .map_err(|e| Fault::new("writing", path.display(), e))?;
+        std::fs::write(&path, &document).map_err(|e| Fault::new("writing", path.display(), e))?;
         let place = Place { document: path, program: None };
         let reading = config::read(&document, &config::Anywhere).map_err(|complaints| {
             let all: Vec<String> = complaints.iter().map(ToString::to_string).collect();

@@ -50,8 +50,7 @@ async fn perform(stage: &Stage) -> Result<(), Fault> {
     let accepted = submit(&submission, &mut |line| println!("   {line}")).await?;
     let id = accepted.split_whitespace().find_map(|word| word.parse::<QueueId>().ok());
     let file = arrival(stage, &before).await?;
-    let content =
-        std::fs::read(&file).map_err(|e| Fault::new("reading", file.display(), e))?;
+    let content = std::fs::read(&file).map_err(|e| Fault::new("reading", file.display(), e))?;
     println!("2. What the gateway decided:");
     for told in stage.gateway.herald().since(0, usize::MAX) {
         if id.is_some_and(|id| told.event.message() == Some(id)) {

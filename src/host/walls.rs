@@ -13,12 +13,6 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// The user id of the process.
-#[must_use]
-pub fn own_uid() -> u32 {
-    nix::unistd::geteuid().as_raw()
-}
-
 /// Secrets of this process never land in a core file, and no other process of the user may read
 /// its memory.
 pub fn seal_memory() {

@@ -34,8 +34,9 @@ use crate::smtp::replies;
 use crate::smtp::reply::{Refusal, Reply};
 use crate::smtp::server::ask::{Question, Verdict};
 use crate::smtp::server::{Ending, Tally, TlsFacts};
-use crate::source::{Throttle, unidentified};
-use crate::store::spool::{CommitError, Health, Spool};
+use crate::source::Throttle;
+use crate::store::Health;
+use crate::store::spool::{CommitError, Spool};
 
 /// Everything is stopped by an operator.
 const STOPPED: Refusal = Refusal::new(
@@ -57,6 +58,9 @@ const SPOOL_LATCHED: Refusal = Refusal::new(
 
 /// Mail without TLS where the listener demands it.
 const NEEDS_TLS: Refusal = Refusal::new("tls-required", replies::NEEDS_TLS);
+
+/// A SCRAM proof that does not hold; the same words as for a wrong password.
+const SCRAM_FAILED: Refusal = Refusal::new("credentials-invalid", replies::AUTH_FAILED);
 
 /// A fault of ours: temporary, never the peer's problem.
 const FAULT: Refusal = Refusal::new("fault", replies::FAULT);
@@ -138,9 +142,8 @@ impl Admission {
         peer: std::net::IpAddr,
     ) -> Result<Result<Attributed, Refusal>, Refusal> {
         let Ok(_permit) = self.checks.acquire().await else { return Err(FAULT) };
-        let check = move || {
-            standing.directory.identify_password(&user, &password, peer, clock::wall())
-        };
+        let check =
+            move || standing.directory.identify_password(&user, &password, peer, clock::wall());
         tokio::task::spawn_blocking(check).await.map_err(|e| self.fault("source", &e))
     }
 
@@ -165,14 +168,17 @@ impl Admission {
                 visitor.authenticated = true;
                 Ok(())
             }
-            Err(refusal) => {
-                self.throttle().failed(peer, user, clock::now());
-                let reason = refusal.rule.to_owned();
-                let claimed = user.chars().filter(|c| !c.is_control()).take(64).collect();
-                self.herald.tell(Event::SourceRefused { claimed, peer, reason });
-                Err(refusal)
-            }
+            Err(refusal) => Err(self.failed(visitor, user, refusal)),
         }
+    }
+
+    fn failed(&self, visitor: &Visitor, user: &str, refusal: Refusal) -> Refusal {
+        let peer = visitor.peer.ip();
+        self.throttle().failed(peer, user, clock::now());
+        let claimed = user.chars().filter(|c| !c.is_control()).take(64).collect();
+        let reason = refusal.rule.to_owned();
+        self.herald.tell(Event::SourceRefused { claimed, peer, reason });
+        refusal
     }
 
     fn welcome(&self, visitor: &mut Visitor, attributed: Attributed, how: &str) {
@@ -250,11 +256,7 @@ impl Admission {
     // ---- the message ----------------------------------------------------------------------------
 
     /// Permit, clear, seal, commit.
-    async fn message(
-        &self,
-        visitor: &mut Visitor,
-        message: Submitted,
-    ) -> Result<Custody, Refusal> {
+    async fn message(&self, visitor: &mut Visitor, message: Submitted) -> Result<Custody, Refusal> {
         let attributed = self.attributed(visitor)?;
         let large = message.content.len() > SEAL_INLINE_OCTETS_MAX;
         let work = || self.prepare(&attributed, message);
@@ -345,7 +347,11 @@ impl Admission {
             Ok(()) => Verdict::Yes,
             Err(refusal) => {
                 self.refused(visitor, &refusal);
-                if refusal.reply.code == 421 { Verdict::Leave(refusal) } else { Verdict::No(refusal) }
+                if refusal.reply.code == 421 {
+                    Verdict::Leave(refusal)
+                } else {
+                    Verdict::No(refusal)
+                }
             }
         }
     }
@@ -414,6 +420,9 @@ impl Gate for Admission {
                 Ok(()) => Verdict::Yes,
                 Err(refusal) => Verdict::No(refusal),
             },
+            Question::ScramFailed { user } => {
+                Verdict::No(self.failed(visitor, &user, SCRAM_FAILED))
+            }
             Question::Mail { reverse_path, size } => {
                 let outcome = self.sender(visitor, &reverse_path, size);
                 self.verdict(visitor, outcome)

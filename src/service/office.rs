@@ -22,13 +22,13 @@ use crate::host::clock;
 use crate::mail::address::Domain;
 use crate::mail::source::{Proof, SourceName, SourceState};
 use crate::queue::Selection;
-use crate::store::audit::{self, AuditLog};
+use crate::store::audit::{self, Audit};
 
 /// The office of a running gateway.
 pub struct Rooms {
     pub(super) board: Arc<Switchboard>,
     pub(super) vault: Vault,
-    pub(super) audit: Arc<Mutex<AuditLog>>,
+    pub(super) audit: Arc<Mutex<Audit>>,
     pub(super) listeners: Vec<ListenerRow>,
     pub(super) started: WallTime,
 }
@@ -270,9 +270,7 @@ impl Office for Rooms {
     async fn audit_show(&self, page: PageAsk) -> Done<Page<Recorded>> {
         let (offset, limit) = page.bounds();
         let log = self.audit.clone();
-        let read = move || {
-            log.lock().unwrap_or_else(PoisonError::into_inner).newest(offset, limit)
-        };
+        let read = move || log.lock().unwrap_or_else(PoisonError::into_inner).newest(offset, limit);
         let read = tokio::task::spawn_blocking(read).await;
         let (rows, total) = read.map_err(|e| Trouble::new(TroubleKind::Fault, e.to_string()))??;
         Ok(Page { rows, total, offset: offset as u64 })

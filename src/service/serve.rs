@@ -15,7 +15,7 @@ use super::dispatch::Dispatch;
 use super::office::Rooms;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
-use super::switchboard::{Switchboard, overlay_of, rules};
+use super::switchboard::{Switchboard, rules};
 use super::{delivery, notify, supervise};
 use crate::base::fault::Fault;
 use crate::base::limits::DRAIN_TIMEOUT;
@@ -24,7 +24,7 @@ use crate::control::answer::ListenerRow;
 use crate::control::keeper::Keeper;
 use crate::control::request::Role;
 use crate::control::server as control;
-use crate::dns::Resolvers;
+use crate::dns::resolver::Resolvers;
 use crate::event::Event;
 use crate::event::herald::Herald;
 use crate::host::{clock, peer, walls};
@@ -33,7 +33,7 @@ use crate::net::listen::{Door, open_doors};
 use crate::net::tls::ServerTls;
 use crate::queue::Moment;
 use crate::source::BootSecret;
-use crate::store::audit::AuditLog;
+use crate::store::audit::Audit;
 use crate::store::spool::{Recovery, Spool};
 use crate::store::switches::Switches;
 
@@ -66,7 +66,7 @@ struct Parts {
     config: Arc<ArcSwap<Config>>,
     switches: Switches,
     secret: BootSecret,
-    audit: Arc<Mutex<AuditLog>>,
+    audit: Arc<Mutex<Audit>>,
     vault: Vault,
     recovery: Recovery,
     ids: Arc<Ids>,
@@ -98,7 +98,8 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners)?;
         let listeners = addresses(&doors)?;
-        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } = parts;
+        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
+            parts;
         let context = delivery::Context::new(
             shared.clone(),
             egress.clone(),
@@ -121,8 +122,13 @@ impl Gateway {
             turn: tokio::sync::Mutex::default(),
         });
         let rows = listener_rows(&config, &listeners);
-        let rooms =
-            Rooms { board: board.clone(), vault: vault.clone(), audit, listeners: rows, started: clock::wall() };
+        let rooms = Rooms {
+            board: board.clone(),
+            vault: vault.clone(),
+            audit,
+            listeners: rows,
+            started: clock::wall(),
+        };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         board.apply_switches();
         tasks.extend(start_desk(&desk, context));
@@ -196,16 +202,16 @@ impl Parts {
         let opened = Spool::open(&config.spool, tell);
         let (spool, recovery) =
             opened.map_err(|e| Fault::new("opening the spool", folder.display(), e))?;
-        let (audit, opening) = AuditLog::open(&folder.join("audit.log"))?;
-        if let Some(finding) = opening.finding() {
-            herald.tell(Event::FaultSeen { room: "audit".to_owned(), fault: finding });
+        let (audit, opening) = Audit::open(&folder.join("audit.log"))?;
+        for fault in opening.findings {
+            herald.tell(Event::FaultSeen { room: "audit".to_owned(), fault });
         }
         let (switches, findings) = Switches::open(&folder.join("switches"), clock::wall())?;
         for fault in findings {
             herald.tell(Event::FaultSeen { room: "switches".to_owned(), fault });
         }
         let secret = BootSecret::draw()?;
-        let overlay = overlay_of(switches.positions(), &config);
+        let overlay = switches.positions().overlay();
         let standing = Standing::build(config.clone(), &overlay, secret.clone())?;
         Ok(Self {
             standing: Arc::new(ArcSwap::from_pointee(standing)),
@@ -308,9 +314,7 @@ impl Switchboard {
 
 fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHandle<()>> {
     let context = Arc::new(context);
-    desk.start(move |desk, domain, carrier| {
-        delivery::run(desk, carrier, domain, context.clone())
-    })
+    desk.start(move |desk, domain, carrier| delivery::run(desk, carrier, domain, context.clone()))
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.
@@ -327,14 +331,14 @@ fn serve_control(
 ) -> impl Future<Output = ()> + Send + use<> {
     let (board, audit) = (rooms.board.clone(), rooms.audit.clone());
     let herald = board.herald.clone();
-    let own = walls::own_uid();
+    let own = peer::own_uid();
     let roles = Arc::new(move |uid| Role::of(uid, own, &board.standing.load().config.control));
     let recorder = Arc::new(move |deed| {
         let mut log = audit.lock().unwrap_or_else(PoisonError::into_inner);
         log.record(clock::wall(), deed).map(|_| ())
     });
     let keeper = Arc::new(Keeper::new(Arc::new(rooms), roles, recorder, herald));
-    control::serve(socket, keeper, peer::name_of)
+    control::serve(socket, keeper, peer::user_name)
 }
 
 fn addresses(doors: &[Door]) -> Result<Vec<(String, SocketAddr)>, Fault> {
@@ -357,5 +361,5 @@ fn listener_rows(config: &Config, addresses: &[(String, SocketAddr)]) -> Vec<Lis
 
 /// Chance from the operating system.
 fn seed() -> Result<u64, Fault> {
-    crate::source::secret::random::<8>("drawing a seed").map(u64::from_le_bytes)
+    crate::source::secret::seed()
 }

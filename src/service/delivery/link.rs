@@ -71,6 +71,11 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// Whether NOTIFY goes on to this host (RFC 3461).
+    pub(super) fn offers_dsn(&self) -> bool {
+        self.talk.offer().dsn
+    }
+
     pub(super) fn new(stream: TcpStream, settings: Settings, relay: String, egress: &str) -> Self {
         Self {
             wire: Some(Wire::Clear(stream)),

@@ -13,7 +13,7 @@ use crate::host::clock;
 use crate::mail::source::{Proof, Source, SourceState};
 use crate::queue::{MessageView, Selection};
 use crate::service::dispatch::{FetchError, Store};
-use crate::store::spool::Health;
+use crate::store::Health;
 
 /// Domains that a row shows.
 const DOMAINS_SHOWN: usize = 3;
@@ -91,9 +91,8 @@ impl Rooms {
             .iter()
             .flat_map(|told| {
                 let at = Some(told.at);
-                let step = move |(step, text): (&str, String)| {
-                    StepRow { at, step: step.to_owned(), text }
-                };
+                let step =
+                    move |(step, text): (&str, String)| StepRow { at, step: step.to_owned(), text };
                 steps_of(&told.event).into_iter().map(step)
             })
             .collect();
@@ -152,9 +151,10 @@ impl Rooms {
         let switches = self.board.switches();
         let positions = switches.positions();
         let mut secrets = vec![format!("{configured} in the configuration")];
-        if let Some(rotated) = positions.secrets.get(&source.name) {
-            let count = rotated.verifiers.len();
-            secrets.push(format!("{count} by rotation; older ones until {}", rotated.grace_until));
+        if let Some(rotation) = positions.rotations.get(&source.name) {
+            secrets.push(format!("{} by rotation", rotation.verifiers.len()));
+            let ends = rotation.retired.values().max();
+            secrets.extend(ends.map(|end| format!("older ones are void after {end}")));
         }
         let switched = positions
             .sources
@@ -302,12 +302,21 @@ fn walls() -> Vec<WallRow> {
 fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
     match event {
         Event::MessageAccepted {
-            source, peer, reverse_path, from, recipients, octets, signatures, ..
+            source,
+            peer,
+            reverse_path,
+            from,
+            recipients,
+            octets,
+            signatures,
+            ..
         } => vec![
             ("identify", format!("{peer} spoke for the source {source}")),
             (
                 "permit",
-                format!("{source} may send as <{reverse_path}> From: {from} to {recipients} recipient(s)"),
+                format!(
+                    "{source} may send as <{reverse_path}> From: {from} to {recipients} recipient(s)"
+                ),
             ),
             ("clear", "the structure of the content is within bounds".to_owned()),
             (
