@@ -442,3 +442,7 @@ fn read(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reception_tests.rs"]
+mod tests;
