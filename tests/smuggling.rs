@@ -35,7 +35,7 @@ fn session(door: &str, data: bool) -> Core {
         assert!(core.heard.ends_with(b"354 End data with <CR><LF>.<CR><LF>\r\n"));
     }
     core.heard.clear();
-    core.questions.clear();
+    core.house.questions.clear();
     core
 }
 
@@ -74,8 +74,8 @@ fn no_form_of_a_false_end_is_an_end_at_any_split() {
                 core.send(&stream.as_bytes()[..split]);
                 core.send(&stream.as_bytes()[split..]);
                 let heard = String::from_utf8_lossy(&core.heard).into_owned();
-                assert!(core.admitted.is_empty(), "{door} {form:?} {split}");
-                assert!(core.questions.is_empty(), "{door} {form:?} {split}: {heard}");
+                assert!(core.house.admitted.is_empty(), "{door} {form:?} {split}");
+                assert!(core.house.questions.is_empty(), "{door} {form:?} {split}: {heard}");
                 assert!(heard.starts_with("550 5.6."), "{door} {form:?} {split}: {heard}");
                 assert_eq!(heard.lines().count(), 1, "{door} {form:?} {split}: {heard}");
                 assert!(core.ending.is_some(), "{door} {form:?} {split}");
@@ -135,11 +135,11 @@ fn the_session_agrees_with_the_model() {
             None => assert!(core.heard.is_empty() && core.ending.is_none(), "{string:?}"),
             Some((_, true)) => {
                 assert!(core.heard.starts_with(b"250 2.0.0 "), "{string:?}");
-                assert_eq!(core.admitted.len(), 1, "{string:?}");
+                assert_eq!(core.house.admitted.len(), 1, "{string:?}");
             }
             Some((_, false)) => {
                 assert!(core.heard.starts_with(b"550 5.6."), "{string:?}");
-                assert!(core.admitted.is_empty() && core.ending.is_some(), "{string:?}");
+                assert!(core.house.admitted.is_empty() && core.ending.is_some(), "{string:?}");
             }
         }
     });
@@ -270,7 +270,7 @@ fn chunks_are_counted_and_nothing_else() {
             let said: Vec<_> = heard.lines().map(|line| &line[..3]).collect();
             assert_eq!(said.join(" "), codes, "{sent:?} at {split}: {heard}");
             let admitted: Vec<_> =
-                core.admitted.iter().map(|m| String::from_utf8_lossy(&m.content)).collect();
+                core.house.admitted.iter().map(|m| String::from_utf8_lossy(&m.content)).collect();
             assert_eq!(admitted.join("|"), messages, "{sent:?} at {split}");
             let count = usize::from(!messages.is_empty() || sent.contains("BDAT 0 LAST"));
             assert!(admitted.len() <= count, "{sent:?} at {split}");
@@ -300,5 +300,5 @@ fn a_flood_of_commands_is_bounded() {
         core.send(block);
     }
     assert!(core.ending.is_some());
-    assert_eq!(core.questions.len(), 20);
+    assert_eq!(core.house.questions.len(), 20);
 }

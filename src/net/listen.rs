@@ -7,14 +7,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::FromRawFd as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::base::fault::Fault;
 use crate::base::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
-use crate::config::checked::{ConnectionLimits, Listener};
+use crate::config::checked::{ConnectionLimits, Listener, ListenerKind};
 use crate::smtp::replies;
+use crate::smtp::reply::Reply;
 
 /// A listener with its socket.
 #[derive(Debug)]
@@ -134,22 +136,26 @@ impl Door {
         }
     }
 
-    /// Out of descriptors: the reserve takes one connection off the queue to tell it so.
+    /// Out of descriptors: in the place of the reserve those who wait are taken off the queue, one
+    /// after the other, and told so.
     async fn turn_away(&mut self) {
-        if self.reserve.take().is_some()
-            && let Ok(Ok((stream, _))) =
-                tokio::time::timeout(ACCEPT_PAUSE, self.socket.accept()).await
-        {
+        self.reserve = None;
+        for _ in 0..TURNED_AWAY_AT_ONCE {
+            let next = tokio::time::timeout(Duration::ZERO, self.socket.accept()).await;
+            let Ok(Ok((stream, _))) = next else { break };
             tell_busy(&stream, &self.listener, &replies::BUSY);
         }
-        tokio::time::sleep(ACCEPT_PAUSE).await;
         self.reserve = reserve();
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 
+/// A burst of the backlog; then whoever has finished in the meantime leaves room.
+const TURNED_AWAY_AT_ONCE: usize = 256;
+
 /// One packet with `reply`, unless the peer expects TLS. Nothing is waited for.
-pub fn tell_busy(stream: &TcpStream, listener: &Listener, reply: &crate::smtp::reply::Reply) {
-    if listener.kind != crate::config::checked::ListenerKind::Submissions {
+pub fn tell_busy(stream: &TcpStream, listener: &Listener, reply: &Reply) {
+    if listener.kind != ListenerKind::Submissions {
         // A peer that cannot take one packet hears nothing, which is as clear.
         let _ = stream.try_write(&reply.octets());
     }
