@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::FromRawFd as _;
+use std::os::fd::{BorrowedFd, FromRawFd as _, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -95,16 +95,22 @@ fn passed_sockets() -> Result<Vec<(String, std::net::TcpListener)>, Fault> {
     }
     let passed = sd_notify::listen_fds_with_names()
         .map_err(|error| Fault::new("taking the passed sockets", "LISTEN_FDS", error))?;
-    Ok(passed.map(|(descriptor, name)| (name, own(descriptor))).collect())
+    passed.map(|(descriptor, name)| own(descriptor, &name).map(|socket| (name, socket))).collect()
 }
 
 // JUSTIFICATION: sockets of socket activation arrive as bare descriptor numbers.
 #[allow(unsafe_code, reason = "socket activation passes bare descriptor numbers")]
-fn own(descriptor: std::os::fd::RawFd) -> std::net::TcpListener {
-    // SAFETY: sd-notify has checked LISTEN_PID, so the descriptor was passed to this process and
-    // is open; `TAKEN` makes this the only place and the only time that it is owned. A descriptor
-    // that is no TCP socket fails at the first call on it, with an error.
-    unsafe { std::net::TcpListener::from_raw_fd(descriptor) }
+fn own(descriptor: RawFd, name: &str) -> Result<std::net::TcpListener, Fault> {
+    // SAFETY: sd-notify has checked LISTEN_PID, so the number was passed to this process. It is
+    // only looked at here; should it be closed, the system call says so.
+    let looked_at = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    match rustix::net::sockopt::socket_acceptconn(looked_at) {
+        // SAFETY: an open listening socket, as was just seen; `TAKEN` makes this the only place
+        // and the only time that it is owned.
+        Ok(true) => Ok(unsafe { std::net::TcpListener::from_raw_fd(descriptor) }),
+        Ok(false) => Err(Fault::new("taking the passed socket", name, "it does not listen")),
+        Err(error) => Err(Fault::new("taking the passed socket", name, error)),
+    }
 }
 
 impl Door {
