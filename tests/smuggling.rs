@@ -7,8 +7,12 @@
 
 #[path = "transcripts/core.rs"]
 mod core;
+#[path = "transcripts/gate.rs"]
+mod gate;
 #[path = "transcripts/player.rs"]
 mod player;
+#[path = "transcripts/wire.rs"]
+mod wire;
 
 use postern::smtp::dots::{Content, ContentFault, Framing, Reader};
 
@@ -301,4 +305,44 @@ fn a_flood_of_commands_is_bounded() {
     }
     assert!(core.ending.is_some());
     assert_eq!(core.house.questions.len(), 20);
+}
+
+#[test]
+fn no_form_of_a_false_end_is_an_end_over_sockets() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let reception = gate::Reception::start(&runtime);
+    let hello = |wire: &mut wire::Wire| {
+        wire.send(b"EHLO client.example.org\r\n");
+        while wire.line().unwrap().starts_with("250-") {}
+    };
+    for door in ["tls", "starttls", "clear"] {
+        for form in FORMS {
+            for split in 0..=form.len() {
+                let mut wire = reception.connect(door);
+                assert!(wire.line().unwrap().starts_with("220 "));
+                hello(&mut wire);
+                if door == "starttls" {
+                    wire.send(b"STARTTLS\r\n");
+                    assert!(wire.line().unwrap().starts_with("220 "));
+                    wire.shake_hands();
+                    hello(&mut wire);
+                }
+                if door != "clear" {
+                    wire.send(b"AUTH PLAIN AGFwcABzZXNhbWU=\r\n");
+                    assert!(wire.line().unwrap().starts_with("235 "));
+                }
+                wire.send(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n");
+                for code in ["250 ", "250 ", "354 "] {
+                    assert!(wire.line().unwrap().starts_with(code));
+                }
+                let (head, tail) = form.split_at(split);
+                wire.send(format!("From: <a@example.org>\r\n\r\nfirst{head}").as_bytes());
+                wire.send(format!("{tail}MAIL FROM:<evil@example.org>\r\n.\r\n").as_bytes());
+                let said = wire.line().unwrap();
+                assert!(said.starts_with("550 5.6."), "{door} {form:?} {split}: {said}");
+                assert_eq!(wire.line(), None, "{door} {form:?} {split}");
+                assert!(!wire.left_over(), "{door} {form:?} {split}");
+            }
+        }
+    }
 }
