@@ -89,6 +89,15 @@ pub fn spki_sha256(certificate: &CertificateDer<'_>) -> Option<Box<str>> {
     Some(text.into())
 }
 
+/// 32 octets of chance from the system, for what an attacker must not foresee; none if the system
+/// has none, and then nothing that needs it may go on.
+#[must_use]
+pub fn fresh_secret() -> Option<[u8; 32]> {
+    let mut secret = [0; 32];
+    ::aws_lc_rs::rand::fill(&mut secret).ok()?;
+    Some(secret)
+}
+
 fn read(files: &TlsFiles) -> Result<ServerConfig, Fault> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let chain = read_chain(&files.certificate)?;
