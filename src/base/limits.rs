@@ -111,6 +111,10 @@ pub const SCRAM_ITERATIONS: u32 = 15_000;
 /// A ledger segment. 64 MiB hold 15,000 messages of 4 KiB or two of 25 MB.
 pub const SEGMENT_OCTETS: u64 = 64 * 1024 * 1024;
 
+/// The step in which room for a segment is reserved: few enough steps not to be seen (one in
+/// 1,900 messages of 4 KiB), small enough for a quiet site.
+pub const PREALLOCATE_OCTETS: u64 = 8 * 1024 * 1024;
+
 /// Messages that one sync makes durable at most.
 pub const GROUP_MESSAGES_MAX: usize = 256;
 
@@ -120,8 +124,19 @@ pub const GROUP_OCTETS_MAX: usize = 8 * 1024 * 1024;
 /// The longest that an outcome waits for a group to join before it is synced on its own.
 pub const OUTCOME_SYNC_WAIT: Duration = Duration::from_millis(100);
 
+/// Outcomes that wait for a sync at most; a group of deliveries brings a few dozen.
+pub const OUTCOMES_WAITING_MAX: usize = 4096;
+
 /// The beat at which sled follows the ledger.
 pub const STATE_BEAT: Duration = Duration::from_secs(1);
+
+/// Survivors of an old segment that are copied on together: a sixteenth of a second of an old
+/// disk, so that new mail hardly waits.
+pub const COPY_OCTETS_MAX: u64 = 4 * 1024 * 1024;
+
+/// The state database may always be this large; beyond it and 2,048 octets for each message (six
+/// times what one needs) it is written anew.
+pub const STATE_OCTETS_MIN: u64 = 64 * 1024 * 1024;
 
 /// Cache of the state database; its default is 1 GB.
 pub const STATE_CACHE_OCTETS: u64 = 16 * 1024 * 1024;

@@ -1,1 +1,3 @@
 //! The operating system: descriptors, credentials, children.
+
+pub mod clock;

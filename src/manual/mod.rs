@@ -1,1 +1,3 @@
 //! The manual.
+
+pub mod custody;
