@@ -1,3 +1,6 @@
 //! The manual: what must be understood before the code is changed.
 
 pub mod decisions;
+//! The manual.
+
+pub mod custody;

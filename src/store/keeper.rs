@@ -50,8 +50,9 @@ impl Keeper {
     }
 
     /// Recovers, then serves until the spool is closed.
-    pub(super) fn run(mut self, batches: &tokio::sync::mpsc::Sender<Vec<Queued>>) {
-        self.recover(batches);
+    pub(super) fn run(mut self, batches: tokio::sync::mpsc::Sender<Vec<Queued>>) {
+        self.recover(&batches);
+        drop(batches);
         if self.shared.bell.is_closing() || self.shared.gauge.is_latched() {
             // What was not read to its end must not be written down as the truth.
             return;
@@ -115,10 +116,10 @@ impl Keeper {
         error: &StateError,
         hand: &mut Hand<'_>,
     ) -> (u32, End) {
-        if *error != StateError::Full {
-            recover::set_state_aside(&self.shared.config.path);
-        } else {
+        if *error == StateError::Full {
             recover::remove(&self.shared.config.path.join("state"));
+        } else {
+            recover::set_state_aside(&self.shared.config.path);
         }
         let rebuilt = recover::rebuild(&self.shared, segments, None, hand);
         if !segments.is_empty() {
@@ -384,6 +385,8 @@ fn touched(
 ) -> Result<Live, StateError> {
     let live = old.and_then(|old| recover::live(key, old));
     let mut live = live.ok_or_else(|| StateError::Broken("a record is missing".into()))?;
-    touches.iter().for_each(|one| touch(&mut live.queued, *one));
+    for one in touches {
+        touch(&mut live.queued, *one);
+    }
     Ok(live)
 }
