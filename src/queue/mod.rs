@@ -54,7 +54,7 @@ use crate::mail::reply::PeerReply;
 use crate::mail::source::{SourceName, SourceState};
 use lane::{Destination, Lane};
 use slab::{NONE, Slab};
-use stock::{Leg, Message, Pile, Place, Recipients};
+use stock::{Leg, Message, Pile, Place, Recipients, Tick};
 
 /// The two clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +192,7 @@ pub struct Queue {
     /// Numbers of carriers ever sent.
     sent: u64,
     /// Waiting legs by date.
-    due: BTreeSet<(u64, u32)>,
+    due: BTreeSet<(Tick, u32)>,
     /// Messages by the second of their next notice or expiry.
     patience: BTreeSet<(u32, u32)>,
     alarms: BTreeSet<(Instant, Alarm)>,
@@ -339,7 +339,7 @@ impl Queue {
             sibling: self.messages[message].leg,
             before: NONE,
             behind: NONE,
-            due: at.now.after(wait).0,
+            due: Tick::after(at.now, wait),
             recipients: Recipients::new(indices),
             attempts: u16::try_from(like.attempts).unwrap_or(u16::MAX),
             place: Place::Settling,
@@ -360,7 +360,7 @@ impl Queue {
     /// Puts a leg where its date says: in line, or among those that wait.
     fn line_up(&mut self, leg: u32) {
         let due = self.legs[leg].due;
-        if due > self.now.0 {
+        if due.instant() > self.now {
             self.legs[leg].place = Place::Waiting;
             self.due.insert((due, leg));
         } else {

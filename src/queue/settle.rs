@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::slab::NONE;
-use super::stock::{Place, Recipients};
+use super::stock::{Place, Recipients, Tick};
 use super::{Alarm, Doing, Overdue, Queue, seconds_up};
 use crate::base::limits::{EGRESS_RECHECK, FAULT_WAIT, OVERDUE_RECHECK, RETRY_JITTER_PERCENT};
 use crate::base::time::Instant;
@@ -100,7 +100,7 @@ impl Queue {
             let entry = &mut self.legs[leg];
             entry.recipients = Recipients::new(rest);
             entry.attempts = u16::try_from(retry.attempts).unwrap_or(u16::MAX);
-            entry.due = now.after(retry.wait).0;
+            entry.due = Tick::after(now, retry.wait);
             self.stand_back(leg, message);
             false
         };
@@ -135,7 +135,7 @@ impl Queue {
         self.now = now;
         if let Some(leg) = self.put_down(carrier) {
             let message = self.legs[leg].message;
-            self.legs[leg].due = now.after(FAULT_WAIT).0;
+            self.legs[leg].due = Tick::after(now, FAULT_WAIT);
             self.stand_back(leg, message);
         }
     }
@@ -227,7 +227,7 @@ impl Queue {
         let Some(message) = self.ids.get(&overdue.id).copied() else { return };
         for leg in self.legs_of(message) {
             if self.legs[leg].place == Place::Settling {
-                self.legs[leg].due = now.after(FAULT_WAIT).0;
+                self.legs[leg].due = Tick::after(now, FAULT_WAIT);
                 self.stand_back(leg, message);
             }
         }
