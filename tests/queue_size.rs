@@ -147,16 +147,18 @@ fn memory_and_time_per_message() {
     let million = std::env::var_os("POSTERN_QUEUE_MILLION").is_some();
     let most = if million { 1_000_000 } else { 100_000 };
     // The largest first: later ones find the memory that it gave back.
-    let big = measure(most, 10_000);
+    let most_domains = most / 100;
+    let big = measure(most, most_domains);
     println!(
-        "{most} messages, 10000 domains: {:.0} octets each while ready, {:.0} while waiting: \
+        "{most} messages, {most_domains} domains: {:.0} octets each while ready, {:.0} while waiting: \
          {:.0} MiB",
         big.octets,
         big.waiting_octets,
         big.waiting_octets * f64::from(most) / f64::from(1 << 20),
     );
     println!("messages   domains   add ns  carry ns");
-    for messages in [1000, 10_000, 100_000, most] {
+    let sizes: &[u32] = if million { &[1000, 10_000, 100_000, 1_000_000] } else { &[1000] };
+    for messages in sizes.iter().copied() {
         for domains in [1, 100, 10_000] {
             if domains <= messages {
                 let Row { messages, domains, add, carry, .. } = measure(messages, domains);
@@ -164,7 +166,11 @@ fn memory_and_time_per_message() {
             }
         }
     }
-    // Ten thousand destinations and their lanes cost 5 MiB; they weigh on the smaller queue.
-    let bound = if million { 200.0 } else { 300.0 };
-    assert!(big.octets < bound && big.waiting_octets < bound, "octets a message");
+    // Flat within 20 % of the budget of 360 microseconds a message, whatever is queued.
+    let small = measure(1000, 1);
+    let growth = big.add + big.carry - small.add - small.carry;
+    assert!(growth < 72_000.0, "a full queue costs {growth} ns more a message");
+    let octets = big.octets.max(big.waiting_octets);
+    // The goal is 200; a process wobbles by a few pages of its allocator.
+    assert!(octets <= 210.0, "{octets} octets a message");
 }

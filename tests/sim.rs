@@ -54,7 +54,12 @@ fn safety_in_the_storm_and_liveness_after_it() {
 
 #[test]
 fn the_witness_notices_what_is_broken_on_purpose() {
-    for broken in [Broken::AckBeforeSync, Broken::HoldsForgotten, Broken::ReportsForgotten] {
+    for broken in [
+        Broken::AckBeforeSync,
+        Broken::HoldsForgotten,
+        Broken::OutcomesForgotten,
+        Broken::ReportsForgotten,
+    ] {
         let caught = (1..=50).find_map(|seed| history(seed, broken).err());
         let why = caught.unwrap_or_else(|| panic!("{broken:?} went unnoticed"));
         println!("{broken:?}: {why}");

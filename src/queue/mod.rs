@@ -44,7 +44,7 @@ pub use view::{Counts, LaneRow, LegView, MessageView};
 
 use crate::base::chance::Chance;
 use crate::base::id::QueueId;
-use crate::base::limits::RECOVERY_GRACE;
+use crate::base::limits::{RECOVERY_GRACE, WALL_CLOCK_MIN_MILLIS};
 use crate::base::time::{Instant, WallTime};
 use crate::config::checked::{LaneLimits, RetryPolicy};
 use crate::mail::address::Domain;
@@ -274,8 +274,10 @@ impl Queue {
         let mut added = 0;
         for queued in batch {
             let lifetime = queued.label.expires.since(queued.label.accepted);
-            let remaining = queued.label.expires.since(moment.wall);
-            let left = remaining.max(RECOVERY_GRACE).min(lifetime);
+            let left = match queued.label.accepted.min(moment.wall) {
+                WallTime(..WALL_CLOCK_MIN_MILLIS) => lifetime,
+                _ => queued.label.expires.since(moment.wall).max(RECOVERY_GRACE).min(lifetime),
+            };
             added += usize::from(self.add(queued, moment, left));
         }
         added

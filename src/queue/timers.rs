@@ -118,15 +118,16 @@ impl Queue {
     }
 
     fn lose_patience(&mut self, message: u32) {
-        if from_seconds(self.messages[message].deadline) > self.now {
-            self.notice_delay(message);
-            return;
-        }
         let source = self.messages[message].source as usize;
         let source_held =
             !self.messages[message].notification && !self.sources[source].state.delivers();
+        // Nobody is told "we try again" about mail that an operator keeps back.
         if self.stopped || self.messages[message].held || source_held {
             self.recheck_later(message);
+            return;
+        }
+        if from_seconds(self.messages[message].deadline) > self.now {
+            self.notice_delay(message);
             return;
         }
         let mut again = OVERDUE_RECHECK;

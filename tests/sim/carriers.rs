@@ -190,7 +190,13 @@ impl World {
         let Some(parcel) = self.spool.fetch(id) else {
             return Err(format!("{id} is queued and not in the spool"));
         };
-        self.spool.log.extend(changes.into_iter().map(Entry::Change));
+        let forgets = self.broken == Broken::OutcomesForgotten;
+        let kept = changes.into_iter().filter(|change| {
+            let delivered =
+                matches!(change, Change::Settled { settlement: Settlement::Delivered, .. });
+            !(forgets && delivered)
+        });
+        self.spool.log.extend(kept.map(Entry::Change));
         let ended = lines.iter().filter(|l| matches!(l.fate, Fate::Failed | Fate::Expired));
         let ended: Vec<u16> = ended.map(|line| line.recipient).collect();
         if lines.is_empty() || self.broken == Broken::ReportsForgotten {

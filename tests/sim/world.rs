@@ -37,6 +37,8 @@ pub(crate) enum Broken {
     AckBeforeSync,
     /// After a restart nobody tells the queue which sources are held.
     HoldsForgotten,
+    /// Deliveries are not recorded.
+    OutcomesForgotten,
     /// Failures are forgotten without a report.
     ReportsForgotten,
 }
