@@ -1,1 +1,8 @@
 //! Sockets: listeners, TLS, and the egress broker.
+
+pub mod broker;
+pub mod egress;
+pub mod listen;
+pub mod tls;
+pub mod tls_client;
+pub mod trust;

@@ -1,0 +1,117 @@
+//! The broker (`postern egress`): the only role that can open a socket to the Internet.
+//!
+//! It knows the list of egresses and nothing of mail. It opens a socket bound to device and source,
+//! to an allowed port of an allowed address, hands it over and forgets it. What is missing suspends
+//! the egress; there is no second way. It ends when the house closes its end of the channel.
+
+pub mod health;
+pub mod open;
+pub mod words;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::MissedTickBehavior;
+
+use crate::base::limits::{CONNECT_TIMEOUT, EGRESS_HEALTH_BEAT, EGRESS_OPENING_MAX};
+use open::open;
+use words::{Channel, EgressError, Order, Orders, PACKET_OCTETS_MAX, Report, Transport};
+
+/// Runs the role on its end of the channel until the other end closes.
+///
+/// # Errors
+/// The channel broke, or something else than an order came through it.
+pub fn run(socket: OwnedFd) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(socket))
+}
+
+/// Runs the role on standard input, where [`start_broker`](super::egress::start_broker) puts the
+/// channel.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on_stdin() -> io::Result<()> {
+    run(io::stdin().as_fd().try_clone_to_owned()?)
+}
+
+/// The same inside a runtime.
+///
+/// # Errors
+/// As [`run`].
+pub async fn serve(socket: OwnedFd) -> io::Result<()> {
+    let channel = Arc::new(Channel::new(socket)?);
+    let opening = Arc::new(Semaphore::new(EGRESS_OPENING_MAX));
+    let mut orders = Arc::new(Orders::default());
+    let mut known = BTreeMap::new();
+    let mut beat = tokio::time::interval(EGRESS_HEALTH_BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut packet = vec![0; PACKET_OCTETS_MAX];
+    loop {
+        tokio::select! {
+            word = channel.receive::<Order>(&mut packet) => match word? {
+                None => return Ok(()),
+                Some((Order::Orders(new), _)) => {
+                    orders = Arc::new(new);
+                    known.clear();
+                    tell_health(&channel, &orders, &mut known).await?;
+                }
+                Some((Order::Open { id, egress, transport, to, wait_millis }, _)) => {
+                    let wait = Duration::from_millis(wait_millis).min(CONNECT_TIMEOUT);
+                    let wish = Wish { id, egress, transport, to, wait };
+                    let Ok(permit) = Arc::clone(&opening).try_acquire_owned() else {
+                        let error = EgressError::Suspended("too many sockets at once".to_owned());
+                        channel.send(&Report::Failed { id, error }, None).await?;
+                        continue;
+                    };
+                    let (orders, channel) = (Arc::clone(&orders), Arc::clone(&channel));
+                    tokio::spawn(async move {
+                        fulfil(wish, &orders, &channel).await;
+                        drop(permit);
+                    });
+                }
+            },
+            _ = beat.tick() => tell_health(&channel, &orders, &mut known).await?,
+        }
+    }
+}
+
+/// A socket that the house wants.
+struct Wish {
+    id: u64,
+    egress: String,
+    transport: Transport,
+    to: std::net::SocketAddr,
+    wait: Duration,
+}
+
+async fn fulfil(wish: Wish, orders: &Orders, channel: &Channel) {
+    let id = wish.id;
+    let opened = open(orders, &wish.egress, wish.transport, wish.to, wish.wait).await;
+    // If the house is gone, the main loop sees it too and ends.
+    let _gone = match opened {
+        Ok(socket) => channel.send(&Report::Opened { id }, Some(socket)).await,
+        Err(error) => channel.send(&Report::Failed { id, error }, None).await,
+    };
+}
+
+/// Tells what has changed since `known`.
+async fn tell_health(
+    channel: &Channel,
+    orders: &Orders,
+    known: &mut BTreeMap<String, Option<String>>,
+) -> io::Result<()> {
+    let now = health::examine(orders);
+    for (egress, suspended) in &now {
+        if known.get(egress) != Some(suspended) {
+            let (egress, suspended) = (egress.clone(), suspended.clone());
+            channel.send(&Report::Health { egress, suspended }, None).await?;
+        }
+    }
+    *known = now;
+    Ok(())
+}

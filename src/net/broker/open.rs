@@ -1,0 +1,151 @@
+//! Opens one socket: device, source, destination, in this order and with no way around.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::TcpSocket;
+
+use super::words::{EgressError, Orders, Transport};
+use crate::config::checked::Egress;
+use crate::route::special::{Origin, permitted};
+
+/// Opens a socket to `to` through the egress called `egress`.
+///
+/// # Errors
+/// The orders do not allow it, something of ours is missing, or the host does not answer.
+pub async fn open(
+    orders: &Orders,
+    egress: &str,
+    transport: Transport,
+    to: SocketAddr,
+    wait: Duration,
+) -> Result<OwnedFd, EgressError> {
+    let egress = orders
+        .egresses
+        .iter()
+        .find(|known| known.name == egress)
+        .ok_or_else(|| EgressError::NotAllowed(format!("no egress {egress}")))?;
+    allowed(orders, egress, transport, to)?;
+    let socket = bound(egress, transport, to.ip())?;
+    match transport {
+        Transport::Udp => {
+            socket.connect(&SockAddr::from(to)).map_err(|error| unrouted(&error))?;
+            Ok(socket.into())
+        }
+        Transport::Tcp => {
+            routed(egress, to)?;
+            connect(socket, to, wait).await
+        }
+    }
+}
+
+/// Checks that the local side of an egress is whole on the way to `to`. Sends nothing.
+///
+/// # Errors
+/// `Suspended`, with what is missing.
+pub fn routed(egress: &Egress, to: SocketAddr) -> Result<(), EgressError> {
+    // Connecting a UDP socket looks the route up and sends nothing.
+    let probe = bound(egress, Transport::Udp, to.ip())?;
+    probe.connect(&SockAddr::from(to)).map_err(|error| unrouted(&error))
+}
+
+fn allowed(
+    orders: &Orders,
+    egress: &Egress,
+    transport: Transport,
+    to: SocketAddr,
+) -> Result<(), EgressError> {
+    if egress.resolvers.contains(&to) {
+        return Ok(());
+    }
+    if transport == Transport::Udp {
+        return Err(EgressError::NotAllowed("UDP is for the egress's name servers".to_owned()));
+    }
+    let at_port = orders.permits.iter().filter(|permit| permit.port == to.port());
+    let origins = at_port.filter_map(|permit| match permit.address {
+        None => Some(Origin::RouteName),
+        Some(address) if address == to.ip() => Some(Origin::RouteAddress),
+        Some(_) => None,
+    });
+    let mx = (to.port() == egress.mx_port).then_some(Origin::Mx);
+    let mut origins = origins.chain(mx).peekable();
+    if origins.peek().is_none() {
+        return Err(EgressError::NotAllowed(format!("port {}", to.port())));
+    }
+    let reachable = |origin| permitted(to.ip(), origin, &egress.allow_networks, &orders.own);
+    if origins.any(reachable) {
+        Ok(())
+    } else {
+        Err(EgressError::NotAllowed(format!("{} is private, special or ours", to.ip())))
+    }
+}
+
+/// A socket that can only speak through this egress.
+fn bound(egress: &Egress, transport: Transport, to: IpAddr) -> Result<Socket, EgressError> {
+    let suspended =
+        |what: &str, error: &io::Error| EgressError::Suspended(format!("{what}: {error}"));
+    let (domain, source) = match to {
+        IpAddr::V4(_) => (Domain::IPV4, egress.ipv4.map(IpAddr::V4)),
+        IpAddr::V6(_) => (Domain::IPV6, egress.ipv6.map(IpAddr::V6)),
+    };
+    let source = source.ok_or_else(|| {
+        EgressError::NotAllowed("the egress has no address of this family".to_owned())
+    })?;
+    let (kind, protocol) = match transport {
+        Transport::Tcp => (Type::STREAM, Protocol::TCP),
+        Transport::Udp => (Type::DGRAM, Protocol::UDP),
+    };
+    let socket = Socket::new(domain, kind.nonblocking().cloexec(), Some(protocol))
+        .map_err(|error| suspended("socket", &error))?;
+    if let Some(device) = &egress.device {
+        socket
+            .bind_device(Some(device.as_bytes()))
+            .map_err(|error| suspended(&format!("interface {device}"), &error))?;
+    }
+    // The port is chosen at connect, so that one source has 28,000 ports for *each* destination.
+    setsockopt(&socket, IpBindAddressNoPort, &true)
+        .map_err(|error| suspended("bind without port", &error.into()))?;
+    socket
+        .bind(&SockAddr::from(SocketAddr::new(source, 0)))
+        .map_err(|error| suspended(&format!("address {source}"), &error))?;
+    if transport == Transport::Tcp {
+        // Commands are written in groups; waiting for more would only add delay.
+        socket.set_tcp_nodelay(true).map_err(|error| suspended("no delay", &error))?;
+    }
+    Ok(socket)
+}
+
+async fn connect(socket: Socket, to: SocketAddr, wait: Duration) -> Result<OwnedFd, EgressError> {
+    let socket = TcpSocket::from_std_stream(socket.into());
+    match tokio::time::timeout(wait, socket.connect(to)).await {
+        Err(_) => Err(EgressError::TimedOut),
+        Ok(Err(error)) => Err(unreached(&error)),
+        Ok(Ok(stream)) => {
+            let stream = stream.into_std().map_err(|error| unreached(&error))?;
+            Ok(stream.into())
+        }
+    }
+}
+
+/// The kernel has no route, no interface or no address for this: ours to mend.
+fn unrouted(error: &io::Error) -> EgressError {
+    EgressError::Suspended(format!("route: {error}"))
+}
+
+/// The network or the host said no, on the way or at its end.
+fn unreached(error: &io::Error) -> EgressError {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionRefused | Kind::ConnectionReset => EgressError::Refused,
+        Kind::TimedOut => EgressError::TimedOut,
+        Kind::AddrNotAvailable | Kind::NetworkDown | Kind::PermissionDenied => {
+            EgressError::Suspended(error.to_string())
+        }
+        _ => EgressError::Unreachable(error.to_string()),
+    }
+}

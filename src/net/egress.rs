@@ -1,0 +1,273 @@
+//! The house's side of the broker: every Internet socket of the delivery side comes from here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::process::{Child, Command};
+use tokio::sync::{oneshot, watch};
+
+use super::broker::words::{Channel, Order, PACKET_OCTETS_MAX, Report, Transport};
+pub use super::broker::words::{EgressError, Orders};
+use super::broker::{open, words};
+
+/// Why each egress is suspended, by name; none: it is whole.
+pub type Health = BTreeMap<String, Option<String>>;
+
+type Answer = Result<OwnedFd, EgressError>;
+
+/// A client of the broker. Cheap to clone; requests run side by side.
+#[derive(Clone, Debug)]
+pub struct EgressClient(Arc<Client>);
+
+#[derive(Debug)]
+struct Client {
+    way: Mutex<Way>,
+    next: AtomicU64,
+    health: watch::Sender<Health>,
+}
+
+/// How sockets are made at this moment.
+#[derive(Debug)]
+enum Way {
+    /// The broker is gone, or not yet there.
+    None,
+    /// Through the broker.
+    Broker(Arc<Line>),
+    /// In this process, for unit tests alone.
+    Here(Arc<Orders>),
+}
+
+/// A channel with the requests that are open on it.
+#[derive(Debug)]
+struct Line {
+    channel: Channel,
+    open: Mutex<Open>,
+}
+
+/// `None` once the channel has ended.
+type Open = Option<HashMap<u64, oneshot::Sender<Answer>>>;
+
+impl Default for EgressClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EgressClient {
+    /// A client without a broker: everything is suspended until `attach`.
+    #[must_use]
+    pub fn new() -> Self {
+        let health = watch::Sender::new(Health::new());
+        Self(Arc::new(Client { way: Mutex::new(Way::None), next: AtomicU64::new(1), health }))
+    }
+
+    /// A client that opens sockets in this process, with the same checks. For unit tests.
+    #[must_use]
+    pub fn in_process(orders: Orders) -> Self {
+        let client = Self::new();
+        client.set(Way::Here(Arc::new(orders)));
+        client
+    }
+
+    /// Speaks to a (new) broker from now on; requests that are open at an old one fail as
+    /// suspended. Returns when the channel ends, so that the supervisor can start another broker.
+    ///
+    /// # Errors
+    /// The descriptor is no packet socket, or the channel broke.
+    pub async fn attach(&self, socket: OwnedFd, orders: &Orders) -> io::Result<()> {
+        let channel = Channel::new(socket)?;
+        channel.send(&Order::Orders(orders.clone()), None).await?;
+        let line = Arc::new(Line { channel, open: Mutex::new(Some(HashMap::new())) });
+        self.set(Way::Broker(Arc::clone(&line)));
+        let end = self.listen(&line).await;
+        line.end();
+        let mut way = self.0.way.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(&*way, Way::Broker(current) if Arc::ptr_eq(current, &line)) {
+            *way = Way::None;
+        }
+        drop(way);
+        let gone = Some("the broker is not running".to_owned());
+        self.0.health.send_modify(|health| health.values_mut().for_each(|s| s.clone_from(&gone)));
+        end
+    }
+
+    /// New orders after a reload.
+    ///
+    /// # Errors
+    /// The broker is gone; the next one gets its orders from `attach`.
+    pub async fn order(&self, orders: &Orders) -> io::Result<()> {
+        match self.way() {
+            Way::Broker(line) => {
+                let known: Vec<_> = orders.egresses.iter().map(|e| e.name.clone()).collect();
+                self.0.health.send_modify(|health| health.retain(|name, _| known.contains(name)));
+                line.channel.send(&Order::Orders(orders.clone()), None).await
+            }
+            Way::Here(_) => {
+                self.set(Way::Here(Arc::new(orders.clone())));
+                Ok(())
+            }
+            Way::None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// The state of every egress, and its changes.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.0.health.subscribe()
+    }
+
+    /// Why `egress` is suspended at this moment, if it is.
+    #[must_use]
+    pub fn suspended(&self, egress: &str) -> Option<String> {
+        self.0.health.borrow().get(egress).cloned().flatten()
+    }
+
+    /// A TCP connection to `to` through `egress`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn connect_tcp(
+        &self,
+        egress: &str,
+        to: SocketAddr,
+        wait: Duration,
+    ) -> Result<TcpStream, EgressError> {
+        let socket = self.open(egress, Transport::Tcp, to, wait).await?;
+        let stream = std::net::TcpStream::from(socket);
+        stream.set_nonblocking(true).map_err(|error| odd(&error))?;
+        TcpStream::from_std(stream).map_err(|error| odd(&error))
+    }
+
+    /// A UDP socket that is connected to the name server `to`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn udp(&self, egress: &str, to: SocketAddr) -> Result<UdpSocket, EgressError> {
+        let socket = self.open(egress, Transport::Udp, to, Duration::from_secs(1)).await?;
+        let socket = std::net::UdpSocket::from(socket);
+        socket.set_nonblocking(true).map_err(|error| odd(&error))?;
+        UdpSocket::from_std(socket).map_err(|error| odd(&error))
+    }
+
+    async fn open(
+        &self,
+        egress: &str,
+        transport: Transport,
+        to: SocketAddr,
+        wait: Duration,
+    ) -> Answer {
+        let gone = || EgressError::Suspended("the broker is not running".to_owned());
+        let line = match self.way() {
+            Way::None => return Err(gone()),
+            Way::Here(orders) => return open::open(&orders, egress, transport, to, wait).await,
+            Way::Broker(line) => line,
+        };
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        line.lock().as_mut().ok_or_else(gone)?.insert(id, answer);
+        // Forgets the request whichever way this ends, also when the caller loses patience.
+        let _ticket = Ticket { line: &line, id };
+        let wait_millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let order = Order::Open { id, egress: egress.to_owned(), transport, to, wait_millis };
+        line.channel.send(&order, None).await.map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    async fn listen(&self, line: &Line) -> io::Result<()> {
+        let mut packet = vec![0; PACKET_OCTETS_MAX];
+        while let Some((report, socket)) = line.channel.receive::<Report>(&mut packet).await? {
+            match report {
+                Report::Opened { id } => line.answer(
+                    id,
+                    socket.ok_or_else(|| {
+                        EgressError::Suspended("the broker sent no socket".to_owned())
+                    }),
+                ),
+                Report::Failed { id, error } => line.answer(id, Err(error)),
+                Report::Health { egress, suspended } => {
+                    self.0.health.send_modify(|health| {
+                        health.insert(egress, suspended);
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn way(&self) -> Way {
+        match &*self.0.way.lock().unwrap_or_else(PoisonError::into_inner) {
+            Way::None => Way::None,
+            Way::Broker(line) => Way::Broker(Arc::clone(line)),
+            Way::Here(orders) => Way::Here(Arc::clone(orders)),
+        }
+    }
+
+    fn set(&self, way: Way) {
+        let old =
+            std::mem::replace(&mut *self.0.way.lock().unwrap_or_else(PoisonError::into_inner), way);
+        if let Way::Broker(line) = old {
+            line.end();
+        }
+    }
+}
+
+impl Line {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, id: u64, answer: Answer) {
+        let waiting = self.lock().as_mut().and_then(|open| open.remove(&id));
+        // Nobody waits any more: the socket closes here.
+        if let Some(waiting) = waiting {
+            let _lost_patience = waiting.send(answer);
+        }
+    }
+
+    /// Every open request hears that the broker is gone.
+    fn end(&self) {
+        self.lock().take();
+    }
+}
+
+/// A request in the table of its line.
+struct Ticket<'a> {
+    line: &'a Line,
+    id: u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if let Some(open) = self.line.lock().as_mut() {
+            open.remove(&self.id);
+        }
+    }
+}
+
+/// A socket that cannot be used in this process is a fault of ours.
+fn odd(error: &io::Error) -> EgressError {
+    EgressError::Suspended(format!("socket: {error}"))
+}
+
+/// Starts `program egress` with its end of a new channel as standard input; returns the child and
+/// our end for [`EgressClient::attach`].
+///
+/// # Errors
+/// The program cannot be started.
+pub fn start_broker(program: &std::path::Path) -> io::Result<(Child, OwnedFd)> {
+    let (ours, theirs) = words::pair()?;
+    let child = Command::new(program)
+        .arg("egress")
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok((child, ours))
+}
