@@ -1,6 +1,8 @@
 //! The sorting desk with a spool in memory and carriers that answer by the recipient's name:
 //! `ok`, `no`, `later`, `lost`, `panic`, `link`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test: to stop is to say no")]
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
