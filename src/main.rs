@@ -1,3 +1,7 @@
 //! The one binary: each role is a subcommand.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    postern::cli::main()
+}

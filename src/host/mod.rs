@@ -3,3 +3,5 @@
 pub mod disk;
 pub mod journal;
 pub mod peer;
+
+pub mod clock;
