@@ -431,7 +431,7 @@ fn a_stranger_to_the_protocol_is_told_and_bounded() {
     {
         assert!(ask(request.as_bytes()).contains("\"invalid\""), "{request}");
     }
-    assert!(ask(&[b'x'; 65 * 1024 + 1]).contains("one line of at most"));
+    assert!(ask(&vec![b'x'; 65 * 1024 + 1]).contains("one line of at most"));
     assert!(ask(b"{\"verb\":\"status\"}\n").starts_with("{\"answer\":\"status\""));
 }
 
