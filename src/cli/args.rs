@@ -35,6 +35,15 @@ pub struct Arguments {
 pub enum Verb {
     /// How the gateway is
     Status,
+    /// Show everything on this machine alone: a gateway and a small Internet, on loopback
+    Demo {
+        /// Send one message through everything, verify it, and end
+        #[arg(long)]
+        once: bool,
+        /// Keep the spool and the keys in this folder
+        #[arg(long, value_name = "DIR")]
+        spool: Option<PathBuf>,
+    },
     /// Counters in Prometheus' text format
     Metrics,
     /// Messages that wait
@@ -50,9 +59,13 @@ pub enum Verb {
     StopAll,
     /// Let mail run again
     ResumeAll,
-    /// Ways out
-    #[command(subcommand)]
-    Egress(EgressVerb),
+    /// Ways out. Without a verb: the broker's role, which the daemon starts with a channel as
+    /// standard input
+    Egress {
+        /// What about them.
+        #[command(subcommand)]
+        verb: Option<EgressVerb>,
+    },
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),

@@ -136,7 +136,10 @@ fn request(verb: Verb) -> Result<Request, String> {
         Verb::Metrics => Request::Metrics {},
         Verb::StopAll => Request::StopAll {},
         Verb::ResumeAll => Request::ResumeAll {},
-        Verb::Egress(EgressVerb::List) => Request::EgressList {},
+        Verb::Egress { verb: Some(EgressVerb::List) } => Request::EgressList {},
+        Verb::Egress { verb: None } | Verb::Demo { .. } => {
+            return Err("a role is no request".to_owned());
+        }
         Verb::Queue(verb) => queue(verb)?,
         Verb::Message(MessageVerb::Trace { id, .. }) => Request::MessageTrace { id, after: 0 },
         Verb::Message(MessageVerb::Explain { id }) => Request::MessageExplain { id },

@@ -5,6 +5,7 @@
 pub mod args;
 mod ask;
 mod local;
+mod roles;
 pub mod table;
 mod view;
 
@@ -47,6 +48,8 @@ pub fn main() -> ExitCode {
     let place = ask::Place { socket, config: config.clone(), json };
     let config = config.unwrap_or_else(|| PathBuf::from(CONFIG_PATH));
     match verb {
+        Verb::Demo { once, spool } => return roles::demo(once, json, spool),
+        Verb::Egress { verb: None } => roles::egress(),
         Verb::Config(ConfigVerb::Check { file }) => {
             local::config_check(&file.unwrap_or(config), json)
         }

@@ -32,7 +32,7 @@ pub fn permit_sender(
     if size.is_some_and(|size| source.message_octets_max.is_some_and(|max| size > max)) {
         return Err(refusals::MESSAGE_TOO_LARGE);
     }
-    let disguised = reverse_path.mailbox().is_some_and(|m| is_disguised(m));
+    let disguised = reverse_path.mailbox().is_some_and(is_disguised);
     let mut pairs = source.pairs.iter();
     if !disguised && pairs.any(|pair| covers(pair, reverse_path)) {
         return Ok(());

@@ -26,25 +26,22 @@ pub fn decoded(text: &str) -> Option<String> {
     let mut rest = text;
     while let Some(start) = rest.find("=?") {
         let (before, tail) = rest.split_at(start);
-        match encoded_word(tail) {
-            Some((charset, octets, length)) => {
-                // White space between two encoded words is not shown (RFC 2047 section 6.2).
-                if !(after_word && before.trim().is_empty()) {
-                    seen.extend_from_slice(before.as_bytes());
-                }
-                if charset.to_ascii_lowercase().contains("utf-7") {
-                    return None;
-                }
-                // UTF-16 and UTF-32 put NULs between ASCII characters.
-                seen.extend(octets.into_iter().filter(|&octet| octet != 0));
-                (after_word, rest) = (true, &tail[length..]);
-            }
-            None => {
-                seen.extend_from_slice(before.as_bytes());
-                seen.extend_from_slice(b"=?");
-                (after_word, rest) = (false, &tail[2..]);
-            }
+        let Some((charset, octets, length)) = encoded_word(tail) else {
+            seen.extend_from_slice(before.as_bytes());
+            seen.extend_from_slice(b"=?");
+            (after_word, rest) = (false, &tail[2..]);
+            continue;
+        };
+        // White space between two encoded words is not shown (RFC 2047 section 6.2).
+        if !(after_word && before.trim().is_empty()) {
+            seen.extend_from_slice(before.as_bytes());
         }
+        if charset.to_ascii_lowercase().contains("utf-7") {
+            return None;
+        }
+        // UTF-16 and UTF-32 put NULs between ASCII characters.
+        seen.extend(octets.into_iter().filter(|&octet| octet != 0));
+        (after_word, rest) = (true, &tail[length..]);
     }
     seen.extend_from_slice(rest.as_bytes());
     Some(String::from_utf8_lossy(&seen).into_owned())

@@ -13,6 +13,16 @@ use crate::mail::class::MessageClass;
 
 const OTP: usize = MessageClass::Otp as usize;
 
+/// What a carrier that asks shall do.
+enum Choice {
+    /// Take a job of this class.
+    Class(MessageClass),
+    /// Nothing is there for it now.
+    Nothing,
+    /// Its connection is one too many.
+    Leave,
+}
+
 impl Queue {
     /// A carrier asks. `patient`: it is willing to wait for a job with its connection open.
     pub fn next_job(&mut self, carrier: u64, patient: bool, now: Instant) -> Next {
@@ -25,9 +35,9 @@ impl Queue {
             Doing::Busy(_) | Doing::Leaving => return Next::Leave,
         }
         let next = match self.choose(destination, jobs) {
-            Some(Some(class)) => Next::Job(self.hand_out(carrier, destination, class)),
-            Some(None) if patient => Next::Wait,
-            _ => Next::Leave,
+            Choice::Class(class) => Next::Job(self.hand_out(carrier, destination, class)),
+            Choice::Nothing if patient => Next::Wait,
+            Choice::Nothing | Choice::Leave => Next::Leave,
         };
         let doing = match next {
             Next::Job(_) => return next,
@@ -52,8 +62,7 @@ impl Queue {
         next
     }
 
-    /// `Some(Some(class))`: a job of this class. `Some(None)`: wait. `None`: leave.
-    fn choose(&mut self, number: u32, jobs: u32) -> Option<Option<MessageClass>> {
+    fn choose(&mut self, number: u32, jobs: u32) -> Choice {
         let limits = self.rules.lanes;
         let lane_number = self.destinations[number].lane;
         let urgent_elsewhere = self.urgent_waits(lane_number);
@@ -67,21 +76,21 @@ impl Queue {
             || lane.carriers > lane.allowed
             || jobs >= limits.messages_per_connection.max(1)
         {
-            return None;
+            return Choice::Leave;
         }
         let full = lane.carriers >= lane.allowed;
         if urgent_elsewhere && full && destination.ready[OTP] == 0 {
-            return None;
+            return Choice::Leave;
         }
         if !lane.has_token(&limits, self.now) {
             self.set_rate_alarm(lane_number);
-            return Some(None);
+            return Choice::Nothing;
         }
         let room = lane.busy_ordinary < lane.allowed_for(MessageClass::Subscribed);
         let ready = destination.ready;
         let may =
             |class: MessageClass| ready[class as usize] > 0 && (room || class == MessageClass::Otp);
-        Some(self.destinations[number].turn.pick(may))
+        self.destinations[number].turn.pick(may).map_or(Choice::Nothing, Choice::Class)
     }
 
     /// Whether urgent mail of this lane waits for a connection.

@@ -115,7 +115,7 @@ impl Queue {
                         self.poke(destination);
                     }
                     Place::Held => self.legs[leg].due = now.0,
-                    Place::Busy | Place::Settling => continue,
+                    Place::Busy | Place::Settling => {}
                 }
             }
             ids.push(self.messages[message].id);

@@ -130,6 +130,16 @@ impl Queue {
         }
     }
 
+    /// A fault of ours kept `carrier` from trying its job: again in a minute, no attempt counted.
+    pub fn handle_fault(&mut self, carrier: u64, now: Instant) {
+        self.now = now;
+        if let Some(leg) = self.put_down(carrier) {
+            let message = self.legs[leg].message;
+            self.legs[leg].due = now.after(FAULT_WAIT).0;
+            self.stand_back(leg, message);
+        }
+    }
+
     /// The message in the hands of `carrier` cannot be read back: it is out of the queue.
     pub fn handle_damaged(&mut self, carrier: u64, now: Instant) {
         self.now = now;
@@ -150,12 +160,7 @@ impl Queue {
 
     /// A carrier has left, for whatever reason. A job that it still had waits a minute.
     pub fn handle_leave(&mut self, carrier: u64, now: Instant) {
-        self.now = now;
-        if let Some(leg) = self.put_down(carrier) {
-            let message = self.legs[leg].message;
-            self.legs[leg].due = now.after(FAULT_WAIT).0;
-            self.stand_back(leg, message);
-        }
+        self.handle_fault(carrier, now);
         let Some(entry) = self.carriers.remove(&carrier) else { return };
         let number = entry.destination;
         let lane = self.destinations[number].lane;

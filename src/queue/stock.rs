@@ -101,9 +101,17 @@ pub(super) struct Pile {
 
 impl Pile {
     pub(super) fn new(source: u32, destination: u32, class: MessageClass) -> Self {
-        let (head, tail) = (NONE, NONE);
-        let (ready, held, total) = (0, 0, 0);
-        Self { source, destination, class, in_ring: false, head, tail, ready, held, total }
+        Self {
+            source,
+            destination,
+            class,
+            in_ring: false,
+            head: NONE,
+            tail: NONE,
+            ready: 0,
+            held: 0,
+            total: 0,
+        }
     }
 
     /// Puts a leg at the end of the line, or at its front.

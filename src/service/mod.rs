@@ -1,3 +1,15 @@
 //! Tasks: where rooms meet pipes, and only here.
 
+pub mod admit;
+pub mod custody;
+pub mod delivery;
+pub mod dispatch;
+pub mod notify;
+pub mod office;
 pub mod post;
+pub mod reception;
+pub mod serve;
+pub mod standing;
+pub mod supervise;
+mod switchboard;
+mod wire;

@@ -42,11 +42,8 @@ fn what_can_be_read_in_two_ways_is_refused() {
 
 /// A nest of `depth` multiparts.
 fn nest(depth: usize) -> String {
-    let mut nest = String::new();
-    for n in 0..depth {
-        nest.push_str(&format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n"));
-    }
-    nest
+    let head = |n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n");
+    (0..depth).map(head).collect()
 }
 
 #[test]

@@ -139,6 +139,16 @@ impl Session {
         !matches!(self.state, State::Deciding(_) | State::Handshake | State::Closed)
     }
 
+    /// Whether [`Session::poll_action`] has something.
+    #[must_use]
+    pub fn has_action(&self) -> bool {
+        let deciding = matches!(self.state, State::Deciding(_));
+        self.question.is_some()
+            || self.start_tls
+            || self.ending.is_some()
+            || (!deciding && !self.output.is_empty())
+    }
+
     /// Octets of memory that content holds.
     #[must_use]
     pub fn content_held(&self) -> usize {

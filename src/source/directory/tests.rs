@@ -1,5 +1,7 @@
 //! The directory under every kind of evidence.
 
+use SourceState::{Active, Disabled, Expired, Hold, Revoked};
+
 use super::*;
 use crate::mail::source::{MailboxPattern, SenderPair, SourceLimits, Unsigned};
 use crate::source::secret::{Strength, verifier_for};
@@ -125,7 +127,6 @@ fn states_and_dates_are_obeyed_and_the_strictest_counts() {
         let book = directory(vec![one], &switches);
         book.identify_password("u", &secret("p"), peer("::1"), NOW)
     };
-    use SourceState::{Active, Disabled, Expired, Hold, Revoked};
     assert!(with(Active, None, None).is_ok());
     assert!(with(Hold, None, None).is_ok());
     assert!(with(Active, Some(Hold), Some(WallTime(NOW.0 + 1))).is_ok());

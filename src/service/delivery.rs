@@ -1,0 +1,238 @@
+//! A carrier: takes jobs for one domain from the sorting desk and brings back answers.
+//!
+//! ```text
+//! desk.next ─ names ─ route ─ egress ─ conversation ─┬─ desk.settle ─ desk.next ─ ..
+//!                                                     └─ one connection, many jobs
+//! ```
+//!
+//! A host that fails before a transaction is followed by the next one within the same attempt; a
+//! reused connection that died of old age is replaced without counting an attempt. Nothing is ever
+//! said in clear text after TLS failed: that host is left, and if no other is better the mail waits
+//! (4.7.5).
+
+mod approach;
+mod link;
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::base::chance::Chance;
+use crate::base::fault::Fault;
+use crate::base::limits::CONNECT_TIMEOUT;
+use crate::base::time::Instant;
+use crate::config::checked::Config;
+use crate::dns::Names;
+use crate::mail::address::Domain;
+use crate::mail::answer::Answer;
+use crate::mail::reply::PeerReply;
+use crate::mail::status::EnhancedStatus;
+use crate::net::egress::EgressClient;
+use crate::net::tls_client::TlsClient;
+use crate::service::post::{CarrierId, Delivery, Desk, Job};
+use crate::smtp::client::Patience;
+use approach::{Setback, approach};
+use link::{Link, Transacted};
+
+/// What all carriers share.
+pub struct Context {
+    /// The configuration in force.
+    pub config: Arc<ArcSwap<Config>>,
+    /// Where sockets come from.
+    pub egress: EgressClient,
+    /// Where names are looked up.
+    pub names: Arc<dyn Names>,
+    /// Outbound TLS with its memory.
+    pub tls: TlsClient,
+    /// Time limits of a conversation.
+    pub patience: Patience,
+    /// Time limit of a connection.
+    pub connect_wait: Duration,
+    chance: Mutex<Chance>,
+}
+
+impl Context {
+    /// A context with the time limits of RFC 5321; `seed` is for shuffles.
+    ///
+    /// # Errors
+    /// The TLS configuration cannot be built.
+    pub fn new(
+        config: Arc<ArcSwap<Config>>,
+        egress: EgressClient,
+        names: Arc<dyn Names>,
+        seed: u64,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            config,
+            egress,
+            names,
+            tls: TlsClient::new()?,
+            patience: Patience::default(),
+            connect_wait: CONNECT_TIMEOUT,
+            chance: Mutex::new(Chance::new(seed)),
+        })
+    }
+
+    fn with_chance<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
+        draw(&mut self.chance.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a handshake needs.
+struct Tls<'a> {
+    client: &'a TlsClient,
+    wait: Duration,
+}
+
+/// Carries jobs for `domain` until the desk has no more, then leaves.
+pub async fn run<D: Desk>(desk: Arc<D>, carrier: CarrierId, domain: Domain, context: Arc<Context>) {
+    // However this task ends, its slot at the desk becomes free.
+    let leaving = Leaving { desk: &*desk, carrier };
+    let link = carry(&*desk, carrier, &domain, &context).await;
+    drop(leaving);
+    if let Some(link) = link {
+        link.farewell().await;
+    }
+}
+
+struct Leaving<'a, D: Desk> {
+    desk: &'a D,
+    carrier: CarrierId,
+}
+
+impl<D: Desk> Drop for Leaving<'_, D> {
+    fn drop(&mut self) {
+        self.desk.leave(self.carrier);
+    }
+}
+
+/// The work of a carrier; returns the connection that is left, if any.
+async fn carry<D: Desk>(
+    desk: &D,
+    carrier: CarrierId,
+    domain: &Domain,
+    context: &Context,
+) -> Option<Link> {
+    let mut next = desk.next(carrier, false).await;
+    while let Some(job) = next {
+        let config = context.config.load_full();
+        let begun = now();
+        match approach(context, &config, domain, desk).await {
+            Ok(link) => {
+                let waited = millis(now().since(begun));
+                let messages_max = config.lanes.messages_per_connection.max(1);
+                let round = Round { desk, carrier, messages_max, waited };
+                match round.serve(link, job).await {
+                    Served::Again(job) => next = Some(job),
+                    Served::Spent(link) => {
+                        next = desk.next(carrier, false).await;
+                        match (&next, link) {
+                            (None, link) => return link,
+                            (Some(_), Some(link)) => link.farewell().await,
+                            (Some(_), None) => {}
+                        }
+                    }
+                    Served::Idle(link) => return Some(link),
+                }
+            }
+            Err(setback) => {
+                let permanent = setback.is_permanent();
+                let delivery = undelivered(&job, &setback, millis(now().since(begun)));
+                desk.settle(carrier, job, delivery).await;
+                if !permanent {
+                    return None;
+                }
+                // For good for all of its mail: the rest hears it without another task.
+                next = desk.next(carrier, false).await;
+            }
+        }
+    }
+    None
+}
+
+/// How the work on one connection ended.
+enum Served {
+    /// The connection had died; this job needs a fresh one.
+    Again(Job),
+    /// The connection is of no further use, or has carried enough.
+    Spent(Option<Link>),
+    /// There is nothing more to carry.
+    Idle(Link),
+}
+
+/// The work on one connection.
+struct Round<'a, D> {
+    desk: &'a D,
+    carrier: CarrierId,
+    messages_max: u32,
+    waited: u64,
+}
+
+impl<D: Desk> Round<'_, D> {
+    async fn serve(&self, mut link: Link, mut job: Job) -> Served {
+        for carried in 0..self.messages_max {
+            match link.transact(&job).await {
+                Transacted::Stale => return Served::Again(job),
+                Transacted::Answered(answers) => {
+                    let connect_millis = if carried == 0 { self.waited } else { 0 };
+                    let delivery = Delivery {
+                        answers,
+                        relay: link.relay.clone(),
+                        egress: link.egress.clone(),
+                        tls: link.tls.clone(),
+                        dsn_offered: link.offers_dsn(),
+                        connect_millis,
+                    };
+                    self.desk.settle(self.carrier, job, delivery).await;
+                }
+            }
+            if !link.is_ready() {
+                return Served::Spent(None);
+            }
+            if carried + 1 == self.messages_max {
+                break;
+            }
+            match self.desk.next(self.carrier, true).await {
+                None => return Served::Idle(link),
+                Some(next) if link.is_ready() => job = next,
+                Some(next) => return Served::Again(next),
+            }
+        }
+        Served::Spent(Some(link))
+    }
+}
+
+/// The same answer for every recipient of a job that found no host.
+fn undelivered(job: &Job, setback: &Setback, connect_millis: u64) -> Delivery {
+    let answer = |&recipient: &u16| Answer {
+        recipient,
+        phase: setback.phase,
+        reply: setback.reply.clone(),
+        in_doubt: false,
+    };
+    Delivery {
+        answers: job.recipients.iter().map(answer).collect(),
+        relay: setback.relay.clone(),
+        egress: setback.egress.clone(),
+        tls: "none".to_owned(),
+        dsn_offered: false,
+        connect_millis,
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An answer of our own.
+fn ours(status: (u8, u16, u16), text: &str) -> PeerReply {
+    PeerReply::ours(EnhancedStatus::new(status.0, status.1, status.2), text)
+}
+
+/// The monotonic clock of this task's waits.
+fn now() -> Instant {
+    static BEGINNING: OnceLock<std::time::Instant> = OnceLock::new();
+    let beginning = BEGINNING.get_or_init(std::time::Instant::now);
+    Instant(u64::try_from(beginning.elapsed().as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,275 @@
+//! From a domain to a host that is ready for a transaction: names, addresses, connection, greeting.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::TcpStream;
+
+use super::link::{Link, Unusable};
+use super::{Context, Tls, ours};
+use crate::base::limits::{HAPPY_EYEBALLS_DELAY, MX_ADDRESSES_MAX, MX_SESSIONS_MAX};
+use crate::config::checked::{Config, Egress, TlsFloor};
+use crate::mail::address::Domain;
+use crate::mail::answer::Phase;
+use crate::mail::reply::PeerReply;
+use crate::net::broker::words::own_addresses;
+use crate::net::egress::EgressError;
+use crate::route::{self, Addresses, Chosen, Host, MxAnswer, Unroutable};
+use crate::service::post::Desk;
+use crate::smtp::client::Settings;
+
+/// Why no host could be used.
+#[derive(Clone, Debug)]
+pub(super) struct Setback {
+    pub(super) phase: Phase,
+    pub(super) reply: PeerReply,
+    pub(super) relay: String,
+    pub(super) egress: String,
+}
+
+impl Setback {
+    fn new(phase: Phase, reply: PeerReply, relay: &str, egress: &str) -> Self {
+        Self { phase, reply, relay: relay.to_owned(), egress: egress.to_owned() }
+    }
+
+    /// The class of the reply: 4 or 5.
+    pub(super) fn is_permanent(&self) -> bool {
+        match self.reply.code {
+            0 => self.reply.status.is_some_and(|status| status.class == 5),
+            code => code / 100 == 5,
+        }
+    }
+
+    /// Which of several setbacks is told: one that may pass before one that is for good, or mail
+    /// would bounce that another host takes tomorrow; and of these the one that came furthest.
+    fn rank(&self) -> (u8, Phase) {
+        let class = match (self.phase, self.is_permanent()) {
+            (_, true) => 0,
+            (Phase::Egress, false) => 1,
+            (_, false) => 2,
+        };
+        (class, self.phase)
+    }
+}
+
+/// Collects the setbacks of one attempt.
+#[derive(Default)]
+struct Setbacks(Option<Setback>);
+
+impl Setbacks {
+    fn add(&mut self, setback: Setback) {
+        if self.0.as_ref().is_none_or(|worst| setback.rank() >= worst.rank()) {
+            self.0 = Some(setback);
+        }
+    }
+
+    fn verdict(self, egress: &str) -> Setback {
+        self.0.unwrap_or_else(|| {
+            let reply = ours((4, 4, 4), "no host was tried");
+            Setback::new(Phase::Routing, reply, "none", egress)
+        })
+    }
+}
+
+/// Finds a host of `domain` that is ready for a transaction.
+pub(super) async fn approach<D: Desk>(
+    context: &Context,
+    config: &Config,
+    domain: &Domain,
+    desk: &D,
+) -> Result<Link, Setback> {
+    let Some(chosen) = route::choose(config, domain) else {
+        let reply = ours((4, 3, 5), "the route names an egress that does not exist");
+        return Err(Setback::new(Phase::Routing, reply, "none", "none"));
+    };
+    let egress = &chosen.egress.name;
+    if let Some(cause) = context.egress.suspended(egress) {
+        return Err(suspended(&cause, egress));
+    }
+    let hosts = find_hosts(context, &chosen, domain).await?;
+    if let Some(provider) = route::provider(&hosts) {
+        desk.provider(domain, provider);
+    }
+    let own = own_addresses(config);
+    let mut walk = Walk {
+        context,
+        egress: chosen.egress,
+        floor: chosen.tls,
+        setbacks: Setbacks::default(),
+        addresses: MX_ADDRESSES_MAX,
+        sessions: MX_SESSIONS_MAX,
+    };
+    for host in &hosts {
+        if walk.addresses == 0 || walk.sessions == 0 {
+            break;
+        }
+        if let Some(link) = walk.visit(host, &own).await {
+            return Ok(link);
+        }
+    }
+    Err(walk.setbacks.verdict(egress))
+}
+
+async fn find_hosts(
+    context: &Context,
+    chosen: &Chosen<'_>,
+    domain: &Domain,
+) -> Result<Vec<Host>, Setback> {
+    let egress = chosen.egress;
+    let mx = if !chosen.hosts.is_empty() {
+        Ok(MxAnswer::default())
+    } else if let Some(refused) = route::literal_refused(domain) {
+        return Err(unroutable(refused, "none", &egress.name));
+    } else {
+        context.names.mx(egress, domain.as_str()).await
+    };
+    let hosts = context.with_chance(|chance| route::hosts(chosen, domain, mx, chance));
+    hosts.map_err(|error| unroutable(error, "none", &egress.name))
+}
+
+/// The walk from host to host, with what is left of its bounds.
+struct Walk<'a> {
+    context: &'a Context,
+    egress: &'a Egress,
+    floor: TlsFloor,
+    setbacks: Setbacks,
+    addresses: usize,
+    sessions: usize,
+}
+
+impl Walk<'_> {
+    /// Tries one host; `None` with a setback noted if it cannot be used.
+    async fn visit(&mut self, host: &Host, own: &[IpAddr]) -> Option<Link> {
+        let answer = match host.address {
+            Some(address) => Ok(Addresses::one(address)),
+            None => self.context.names.addresses(self.egress, &host.name).await,
+        };
+        let stop =
+            self.context.with_chance(|chance| route::stop(host, self.egress, own, answer, chance));
+        let mut addresses = match stop {
+            Ok(stop) => stop.addresses,
+            Err(error) => {
+                self.setbacks.add(unroutable(error, &host.name, &self.egress.name));
+                return None;
+            }
+        };
+        while !addresses.is_empty() && self.addresses > 0 && self.sessions > 0 {
+            addresses.truncate(self.addresses);
+            let before = addresses.len();
+            let (stream, address) = match self.race(host, &mut addresses).await {
+                Ok(connected) => connected,
+                Err(setback) => {
+                    self.addresses -= before - addresses.len();
+                    self.setbacks.add(setback);
+                    continue;
+                }
+            };
+            self.addresses -= before - addresses.len();
+            self.sessions -= 1;
+            match self.greet(host, stream, address).await {
+                Ok(link) => return Some(link),
+                Err((setback, again)) => {
+                    // A host that spoke has spoken for all of its addresses.
+                    let spoke = setback.reply.code != 0;
+                    self.setbacks.add(setback);
+                    if again {
+                        addresses.insert(0, address);
+                        self.addresses += 1;
+                    } else if spoke {
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Connects to the addresses in turn, each a little after the one before (RFC 8305 section 5);
+    /// the first connection wins. Takes the addresses that were tried off the list.
+    async fn race(
+        &self,
+        host: &Host,
+        addresses: &mut Vec<SocketAddr>,
+    ) -> Result<(TcpStream, SocketAddr), Setback> {
+        let wait = self.context.connect_wait;
+        let dial = |to: SocketAddr| async move {
+            (to, self.context.egress.connect_tcp(&self.egress.name, to, wait).await)
+        };
+        let mut setbacks = Setbacks::default();
+        let mut dialling = FuturesUnordered::new();
+        let mut head_start = Duration::ZERO;
+        loop {
+            let more = !addresses.is_empty();
+            let answered = tokio::select! {
+                biased;
+                Some(answered) = dialling.next() => answered,
+                () = tokio::time::sleep(head_start), if more => {
+                    dialling.push(dial(addresses.remove(0)));
+                    head_start = HAPPY_EYEBALLS_DELAY;
+                    continue;
+                }
+                else => return Err(setbacks.verdict(&self.egress.name)),
+            };
+            match answered {
+                (to, Ok(stream)) => return Ok((stream, to)),
+                (to, Err(error)) => {
+                    setbacks.add(unconnected(&error, &relay(host, to), &self.egress.name));
+                    // Nothing to wait for: the next address begins at once.
+                    head_start = Duration::ZERO;
+                }
+            }
+        }
+    }
+
+    /// Greeting, EHLO, TLS. The flag: the same address deserves another, more modest handshake.
+    async fn greet(
+        &self,
+        host: &Host,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Result<Link, (Setback, bool)> {
+        let patience = self.context.patience;
+        let ehlo = self.egress.ehlo.clone();
+        let settings = Settings { ehlo, tls: self.floor, patience };
+        let relay = relay(host, address);
+        let mut link = Link::new(stream, settings, relay.clone(), &self.egress.name);
+        let tls = Tls { client: &self.context.tls, wait: patience.handshake };
+        match link.greet(&host.name, &tls).await {
+            Ok(()) => Ok(link),
+            Err(Unusable { phase, reply, stepped_back }) => {
+                Err((Setback::new(phase, reply, &relay, &self.egress.name), stepped_back))
+            }
+        }
+    }
+}
+
+fn relay(host: &Host, address: SocketAddr) -> String {
+    format!("{}[{}]:{}", host.name, address.ip(), address.port())
+}
+
+fn suspended(cause: &str, egress: &str) -> Setback {
+    let reply = ours((4, 4, 1), &format!("egress suspended: {cause}"));
+    Setback::new(Phase::Egress, reply, "none", egress)
+}
+
+fn unroutable(error: Unroutable, relay: &str, egress: &str) -> Setback {
+    match error {
+        Unroutable::Reply(reply) => Setback::new(Phase::Routing, reply, relay, egress),
+        Unroutable::Suspended(cause) => suspended(&cause, egress),
+    }
+}
+
+fn unconnected(error: &EgressError, relay: &str, egress: &str) -> Setback {
+    match error {
+        EgressError::Suspended(cause) => suspended(cause, egress),
+        // The broker knows other orders than we do, which passes with the next reload.
+        EgressError::NotAllowed(_) => {
+            Setback::new(Phase::Routing, ours((4, 3, 5), &error.to_string()), relay, egress)
+        }
+        EgressError::Refused | EgressError::TimedOut | EgressError::Unreachable(_) => {
+            Setback::new(Phase::Connect, ours((4, 4, 1), &error.to_string()), relay, egress)
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The boring part: a connection that reads, feeds the conversation, drains it and writes.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context as Waker, Poll};
+
+use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::{Tls, now};
+use crate::mail::answer::{Answer, Phase};
+use crate::mail::reply::PeerReply;
+use crate::net::tls_client::{Rung, Wire};
+use crate::service::post::Job;
+use crate::smtp::client::{Action, Conversation, Settings};
+
+/// Octets that wait for the socket before the conversation is asked for more.
+const OUTBOX_OCTETS_MAX: usize = 256 * 1024;
+
+/// Slices of one vectored write.
+const SLICES_MAX: usize = 32;
+
+/// A read from the peer; replies are short.
+const INBOX_OCTETS: usize = 2048;
+
+/// Why a host could not be used.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    pub(super) phase: Phase,
+    pub(super) reply: PeerReply,
+    /// The handshake hung at the post-quantum rung; the classical one may do.
+    pub(super) stepped_back: bool,
+}
+
+/// What became of a transaction.
+pub(super) enum Transacted {
+    /// One answer for each recipient.
+    Answered(Vec<Answer>),
+    /// The connection had died before; make it again on a fresh one.
+    Stale,
+}
+
+/// What the socket did.
+enum Event {
+    Read(usize),
+    Wrote(usize),
+    Flushed,
+    Closed(String),
+}
+
+/// A connection with its conversation.
+pub(super) struct Link {
+    /// `None` only while the handshake holds it.
+    wire: Option<Wire>,
+    talk: Conversation,
+    outbox: VecDeque<Bytes>,
+    outbox_octets: usize,
+    /// Octets that the socket has taken and that were not yet flushed.
+    unflushed: usize,
+    inbox: Box<[u8]>,
+    /// `host[address]:port`.
+    pub(super) relay: String,
+    /// Name of the egress.
+    pub(super) egress: String,
+    /// TLS version and suite, or `none`.
+    pub(super) tls: String,
+}
+
+impl Link {
+    /// Whether NOTIFY goes on to this host (RFC 3461).
+    pub(super) fn offers_dsn(&self) -> bool {
+        self.talk.offer().dsn
+    }
+
+    pub(super) fn new(stream: TcpStream, settings: Settings, relay: String, egress: &str) -> Self {
+        Self {
+            wire: Some(Wire::Clear(stream)),
+            talk: Conversation::new(settings, now()),
+            outbox: VecDeque::new(),
+            outbox_octets: 0,
+            unflushed: 0,
+            inbox: vec![0; INBOX_OCTETS].into_boxed_slice(),
+            relay,
+            egress: egress.to_owned(),
+            tls: "none".to_owned(),
+        }
+    }
+
+    /// From the greeting to the point where a transaction may begin.
+    pub(super) async fn greet(&mut self, host: &str, tls: &Tls<'_>) -> Result<(), Unusable> {
+        let mut stepped_back = false;
+        loop {
+            match self.drive().await {
+                Action::Ready => return Ok(()),
+                Action::StartTls => stepped_back = self.encrypt(host, tls).await,
+                Action::Failed { phase, reply } => {
+                    return Err(Unusable { phase, reply, stepped_back });
+                }
+                Action::Close => {
+                    let reply = super::ours((4, 4, 2), "the connection ended");
+                    return Err(Unusable { phase: Phase::Greeting, reply, stepped_back });
+                }
+                Action::Answered(_) | Action::Stale | Action::Write(_) => {}
+            }
+        }
+    }
+
+    /// One transaction.
+    pub(super) async fn transact(&mut self, job: &Job) -> Transacted {
+        self.talk.handle_job(job.parcel.clone(), &job.recipients, now());
+        loop {
+            match self.drive().await {
+                Action::Answered(answers) => return Transacted::Answered(answers),
+                Action::Stale | Action::Close => return Transacted::Stale,
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether another transaction may begin. Looks at the socket without waiting: a host that
+    /// said 421 or closed in the meantime is found out before a command is wasted.
+    pub(super) fn is_ready(&mut self) -> bool {
+        while let Some(event) = self.event().now_or_never() {
+            self.take(event);
+            if !self.talk.is_ready() {
+                return false;
+            }
+        }
+        self.talk.is_ready()
+    }
+
+    /// Says goodbye; waits for the reply so that the host sees an orderly end.
+    pub(super) async fn farewell(mut self) {
+        self.talk.handle_quit(now());
+        while self.drive().await != Action::Close {}
+    }
+
+    /// The handshake. Whether the host will be offered less next time.
+    async fn encrypt(&mut self, host: &str, tls: &Tls<'_>) -> bool {
+        let Some(Wire::Clear(stream)) = self.wire.take() else {
+            self.talk.handle_unencrypted("the connection is gone");
+            return false;
+        };
+        let rung = tls.client.rung(host, now());
+        let handshake = tls.client.connect(host, rung, stream);
+        let cause = match tokio::time::timeout(tls.wait, handshake).await {
+            Ok(Ok(stream)) => {
+                let wire = Wire::Tls(stream);
+                self.tls = wire.tls();
+                self.wire = Some(wire);
+                self.talk.handle_encrypted(now());
+                return false;
+            }
+            Ok(Err(error)) => error,
+            Err(_) => io::ErrorKind::TimedOut.into(),
+        };
+        let hung = rung == Rung::PostQuantum && is_silence(&cause);
+        if hung {
+            tls.client.step_back(host, now());
+        }
+        self.talk.handle_unencrypted(&format!("TLS handshake: {cause}"));
+        hung
+    }
+
+    /// Reads and writes until the conversation wants something else.
+    async fn drive(&mut self) -> Action {
+        loop {
+            while self.outbox_octets < OUTBOX_OCTETS_MAX {
+                match self.talk.poll_action() {
+                    Some(Action::Write(octets)) => {
+                        self.outbox_octets += octets.len();
+                        self.outbox.push_back(octets);
+                    }
+                    Some(action) => return action,
+                    None => break,
+                }
+            }
+            let event = match self.talk.poll_timeout() {
+                None => self.event().await,
+                Some(deadline) => {
+                    let wait = deadline.since(now());
+                    let Ok(event) = tokio::time::timeout(wait, self.event()).await else {
+                        self.talk.handle_timeout(now());
+                        continue;
+                    };
+                    event
+                }
+            };
+            self.take(event);
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Read(octets) => self.talk.handle_octets(&self.inbox[..octets], now()),
+            Event::Wrote(octets) => self.wrote(octets),
+            Event::Flushed => {
+                let octets = std::mem::take(&mut self.unflushed);
+                self.talk.handle_progress(octets, now());
+            }
+            Event::Closed(cause) => self.talk.handle_closed(&cause),
+        }
+    }
+
+    /// Takes `octets` off the outbox. The last of them count when they are flushed: only then may
+    /// the host have heard the final dot.
+    fn wrote(&mut self, mut octets: usize) {
+        self.unflushed += octets;
+        self.outbox_octets -= octets;
+        while let Some(front) = self.outbox.front_mut() {
+            if front.len() > octets {
+                front.advance(octets);
+                break;
+            }
+            octets -= front.len();
+            self.outbox.pop_front();
+        }
+        if !self.outbox.is_empty() {
+            let octets = std::mem::take(&mut self.unflushed);
+            self.talk.handle_progress(octets, now());
+        }
+    }
+
+    /// The next thing that the socket can do. Dropping the future loses nothing.
+    async fn event(&mut self) -> Event {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    fn poll_event(&mut self, cx: &mut Waker<'_>) -> Poll<Event> {
+        let Some(wire) = self.wire.as_mut() else {
+            return Poll::Ready(Event::Closed("the connection is gone".to_owned()));
+        };
+        let mut wire = Pin::new(wire);
+        if !self.outbox.is_empty() {
+            let mut slices: [IoSlice<'_>; SLICES_MAX] = std::array::from_fn(|_| IoSlice::new(&[]));
+            let mut count = 0;
+            for (slice, octets) in slices.iter_mut().zip(&self.outbox) {
+                *slice = IoSlice::new(octets);
+                count += 1;
+            }
+            match wire.as_mut().poll_write_vectored(cx, &slices[..count]) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Event::Closed("the host takes no more octets".to_owned()));
+                }
+                Poll::Ready(Ok(octets)) => return Poll::Ready(Event::Wrote(octets)),
+                // What the host said before it closed matters more than the failed write.
+                Poll::Ready(Err(error)) => {
+                    let said = poll_read(wire, cx, &mut self.inbox);
+                    return match said {
+                        Poll::Ready(Event::Read(octets)) => Poll::Ready(Event::Read(octets)),
+                        _ => Poll::Ready(Event::Closed(lost(&error))),
+                    };
+                }
+                Poll::Pending => {}
+            }
+        } else if self.unflushed > 0 {
+            match wire.as_mut().poll_flush(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Event::Flushed),
+                Poll::Ready(Err(error)) => return Poll::Ready(Event::Closed(lost(&error))),
+                Poll::Pending => {}
+            }
+        }
+        poll_read(wire, cx, &mut self.inbox)
+    }
+}
+
+fn poll_read(wire: Pin<&mut Wire>, cx: &mut Waker<'_>, inbox: &mut [u8]) -> Poll<Event> {
+    let mut buffer = ReadBuf::new(inbox);
+    match wire.poll_read(cx, &mut buffer) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Err(error)) => Poll::Ready(Event::Closed(lost(&error))),
+        Poll::Ready(Ok(())) => Poll::Ready(match buffer.filled().len() {
+            0 => Event::Closed("the host closed the connection".to_owned()),
+            octets => Event::Read(octets),
+        }),
+    }
+}
+
+fn lost(error: &io::Error) -> String {
+    format!("the connection was lost: {error}")
+}
+
+/// Whether a handshake ended without a word of TLS, as it does at hosts (and boxes before them)
+/// that cannot bear a `ClientHello` in two segments.
+fn is_silence(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::TimedOut
+            | Kind::UnexpectedEof
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+    )
+}
