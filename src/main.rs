@@ -2,6 +2,27 @@
 
 use std::process::ExitCode;
 
+use postern::cli::{self, Role};
+use postern::demo;
+use postern::net::broker;
+
 fn main() -> ExitCode {
-    postern::cli::main()
+    match cli::main() {
+        Ok(code) => code,
+        Err(Role::Egress) => match broker::run_on_stdin() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(cause) => failed(&format!("the broker's channel broke: {cause}")),
+        },
+        Err(Role::Demo { once, json, spool }) => {
+            match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(demo::run(demo::Options { once, json, spool })),
+                Err(cause) => failed(&format!("no threads can be started: {cause}")),
+            }
+        }
+    }
+}
+
+fn failed(text: &str) -> ExitCode {
+    eprintln!("postern: {text}");
+    ExitCode::FAILURE
 }

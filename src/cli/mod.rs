@@ -5,7 +5,6 @@
 pub mod args;
 mod ask;
 mod local;
-mod roles;
 pub mod table;
 mod view;
 
@@ -41,15 +40,33 @@ impl From<Ending> for ExitCode {
 /// Where the configuration is unless `--config` says otherwise.
 pub const CONFIG_PATH: &str = "/etc/postern/postern.toml";
 
-/// Runs the command that the arguments of the process name.
-#[must_use]
-pub fn main() -> ExitCode {
+/// A role of the binary: what runs instead of asking. `main.rs` knows where each lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `postern demo`.
+    Demo {
+        /// One message, then the end.
+        once: bool,
+        /// One JSON object for scripts instead of words for people.
+        json: bool,
+        /// Where spool and keys are kept; otherwise in a temporary folder.
+        spool: Option<PathBuf>,
+    },
+    /// `postern egress`: the broker, as the daemon starts it.
+    Egress,
+}
+
+/// Runs the command that the arguments of the process name, or says which role it is.
+///
+/// # Errors
+/// Not an error: the role that is to be run.
+pub fn main() -> Result<ExitCode, Role> {
     let Arguments { verb, json, socket, config } = Arguments::parse();
     let place = ask::Place { socket, config: config.clone(), json };
     let config = config.unwrap_or_else(|| PathBuf::from(CONFIG_PATH));
-    match verb {
-        Verb::Demo { once, spool } => return roles::demo(once, json, spool),
-        Verb::Egress { verb: None } => roles::egress(),
+    let ending = match verb {
+        Verb::Demo { once, spool } => return Err(Role::Demo { once, json, spool }),
+        Verb::Egress { verb: None } => return Err(Role::Egress),
         Verb::Config(ConfigVerb::Check { file }) => {
             local::config_check(&file.unwrap_or(config), json)
         }
@@ -58,8 +75,8 @@ pub fn main() -> ExitCode {
             local::audit_verify(&file, json)
         }
         verb => ask::ask(verb, &place),
-    }
-    .into()
+    };
+    Ok(ending.into())
 }
 
 /// Writes to standard output; a reader that left is no error.

@@ -26,7 +26,8 @@ pub enum Loudness {
 pub fn harmless(text: &str) -> String {
     let wicked = |c: char| {
         c.is_control()
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if wicked(c) { '?' } else { c }).collect()
 }
