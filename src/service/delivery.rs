@@ -32,7 +32,7 @@ use crate::net::egress::EgressClient;
 use crate::net::tls_client::TlsClient;
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
 use crate::smtp::client::Patience;
-use approach::{Setback, approach};
+use approach::{Approached, Setback, approach};
 use link::{Link, Transacted};
 
 /// What all carriers share.
@@ -118,12 +118,16 @@ async fn carry<D: Desk>(
     while let Some(job) = next {
         let config = context.config.load_full();
         let begun = now();
-        match approach(context, &config, domain, desk).await {
-            Ok(link) => {
+        match approach(context, &config, domain, desk, carrier).await {
+            Ok(Approached::TurnedAway) => {
+                desk.hand_back(carrier, job);
+                return None;
+            }
+            Ok(Approached::Ready(link)) => {
                 let waited = millis(now().since(begun));
                 let messages_max = config.lanes.messages_per_connection.max(1);
                 let round = Round { desk, carrier, messages_max, waited };
-                match round.serve(link, job).await {
+                match round.serve(*link, job).await {
                     Served::Again(job) => next = Some(job),
                     Served::Spent(link) => {
                         next = desk.next(carrier, false).await;
@@ -181,6 +185,7 @@ impl<D: Desk> Round<'_, D> {
                         relay: link.relay.clone(),
                         egress: link.egress.clone(),
                         tls: link.tls.clone(),
+                        dsn_offered: link.offers_dsn(),
                         connect_millis,
                     };
                     self.desk.settle(self.carrier, job, delivery).await;
@@ -215,6 +220,7 @@ fn undelivered(job: &Job, setback: &Setback, connect_millis: u64) -> Delivery {
         relay: setback.relay.clone(),
         egress: setback.egress.clone(),
         tls: "none".to_owned(),
+        dsn_offered: false,
         connect_millis,
     }
 }

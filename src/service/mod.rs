@@ -1,4 +1,5 @@
 //! Tasks: where rooms meet pipes, and only here.
 
 pub mod delivery;
+mod names;
 pub mod post;

@@ -33,6 +33,9 @@ pub struct Delivery {
     pub egress: String,
     /// TLS version and suite, or `none`.
     pub tls: String,
+    /// The host offered DSN, so that NOTIFY went on to it (RFC 3461 5.2.1); else success that the
+    /// sender wants to hear of is reported here, as "relayed".
+    pub dsn_offered: bool,
     /// How much of the delay was waiting for the connection, in milliseconds.
     pub connect_millis: u64,
 }
@@ -53,6 +56,19 @@ pub trait Desk: Send + Sync + 'static {
 
     /// The provider behind a domain is known now (registered domain of its best MX).
     fn provider(&self, domain: &Domain, provider: &str);
+
+    /// Whether a carrier may open a connection, asked after [`Desk::provider`]: the provider may
+    /// have turned out to be one that has all its connections already. If not: [`Desk::hand_back`]
+    /// the job and leave.
+    fn may_connect(&self, carrier: CarrierId) -> bool {
+        let _ = carrier;
+        true
+    }
+
+    /// A job that was not begun goes back to the front of its line; no attempt is counted.
+    fn hand_back(&self, carrier: CarrierId, job: Job) {
+        let _ = (carrier, job);
+    }
 
     /// The carrier ends; its slot is free.
     fn leave(&self, carrier: CarrierId);

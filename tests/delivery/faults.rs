@@ -90,20 +90,20 @@ async fn a_passing_refusal_outweighs_one_for_good() {
 #[tokio::test]
 async fn a_connection_that_breaks_is_answered_by_its_phase_and_only_the_dot_is_in_doubt() {
     let mail = || answer("MAIL", "250 ok\r\n");
-    let rcpt = || answer("RCPT", "250 ok\r\n");
+    let to = || answer("RCPT", "250 ok\r\n");
     let data = || answer("DATA", "354 go\r\n");
     let cases = [
         (vec![], Phase::Mail, false),
         (vec![mail()], Phase::Rcpt, false),
-        (vec![mail(), rcpt()], Phase::Data, false),
-        (vec![mail(), rcpt(), data(), Step::Content], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, Step::Reset], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, Step::Hang], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, say("25")], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, say("hm\r\n")], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, say("354 more\r\n")], Phase::Dot, true),
+        (vec![mail(), to()], Phase::Data, false),
+        (vec![mail(), to(), data(), Step::Content], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, Step::Reset], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, Step::Hang], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, say("25")], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, say("hm\r\n")], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, say("354 more\r\n")], Phase::Dot, true),
         (vec![mail(), Step::Hang], Phase::Rcpt, false),
-        (vec![mail(), rcpt(), Step::Hang], Phase::Data, false),
+        (vec![mail(), to(), Step::Hang], Phase::Data, false),
     ];
     for (steps, phase, in_doubt) in cases {
         let answers = one_host(after_opening(steps.clone())).await;

@@ -14,7 +14,8 @@ use crate::space::{Program, alone, client, egress};
 /// The zone `test.`, whose child `lame.test.` is delegated to a server that is not there.
 fn zone() -> String {
     let mut zone = String::from(
-        "$ORIGIN test.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n\
+        "$ORIGIN test.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n\
+         @ NS ns\nns A 127.0.0.1\n\
          plain MX 20 mx2.plain\nplain MX 10 MX1.plain\nmx1.plain A 192.0.2.1\n\
          mx1.plain AAAA 2001:db8::1\nmx2.plain A 192.0.2.2\n\
          implicit A 192.0.2.3\nempty TXT \"nothing here\"\nnull MX 0 .\n\
