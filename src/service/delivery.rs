@@ -25,7 +25,7 @@ use crate::base::time::Instant;
 use crate::config::checked::Config;
 use crate::dns::Names;
 use crate::mail::address::Domain;
-use crate::mail::answer::Answer;
+use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::mail::status::EnhancedStatus;
 use crate::net::egress::EgressClient;
@@ -177,6 +177,13 @@ impl<D: Desk> Round<'_, D> {
     async fn serve(&self, mut link: Link, mut job: Job) -> Served {
         for carried in 0..self.messages_max {
             match link.transact(&job).await {
+                // A fresh connection that ends before MAIL is an attempt, or a host that always
+                // does so would be called without end.
+                Transacted::Stale if carried == 0 => {
+                    let delivery = undelivered(&job, &ended(&link), self.waited);
+                    self.desk.settle(self.carrier, job, delivery).await;
+                    return Served::Spent(None);
+                }
                 Transacted::Stale => return Served::Again(job),
                 Transacted::Answered(answers) => {
                     let connect_millis = if carried == 0 { self.waited } else { 0 };
@@ -204,6 +211,16 @@ impl<D: Desk> Round<'_, D> {
             }
         }
         Served::Spent(Some(link))
+    }
+}
+
+/// The setback of a connection that ended as soon as it was ready.
+fn ended(link: &Link) -> Setback {
+    Setback {
+        phase: Phase::Mail,
+        reply: ours((4, 4, 2), "the host closed the connection before MAIL"),
+        relay: link.relay.clone(),
+        egress: link.egress.clone(),
     }
 }
 

@@ -417,3 +417,6 @@ impl Conversation {
         self.deadline = Some(now.after(wait));
     }
 }
+
+#[cfg(test)]
+mod tests;
