@@ -3,13 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
 
 use super::time::WallTime;
 
 /// A ULID: 48 bits of wall clock in milliseconds and 80 bits of chance, sortable, 26 characters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// In formats for people (JSON) it is its text, in records a number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub u128);
 
 impl QueueId {
@@ -35,6 +38,26 @@ impl QueueId {
     #[must_use]
     pub fn from_octets(octets: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(octets))
+    }
+}
+
+impl Serialize for QueueId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for QueueId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        } else {
+            u128::deserialize(deserializer).map(Self)
+        }
     }
 }
 
@@ -73,6 +96,11 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(QueueId::from_octets(id.octets()), id);
         assert_eq!(id.accepted(), WallTime(1_790_000_000_123));
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(json, format!("\"{id}\""));
+        assert_eq!(serde_json::from_str::<QueueId>(&json).unwrap(), id);
+        let record = postcard::to_stdvec(&id).unwrap();
+        assert_eq!(postcard::from_bytes::<QueueId>(&record).unwrap(), id);
         assert_eq!("nonsense".parse::<QueueId>(), Err(NotAQueueId));
     }
 }

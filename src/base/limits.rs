@@ -67,6 +67,27 @@ pub const MESSAGE_OCTETS_MAX_CEILING: u64 = 128 * 1024 * 1024;
 /// messages of 25 MB fill it.
 pub const RECEPTION_OCTETS_MAX: usize = 1024 * 1024 * 1024;
 
+/// Address space reserved for content on the word of SIZE= alone: a lie costs no resident memory,
+/// and from here on doubling costs at most two copies of 25 MB.
+pub const CONTENT_RESERVE_OCTETS_MAX: usize = 256 * 1024;
+
+/// Octets of an over-long command line that are thrown away before the session ends.
+pub const SWALLOWED_OCTETS_MAX: usize = 64 * 1024;
+
+/// What one read from a socket takes at most. Half of `PIPELINE_OCTETS_MAX`, so that what waits
+/// behind a question always fits.
+pub const READ_OCTETS_MAX: usize = 32 * 1024;
+
+/// How long a peer that was told to leave may still talk before the socket is closed: its unread
+/// octets would turn our last reply into a reset (RFC 1122 4.2.2.13).
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Pause after an accept that failed for want of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that wait for accept: a burst of a thousand clients must not see a lost SYN.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
 // ---- hygiene and screening ------------------------------------------------------------------
 
 /// The header block (Postfix `header_size_limit` is 102,400 per field).
@@ -88,6 +109,9 @@ pub const MIME_DEPTH_MAX: usize = 20;
 /// MIME parts of one message.
 pub const MIME_PARTS_MAX: usize = 1000;
 
+/// Parameters of one Content-Type field; RFC 2231 continuations of an honest file name are few.
+pub const MIME_PARAMETERS_MAX: usize = 64;
+
 // ---- sources ---------------------------------------------------------------------------------
 
 /// Passwords that are verified at a time. Argon2id costs 19 MiB and tens of milliseconds.
@@ -106,10 +130,44 @@ pub const AUTH_FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// advice of RFC 7804.
 pub const SCRAM_ITERATIONS: u32 = 15_000;
 
+/// The same for secrets of 160 random bits, which nobody guesses: the least that RFC 7677 allows.
+pub const SCRAM_ITERATIONS_GENERATED: u32 = 4_096;
+
+/// Memory that a verifier may ask for, in KiB: 256 MiB. A typing error must not stop the gateway.
+pub const ARGON2_KIB_CEILING: u32 = 256 * 1024;
+
+/// Passes that a verifier may ask for.
+pub const ARGON2_ITERATIONS_CEILING: u32 = 16;
+
+/// How long a right password is remembered, so that AUTH per message costs no Argon2id each time.
+pub const PASSWORD_MEMORY: Duration = Duration::from_secs(300);
+
+/// Passwords that are remembered: 64 octets each.
+pub const PASSWORD_MEMORY_ENTRIES_MAX: usize = 4096;
+
+/// Addresses, accounts and pairs of both that the AUTH throttle knows at a time (about 1 MiB each).
+pub const THROTTLE_ENTRIES_MAX: usize = 8192;
+
+/// How long an address that has shown an account's password is let in while others guess.
+pub const WELCOME_MEMORY: Duration = Duration::from_secs(24 * 3600);
+
+/// Content that is sealed on the async worker that read it. Hashing and signing 256 KiB takes about
+/// a millisecond; larger messages move off the worker so that other sessions are not delayed.
+pub const SEAL_INLINE_OCTETS_MAX: usize = 256 * 1024;
+// ---- signatures --------------------------------------------------------------------------------
+
+/// How long a DKIM signature is valid at least (`x=`): a week, against replay (RFC 6376 3.5). It
+/// is longer only where delivery is tried for longer.
+pub const DKIM_LIFETIME_MIN: Duration = Duration::from_secs(7 * 24 * 3600);
+
 // ---- custody -----------------------------------------------------------------------------------
 
 /// A ledger segment. 64 MiB hold 15,000 messages of 4 KiB or two of 25 MB.
 pub const SEGMENT_OCTETS: u64 = 64 * 1024 * 1024;
+
+/// The step in which room for a segment is reserved: few enough steps not to be seen (one in
+/// 1,900 messages of 4 KiB), small enough for a quiet site.
+pub const PREALLOCATE_OCTETS: u64 = 8 * 1024 * 1024;
 
 /// Messages that one sync makes durable at most.
 pub const GROUP_MESSAGES_MAX: usize = 256;
@@ -120,8 +178,19 @@ pub const GROUP_OCTETS_MAX: usize = 8 * 1024 * 1024;
 /// The longest that an outcome waits for a group to join before it is synced on its own.
 pub const OUTCOME_SYNC_WAIT: Duration = Duration::from_millis(100);
 
+/// Outcomes that wait for a sync at most; a group of deliveries brings a few dozen.
+pub const OUTCOMES_WAITING_MAX: usize = 4096;
+
 /// The beat at which sled follows the ledger.
 pub const STATE_BEAT: Duration = Duration::from_secs(1);
+
+/// Survivors of an old segment that are copied on together: a sixteenth of a second of an old
+/// disk, so that new mail hardly waits.
+pub const COPY_OCTETS_MAX: u64 = 4 * 1024 * 1024;
+
+/// The state database may always be this large; beyond it and 2,048 octets for each message (six
+/// times what one needs) it is written anew.
+pub const STATE_OCTETS_MIN: u64 = 64 * 1024 * 1024;
 
 /// Cache of the state database; its default is 1 GB.
 pub const STATE_CACHE_OCTETS: u64 = 16 * 1024 * 1024;
@@ -132,7 +201,7 @@ pub const BALLAST_OCTETS: u64 = 32 * 1024 * 1024;
 /// Content kept in memory between commit and delivery, so that the happy path reads no disk.
 pub const FRESH_CONTENT_OCTETS_MAX: usize = 16 * 1024 * 1024;
 
-// ---- queue ---------------------------------------------------------------------------------------
+// ---- queue -----------------------------------------
 
 /// First retry of transactional mail. RFC 5321 4.5.4.1 says 30 minutes *in general*; greylisting
 /// receivers ask for 5, and an invoice is worth the second look (Postfix: 300 s).
@@ -149,10 +218,56 @@ pub const LANE_CONNECTIONS_FIRST: u32 = 5;
 /// See `LANE_CONNECTIONS_FIRST`.
 pub const LANE_CONNECTIONS_MAX: u32 = 20;
 
+/// Wait before a destination that could not be reached is probed again, the first time. Short:
+/// most outages are restarts. Doubles with each failed probe.
+pub const PROBE_FIRST: Duration = Duration::from_secs(15);
+
+/// Longest wait between two probes of a dead destination: one connection in ten minutes costs
+/// nobody anything, and mail flows within ten minutes of the repair.
+pub const PROBE_LONGEST: Duration = Duration::from_secs(600);
+
+/// A lane is halved at most once in this time: carriers that fail together are one failure.
+pub const LANE_HALVING_PAUSE: Duration = Duration::from_secs(5);
+
+/// After the final dot went out and nothing was heard (RFC 1047): the receiver may still be
+/// busy with the first copy; its own time limit is ten minutes (RFC 5321 4.5.3.2.6).
+pub const IN_DOUBT_WAIT: Duration = Duration::from_secs(600);
+
+/// A destination that is parked because our own way out is down looks again on its own after
+/// this time, should nobody tell that the way is back.
+pub const EGRESS_RECHECK: Duration = Duration::from_secs(60);
+
+/// Mail that a fault of ours sent back (unreadable ledger, report that could not be stored, a
+/// carrier that died) waits this long; no attempt is counted.
+pub const FAULT_WAIT: Duration = Duration::from_secs(60);
+
+/// The least time to live of mail that is found at start-up. A wall clock that jumped forward
+/// while we were away must not expire mail that was never tried since.
+pub const RECOVERY_GRACE: Duration = Duration::from_secs(900);
+
+/// How often a message that may not expire now (it is held, or our own way out is down) is looked
+/// at again. A million held messages cost 280 looks a second.
+pub const OVERDUE_RECHECK: Duration = Duration::from_secs(3600);
+
+/// How long what was learned about a destination is kept after its last message.
+pub const DESTINATION_MEMORY: Duration = Duration::from_secs(600);
+
+/// Timers that one call of the queue handles: it runs under a lock.
+pub const QUEUE_TIMERS_AT_ONCE: usize = 512;
+
+/// Share of all connections that only one-time passwords may take: one of sixteen.
+pub const URGENT_SHARE: u32 = 16;
+
+/// The largest whole message that a report carries (RET=FULL); beyond it, the header only.
+pub const REPORT_CONTENT_OCTETS_MAX: usize = 256 * 1024;
+
+/// The header block that a report carries; what is beyond is cut at a line.
+pub const REPORT_HEADER_OCTETS_MAX: usize = 64 * 1024;
+
 /// Messages on one connection; Postfix's limit is time, Google asks for at most 100.
 pub const CONNECTION_MESSAGES_MAX: u32 = 100;
 
-// ---- names and routes ----------------------------------------------------------------------------
+// ---- names and routes -----------------------------------------
 
 /// MX addresses tried in one attempt (Postfix `smtp_mx_address_limit` 5, doubled for two families).
 pub const MX_ADDRESSES_MAX: usize = 10;
@@ -163,6 +278,7 @@ pub const DNS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between the first address and the next one of the other family (RFC 8305 section 5).
 pub const HAPPY_EYEBALLS_DELAY: Duration = Duration::from_millis(250);
 
+// ---- delivery: the SMTP client -----------------------------------------
 /// The wait for the other family's addresses once one family has answered: a name server that
 /// drops AAAA questions must not delay every connection (RFC 8305 section 3 has 50 ms for browsers).
 pub const DNS_FAMILY_GRACE: Duration = Duration::from_millis(500);
@@ -213,13 +329,44 @@ pub const PEER_REPLY_LINES_MAX: usize = 100;
 /// Text of a peer's reply that is kept for the journal and for reports.
 pub const PEER_REPLY_KEPT_OCTETS_MAX: usize = 512;
 
-// ---- control ----------------------------------------------------------------------------------------
+// ---- control -----------------------------------------
 
 /// One request on the control socket.
 pub const CONTROL_REQUEST_OCTETS_MAX: usize = 64 * 1024;
+/// One answer on the control socket: a page of 1,000 rows of about 1 KB, with room.
+pub const CONTROL_ANSWER_OCTETS_MAX: usize = 4 * 1024 * 1024;
+/// Connections to the control socket at a time.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// Silence on a control connection before it is closed.
+pub const CONTROL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Facts that `message trace` remembers; older ones are in the journal.
+pub const FACTS_KEPT_MAX: usize = 50_000;
+/// Memory that these facts may take: about 16,000 outcomes.
+pub const FACT_OCTETS_KEPT_MAX: usize = 8 * 1024 * 1024;
+/// Facts that wait for a slow journal; beyond it they are dropped and counted.
+pub const JOURNAL_BACKLOG_MAX: usize = 20_000;
+/// The journal's thread collects facts this long before it writes, so that a busy hour costs one
+/// wake-up for many of them.
+pub const JOURNAL_BEAT: Duration = Duration::from_millis(20);
+/// The audit log is continued in a new file at this size.
+pub const AUDIT_FILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 1000;
 
 /// How long SIGTERM waits for transactions and deliveries in flight. systemd's default patience
 /// is 90 s.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+// ---- supervision --------------------------------------------------------------------------------
+
+/// Crashes of one role within `ROLE_CRASH_WINDOW` after which it rests: a fault that comes back at
+/// once is not mended by starting faster.
+pub const ROLE_CRASHES_MAX: usize = 5;
+/// See `ROLE_CRASHES_MAX`.
+pub const ROLE_CRASH_WINDOW: Duration = Duration::from_secs(60);
+/// Between the end of a role and its next start.
+pub const ROLE_RESTART_WAIT: Duration = Duration::from_millis(200);
+
+/// The committer must answer a question within this time, or the watchdog is not fed: a sync that
+/// takes longer has met a dying disk.
+pub const WATCHDOG_PROOF_TIMEOUT: Duration = Duration::from_secs(10);

@@ -69,6 +69,13 @@ impl WallTime {
         )
     }
 
+    /// Reads a date and time as RFC 3339 writes it, with an offset or `Z`; none before 1970.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let stamp: jiff::Timestamp = text.trim().parse().ok()?;
+        u64::try_from(stamp.as_millisecond()).ok().map(Self)
+    }
+
     fn zoned(self) -> Option<jiff::Zoned> {
         let millis = i64::try_from(self.0).ok()?;
         let stamp = jiff::Timestamp::from_millisecond(millis).ok()?;
@@ -92,6 +99,9 @@ mod tests {
         assert_eq!(stamp.rfc5322(), "Mon, 21 Sep 2026 14:13:20 +0000");
         assert_eq!(stamp.rfc3339(), "2026-09-21T14:13:20.123Z");
         assert_eq!(stamp.unix_secs(), 1_790_000_000);
+        assert_eq!(WallTime::parse_rfc3339(&stamp.rfc3339()), Some(stamp));
+        assert_eq!(WallTime::parse_rfc3339("2026-09-21T16:13:20.123+02:00"), Some(stamp));
+        assert_eq!(WallTime::parse_rfc3339("tomorrow"), None);
     }
 
     #[test]

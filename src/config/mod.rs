@@ -1,8 +1,68 @@
 //! Settings, read twice: as written and as meant.
 //!
+//! ```text
+//! text ── file.rs ──► sections with lines ── check/ ──► checked::Config
+//!            │                                  │
+//!            └───────► complaint.rs ◄───────────┘      all of them, at once
+//! ```
+//!
 //! `file.rs` is what was written (unknown keys refused, no opinions), `checked.rs` is what it means
 //! (typed, cross-checked, immutable), `complaint.rs` collects *all* problems between them.
 //!
-//! **Invariant:** nothing else in the house reads the document or the environment.
+//! **Invariant:** nothing else in the house reads the document or the environment; what a check
+//! must know of the machine it asks the [`Surroundings`].
 
+mod check;
 pub mod checked;
+pub mod complaint;
+mod file;
+mod measure;
+pub mod show;
+
+use std::path::Path;
+
+use checked::Config;
+use complaint::Complaint;
+
+/// What a check must know of the machine. The daemon's answer is `host::disk::Disk`.
+pub trait Surroundings {
+    /// Whether a file can be read.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn readable(&self, path: &Path) -> Result<(), String>;
+
+    /// The id of a user.
+    fn uid(&self, name: &str) -> Option<u32>;
+}
+
+/// Surroundings in which every file exists; for tests and for documents of another machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Anywhere;
+
+impl Surroundings for Anywhere {
+    fn readable(&self, _: &Path) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn uid(&self, _: &str) -> Option<u32> {
+        None
+    }
+}
+
+/// A configuration that may be put in force.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The configuration.
+    pub config: Config,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<Complaint>,
+}
+
+/// Reads and checks a document.
+///
+/// # Errors
+/// All complaints at once, in the order of the document.
+pub fn read(text: &str, surroundings: &dyn Surroundings) -> Result<Reading, Vec<Complaint>> {
+    check::document(text, surroundings)
+}

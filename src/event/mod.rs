@@ -3,6 +3,12 @@
 //! **Invariant:** a fact never carries content or credentials. Reply texts of peers arrive here
 //! already harmless ([`PeerReply`]).
 
+pub mod counters;
+pub mod deed;
+pub mod herald;
+pub mod journal;
+mod words;
+
 use std::net::IpAddr;
 
 use serde::Serialize;

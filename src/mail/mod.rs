@@ -5,8 +5,10 @@
 
 pub mod address;
 pub mod answer;
+pub mod author;
 pub mod class;
 pub mod envelope;
+pub mod header;
 pub mod queued;
 pub mod reply;
 pub mod source;

@@ -16,7 +16,16 @@ use crate::base::time::WallTime;
 
 /// The name of a source: 1 to 64 of `a-z 0-9 . _ -`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct SourceName(Arc<str>);
+
+impl TryFrom<String> for SourceName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::new(&name).ok_or("a source name is 1 to 64 of a-z 0-9 . _ - and starts with no dot")
+    }
+}
 
 impl SourceName {
     /// The name, if its characters are allowed; it appears in journals, headers and paths.

@@ -1,1 +1,3 @@
-//! The manual.
+//! The manual: what must be understood before the code is changed.
+
+pub mod decisions;

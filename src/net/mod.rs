@@ -2,4 +2,7 @@
 
 pub mod broker;
 pub mod egress;
+pub mod listen;
+pub mod tls;
 pub mod tls_client;
+pub mod trust;

@@ -1,1 +1,9 @@
 //! Classify and report: what an answer means, and who is told.
+//!
+//! An answer is classified where it is known what was being asked ([`classify`]); the sender is
+//! told in words that say what to do ([`advice`]) inside a report that machines read ([`dsn`]).
+
+pub mod advice;
+pub mod classify;
+pub mod dsn;
+mod fields;

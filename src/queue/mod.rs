@@ -1,1 +1,439 @@
-//! Schedule: which message may go to which provider, and when.
+//! Schedule: which message may go to which provider, and when. Sans I/O: `handle_*`,
+//! `poll_action`, `poll_timeout`, getters. No clock and no chance but what is handed in.
+//!
+//! ```text
+//! custody ─► ready ─────────► busy ──delivered, failed──► (gone)
+//!              ▲  ▲ carrier     │
+//!              │  └─────────────┤ our way out is down: no attempt is counted
+//!         date │                │ transient
+//!              └── waiting ◄────┘          held ◄──► ready/waiting   (an operator, by message)
+//!   ready, waiting ──time over──► settling ──recorded──► (gone)
+//! ```
+//!
+//! **Decisions.** A message is tried again after `first`, twice that, four times that .. `longest`,
+//! each ± 20 %. Expiry goes by the monotonic clock from the moment that the message was seen; the
+//! wall clock only says how old it was then, and mail that is found at start-up lives for at least
+//! `RECOVERY_GRACE`, so a clock that jumps never destroys mail. Mail that is *held* (by message, by
+//! source, by stop-all) or that waits because our own way out is down does not expire, as Postfix
+//! does: neither an operator's hold nor our own fault may destroy mail. Once it may go again
+//! it gets one attempt even if its time is over. Mail behind a destination that does not answer does
+//! expire, each message in its own time.
+//!
+//! **Invariant:** every operation on one message costs O(log n); only operators' selections and
+//! lists look at everything.
+
+mod deal;
+mod lane;
+mod order;
+mod settle;
+mod slab;
+mod stock;
+mod timers;
+mod turn;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+pub use order::{Selection, Touched};
+pub use settle::{Health, Plan, Retry, Slowed};
+pub use view::{Counts, LaneRow, LegView, MessageView};
+
+use crate::base::chance::Chance;
+use crate::base::id::QueueId;
+use crate::base::limits::RECOVERY_GRACE;
+use crate::base::time::{Instant, WallTime};
+use crate::config::checked::{LaneLimits, RetryPolicy};
+use crate::mail::address::Domain;
+use crate::mail::class::MessageClass;
+use crate::mail::queued::{Queued, QueuedRecipient};
+use crate::mail::reply::PeerReply;
+use crate::mail::source::{SourceName, SourceState};
+use lane::{Destination, Lane};
+use slab::{NONE, Slab};
+use stock::{Leg, Message, Pile, Place, Recipients};
+
+/// The two clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// For every decision.
+    pub now: Instant,
+    /// For stamps alone.
+    pub wall: WallTime,
+}
+
+/// What the configuration says about patience and limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Patience, by class in the order of [`MessageClass::ALL`].
+    pub retry: [RetryPolicy; 3],
+    /// Ceilings per provider.
+    pub lanes: LaneLimits,
+}
+
+/// What the driver must do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send a carrier to a domain; it will ask [`Queue::next_job`].
+    Dispatch {
+        /// Its number.
+        carrier: u64,
+        /// Where it goes.
+        domain: Domain,
+    },
+    /// A carrier that was told to wait shall ask again.
+    Wake {
+        /// Its number.
+        carrier: u64,
+    },
+    /// The time of these recipients is over: report, record, then
+    /// [`Queue::handle_expired`] or, if that failed, [`Queue::handle_postponed`].
+    Expire(Overdue),
+    /// The sender is due a notice of the delay; at most one for each recipient.
+    NoticeDelay(Overdue),
+}
+
+/// Recipients of a message whose patience is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// The message.
+    pub id: QueueId,
+    /// Indices of the recipients.
+    pub recipients: Vec<u16>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The last unhappy answer of the destination, if there was one since the start.
+    pub reply: Option<PeerReply>,
+}
+
+/// What a carrier hears when it asks for a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A message and its recipients.
+    Job(Ticket),
+    /// Nothing now: wait for [`Action::Wake`], or leave.
+    Wait,
+    /// Close the connection and leave.
+    Leave,
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The message.
+    pub id: QueueId,
+    /// Indices of the recipients.
+    pub recipients: Vec<u16>,
+    /// Attempts before this one.
+    pub attempts: u32,
+}
+
+/// A timer that belongs to no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarm {
+    /// A shut or parked destination may be looked at again.
+    Destination(u32),
+    /// A lane has a token again.
+    Lane(u32),
+}
+
+/// What a carrier is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// It will ask any moment.
+    Asking,
+    /// It waits to be woken.
+    Idle,
+    /// It carries this leg.
+    Busy(u32),
+    /// It was told to leave.
+    Leaving,
+}
+
+#[derive(Debug)]
+struct Carrier {
+    destination: u32,
+    doing: Doing,
+    jobs: u32,
+}
+
+#[derive(Debug)]
+struct SourceEntry {
+    name: SourceName,
+    state: SourceState,
+}
+
+/// The schedule.
+#[derive(Debug)]
+pub struct Queue {
+    rules: Rules,
+    chance: Chance,
+    now: Instant,
+    messages: Slab<Message>,
+    legs: Slab<Leg>,
+    piles: Slab<Pile>,
+    destinations: Slab<Destination>,
+    lanes: Slab<Lane>,
+    ids: BTreeMap<QueueId, u32>,
+    /// By source, destination, class.
+    pile_of: BTreeMap<(u32, u32, MessageClass), u32>,
+    destination_of: BTreeMap<Domain, u32>,
+    lane_of: BTreeMap<Box<str>, u32>,
+    sources: Vec<SourceEntry>,
+    source_of: BTreeMap<SourceName, u32>,
+    carriers: BTreeMap<u64, Carrier>,
+    /// Carriers that wait, by lane.
+    idle: BTreeSet<(u32, u64)>,
+    /// Carriers that were told to leave.
+    leaving: u32,
+    /// Numbers of carriers ever sent.
+    sent: u64,
+    /// Waiting legs by date.
+    due: BTreeSet<(u64, u32)>,
+    /// Messages by the second of their next notice or expiry.
+    patience: BTreeSet<(u32, u32)>,
+    alarms: BTreeSet<(Instant, Alarm)>,
+    /// Empty destinations, the longest empty first.
+    fading: VecDeque<(Instant, u32)>,
+    /// Lanes that want a connection: for urgent mail, for other mail.
+    turnout: [VecDeque<u32>; 2],
+    actions: VecDeque<Action>,
+    stopped: bool,
+    draining: bool,
+    suspended: BTreeSet<Box<str>>,
+}
+
+/// The source of all notifications as far as holding and fairness go.
+const NOTICES: u32 = 0;
+
+impl Queue {
+    /// An empty schedule. `seed` feeds the jitter.
+    #[must_use]
+    pub fn new(rules: Rules, seed: u64) -> Self {
+        let mut queue = Self {
+            rules,
+            chance: Chance::new(seed),
+            now: Instant(0),
+            messages: Slab::new(),
+            legs: Slab::new(),
+            piles: Slab::new(),
+            destinations: Slab::new(),
+            lanes: Slab::new(),
+            ids: BTreeMap::new(),
+            pile_of: BTreeMap::new(),
+            destination_of: BTreeMap::new(),
+            lane_of: BTreeMap::new(),
+            sources: Vec::new(),
+            source_of: BTreeMap::new(),
+            carriers: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            leaving: 0,
+            sent: 0,
+            due: BTreeSet::new(),
+            patience: BTreeSet::new(),
+            alarms: BTreeSet::new(),
+            fading: VecDeque::new(),
+            turnout: [VecDeque::new(), VecDeque::new()],
+            actions: VecDeque::new(),
+            stopped: false,
+            draining: false,
+            suspended: BTreeSet::new(),
+        };
+        if let Some(name) = SourceName::new("notifications") {
+            // Not in `source_of`: a source of that name is somebody else.
+            queue.sources.push(SourceEntry { name, state: SourceState::Active });
+        }
+        queue
+    }
+
+    /// A new configuration is in force. Lanes above a lower ceiling shrink as carriers ask.
+    pub fn set_rules(&mut self, rules: Rules) {
+        let max = rules.lanes.connections_max.max(1);
+        self.rules = rules;
+        let lanes: Vec<u32> = self.lanes.iter().map(|(number, _)| number).collect();
+        for number in lanes {
+            let lane = &mut self.lanes[number];
+            lane.allowed = lane.allowed.min(max);
+            self.poke_lane(number);
+        }
+    }
+
+    /// A message came into custody, or comes back from it. False if it is there already.
+    pub fn handle_custody(&mut self, queued: &Queued, moment: Moment) -> bool {
+        self.now = moment.now;
+        let lifetime = queued.label.expires.since(queued.label.accepted);
+        self.add(queued, moment, lifetime)
+    }
+
+    /// Messages that were found in the spool at start-up. Returns how many were new.
+    pub fn handle_recovered(&mut self, batch: &[Queued], moment: Moment) -> usize {
+        self.now = moment.now;
+        let mut added = 0;
+        for queued in batch {
+            let lifetime = queued.label.expires.since(queued.label.accepted);
+            let remaining = queued.label.expires.since(moment.wall);
+            let left = remaining.max(RECOVERY_GRACE).min(lifetime);
+            added += usize::from(self.add(queued, moment, left));
+        }
+        added
+    }
+
+    fn add(&mut self, queued: &Queued, moment: Moment, left: Duration) -> bool {
+        if queued.recipients.is_empty() || self.ids.contains_key(&queued.id) {
+            return false;
+        }
+        let label = &queued.label;
+        let source = self.source_number(&label.source);
+        let Some(message) = self.messages.insert(Message {
+            id: queued.id,
+            accepted: label.accepted.0,
+            deadline: seconds_up(moment.now.after(left)),
+            alarm: 0,
+            octets: u32::try_from(queued.octets).unwrap_or(u32::MAX),
+            source,
+            leg: NONE,
+            class: label.class,
+            held: queued.held,
+            notification: label.notification,
+        }) else {
+            return false;
+        };
+        self.ids.insert(queued.id, message);
+        self.add_legs(message, queued, moment);
+        let age = moment.wall.since(label.accepted);
+        self.set_patience(message, Some(age));
+        true
+    }
+
+    /// Sorts recipients into legs: same domain, same attempts, same date.
+    fn add_legs(&mut self, message: u32, queued: &Queued, moment: Moment) {
+        let mut legs: BTreeMap<(&Domain, u32, WallTime, bool), Vec<u16>> = BTreeMap::new();
+        if let [only] = &queued.recipients[..] {
+            self.add_leg(message, only, vec![only.index], moment);
+            return;
+        }
+        for r in &queued.recipients {
+            let key = (&r.domain, r.attempts, r.next, r.delay_noticed);
+            legs.entry(key).or_default().push(r.index);
+        }
+        for ((domain, attempts, next, delay_noticed), indices) in legs {
+            let domain = domain.clone();
+            let first = QueuedRecipient { index: 0, domain, attempts, next, delay_noticed };
+            self.add_leg(message, &first, indices, moment);
+        }
+    }
+
+    fn add_leg(&mut self, message: u32, like: &QueuedRecipient, indices: Vec<u16>, at: Moment) {
+        let (class, held) = (self.messages[message].class, self.messages[message].held);
+        let destination = self.destination_number(&like.domain);
+        let pile = self.pile_number(message, destination);
+        // A date far in the future is a wall clock that was set back.
+        let longest = self.rules.retry[class as usize].longest.saturating_mul(2);
+        let wait = like.next.since(at.wall).min(longest);
+        let leg = Leg {
+            message,
+            pile,
+            sibling: self.messages[message].leg,
+            before: NONE,
+            behind: NONE,
+            due: at.now.after(wait).0,
+            recipients: Recipients::new(indices),
+            attempts: u16::try_from(like.attempts).unwrap_or(u16::MAX),
+            place: Place::Settling,
+            noticed: like.delay_noticed,
+        };
+        let Some(number) = self.legs.insert(leg) else { return };
+        self.messages[message].leg = number;
+        self.piles[pile].total += 1;
+        self.destinations[destination].total += 1;
+        if held {
+            self.legs[number].place = Place::Held;
+            self.piles[pile].held += 1;
+        } else {
+            self.line_up(number);
+        }
+    }
+
+    /// Puts a leg where its date says: in line, or among those that wait.
+    fn line_up(&mut self, leg: u32) {
+        let due = self.legs[leg].due;
+        if due > self.now.0 {
+            self.legs[leg].place = Place::Waiting;
+            self.due.insert((due, leg));
+        } else {
+            self.make_ready(leg, false);
+        }
+    }
+
+    fn source_number(&mut self, name: &SourceName) -> u32 {
+        if let Some(number) = self.source_of.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.sources.len()).unwrap_or(NOTICES);
+        self.sources.push(SourceEntry { name: name.clone(), state: SourceState::Active });
+        self.source_of.insert(name.clone(), number);
+        number
+    }
+
+    fn destination_number(&mut self, domain: &Domain) -> u32 {
+        if let Some(number) = self.destination_of.get(domain) {
+            return *number;
+        }
+        let lane = self.lane_number(domain.as_str());
+        self.lanes[lane].destinations += 1;
+        let Some(number) = self.destinations.insert(Destination::new(domain.clone(), lane)) else {
+            unreachable!("there are fewer destinations than messages");
+        };
+        self.destination_of.insert(domain.clone(), number);
+        number
+    }
+
+    fn lane_number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.lane_of.get(name) {
+            return *number;
+        }
+        let Some(number) = self.lanes.insert(Lane::new(name, &self.rules.lanes)) else {
+            unreachable!("there are fewer lanes than destinations");
+        };
+        self.lane_of.insert(name.into(), number);
+        number
+    }
+
+    fn pile_number(&mut self, message: u32, destination: u32) -> u32 {
+        let message = &self.messages[message];
+        let source = if message.notification { NOTICES } else { message.source };
+        let key = (source, destination, message.class);
+        if let Some(number) = self.pile_of.get(&key) {
+            return *number;
+        }
+        let Some(number) = self.piles.insert(Pile::new(source, destination, message.class)) else {
+            unreachable!("there are fewer piles than legs");
+        };
+        self.pile_of.insert(key, number);
+        number
+    }
+
+    /// Legs of a message.
+    fn legs_of(&self, message: u32) -> Vec<u32> {
+        let mut legs = Vec::new();
+        let mut leg = self.messages[message].leg;
+        while leg != NONE {
+            legs.push(leg);
+            leg = self.legs[leg].sibling;
+        }
+        legs
+    }
+
+    /// The next thing to do; drain until `None`.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front().or_else(|| self.dispatch()).or_else(|| self.actions.pop_front())
+    }
+}
+
+/// Whole monotonic seconds, rounded up: nothing is due too early.
+fn seconds_up(at: Instant) -> u32 {
+    u32::try_from(at.0.div_ceil(1_000_000)).unwrap_or(u32::MAX)
+}

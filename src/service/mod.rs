@@ -1,5 +1,16 @@
 //! Tasks: where rooms meet pipes, and only here.
 
+pub mod admit;
+pub mod custody;
 pub mod delivery;
+pub mod dispatch;
 mod names;
+pub mod notify;
+pub mod office;
 pub mod post;
+pub mod reception;
+pub mod serve;
+pub mod standing;
+pub mod supervise;
+mod switchboard;
+mod wire;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
 use crate::mail::status::EnhancedStatus;
 
@@ -40,15 +41,24 @@ impl Reply {
     #[must_use]
     pub fn octets(&self) -> Vec<u8> {
         let mut octets = Vec::with_capacity(self.text.len() + 16);
+        self.append_to(&mut octets);
+        octets
+    }
+
+    /// As [`Reply::octets`], behind what `octets` already holds: replies to pipelined commands
+    /// leave together (RFC 2920 3.2).
+    pub fn append_to(&self, octets: &mut Vec<u8>) {
         let mut lines = self.text.split('\n').peekable();
         while let Some(line) = lines.next() {
             let separator = if lines.peek().is_some() { '-' } else { ' ' };
-            let status = self.status.map_or_else(String::new, |status| format!("{status} "));
-            octets.extend_from_slice(
-                format!("{:03}{separator}{status}{line}\r\n", self.code).as_bytes(),
-            );
+            // Writing to a vector cannot fail.
+            let _ = write!(octets, "{:03}{separator}", self.code);
+            if let Some(status) = self.status {
+                let _ = write!(octets, "{status} ");
+            }
+            octets.extend_from_slice(line.as_bytes());
+            octets.extend_from_slice(b"\r\n");
         }
-        octets
     }
 }
 

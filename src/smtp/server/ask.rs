@@ -26,6 +26,12 @@ pub enum Question {
         /// The authentication identity.
         user: String,
     },
+    /// A SCRAM proof did not hold: for ceilings of failed authentications. `No` and `Leave` carry
+    /// what the peer hears; `Yes` cannot let anybody in, the peer hears 535.
+    ScramFailed {
+        /// The authentication identity.
+        user: String,
+    },
     /// MAIL FROM.
     Mail {
         /// The reverse-path.

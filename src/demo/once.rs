@@ -1,0 +1,110 @@
+//! One message through everything, with every step shown and every claim verified.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::Stage;
+use super::props::{FROM, USER};
+use super::submit::{Submission, submit};
+use crate::base::fault::Fault;
+use crate::base::id::QueueId;
+use crate::host::clock;
+use crate::sign::verify;
+
+/// How long delivery on loopback may take before the demonstration gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at the sink.
+const LOOK: Duration = Duration::from_millis(20);
+/// The message.
+const CONTENT: &str = "From: Shop <billing@shop.example>\r\nTo: ann@inbox.example\r\n\
+    Subject: Invoice 1\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+    Hello Ann, this is your invoice.\r\n";
+
+/// Sends, waits, verifies, and tells.
+pub(super) async fn play(stage: &Stage) -> ExitCode {
+    match perform(stage).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("postern demo --once: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(stage: &Stage) -> Result<(), Fault> {
+    let before = files(stage)?;
+    println!("1. The application submits (TLS, AUTH, one message):");
+    let ca = std::fs::read(&stage.props.ca)
+        .map_err(|e| Fault::new("reading", stage.props.ca.display(), e))?;
+    let submission = Submission {
+        address: stage.submissions,
+        server_name: "localhost",
+        ca_pem: &ca,
+        user: USER,
+        password: stage.props.password.expose(),
+        reverse_path: FROM,
+        forward_path: "ann@inbox.example",
+        content: CONTENT,
+    };
+    let accepted = submit(&submission, &mut |line| println!("   {line}")).await?;
+    let id = accepted.split_whitespace().find_map(|word| word.parse::<QueueId>().ok());
+    let file = arrival(stage, &before).await?;
+    let content = std::fs::read(&file).map_err(|e| Fault::new("reading", file.display(), e))?;
+    println!("2. What the gateway decided:");
+    for told in stage.gateway.herald().since(0, usize::MAX) {
+        if id.is_some_and(|id| told.event.message() == Some(id)) {
+            println!("   {}", told.event.text());
+        }
+    }
+    println!("3. What the Internet received ({} octets):", content.len());
+    let text = String::from_utf8_lossy(&content);
+    for line in text.lines().take_while(|line| !line.is_empty()) {
+        println!("   {line}");
+    }
+    println!("4. Its signatures, against the keys that the name server publishes:");
+    check_signatures(stage, &content)?;
+    if !content.ends_with(b"Hello Ann, this is your invoice.\r\n") {
+        return Err(Fault::new("comparing", "the body", "it was changed on the way"));
+    }
+    println!("Delivered, signed and verified.");
+    Ok(())
+}
+
+fn check_signatures(stage: &Stage, content: &[u8]) -> Result<(), Fault> {
+    let record = |name: &str| {
+        let found = stage.props.records.iter().find(|record| record.name == name);
+        found.map(|record| record.value.clone())
+    };
+    let verified = verify(content, clock::wall(), record);
+    for signature in &verified {
+        let result = signature.result.as_ref().map_or_else(String::clone, |()| "good".to_owned());
+        println!("   {}: {result}", signature.name);
+    }
+    let good = verified.iter().filter(|signature| signature.result.is_ok()).count();
+    if good == verified.len() && good == stage.props.records.len() {
+        return Ok(());
+    }
+    Err(Fault::new("verifying", "the signatures", format!("{good} of {} are good", verified.len())))
+}
+
+fn files(stage: &Stage) -> Result<Vec<PathBuf>, Fault> {
+    let sink = &stage.props.sink;
+    let fault = |e: std::io::Error| Fault::new("reading", sink.display(), e);
+    let entries = std::fs::read_dir(sink).map_err(fault)?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(fault)).collect()
+}
+
+/// The first file in the sink that was not there before.
+async fn arrival(stage: &Stage, before: &[PathBuf]) -> Result<PathBuf, Fault> {
+    let began = clock::now();
+    loop {
+        if let Some(file) = files(stage)?.into_iter().find(|file| !before.contains(file)) {
+            return Ok(file);
+        }
+        if clock::now().since(began) > PATIENCE {
+            return Err(Fault::new("waiting for", "delivery", "nothing arrived in 30 s"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,152 @@
+//! A fact as journald fields: fixed names, so that `journalctl POSTERN_MESSAGE_ID=..` works.
+//!
+//! The only place where a fact meets `tracing`. Field names become upper case on the way to the
+//! journal. A field must never be called `message_id`: journald reserves `MESSAGE_ID` for the
+//! 128-bit catalogue id of the *kind* of entry.
+
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::Event;
+use super::herald::Told;
+use super::words::{Loudness, harmless};
+
+/// Where facts are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// journald's own protocol, with fields.
+    Journal,
+    /// Lines on standard error.
+    StandardError,
+}
+
+/// Installs the subscriber of the process: journald if `under_journal` and it answers, else lines
+/// on standard error. Words of foreign crates are let through from warnings up. A second call
+/// changes nothing.
+pub fn install(under_journal: bool) -> Output {
+    let loud = Targets::new().with_target("postern", Level::INFO).with_default(Level::WARN);
+    let journald = if under_journal { tracing_journald::layer().ok() } else { None };
+    if let Some(layer) = journald {
+        let layer = layer.with_field_prefix(None).with_syslog_identifier("postern".to_owned());
+        let layer = layer.with_priority_mappings(tracing_journald::PriorityMappings {
+            info: tracing_journald::Priority::Informational,
+            ..tracing_journald::PriorityMappings::new()
+        });
+        let _ = tracing_subscriber::registry().with(loud).with(layer).try_init();
+        return Output::Journal;
+    }
+    // The sentence says it all to a person; the fields are for the journal.
+    let sentence = format::debug_fn(|writer, field, value| {
+        if field.name() == "message" { write!(writer, "{value:?}") } else { Ok(()) }
+    });
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .fmt_fields(sentence);
+    let _ = tracing_subscriber::registry().with(loud).with(layer).try_init();
+    Output::StandardError
+}
+
+/// Writes `told` to whatever subscriber is installed. May block on it: call it from a thread of
+/// its own.
+pub fn write(told: &Told) {
+    let event = &told.event;
+    let attempt = event.attempt();
+    let id = event.message().map(|id| id.to_string());
+    let peer = peer(event);
+    let recipient = attempt.map(|attempt| harmless(&attempt.recipient));
+    let reply = attempt.map(|attempt| attempt.reply.to_string());
+    let dsn = attempt.and_then(|attempt| attempt.reply.status).map(|status| status.to_string());
+    let class = class(event);
+    let (mail_message_id, reverse_path) = match event {
+        Event::MessageAccepted { mail_message_id, reverse_path, .. } => {
+            (Some(harmless(mail_message_id)), Some(harmless(reverse_path)))
+        }
+        Event::MessageRefused { reverse_path, .. } => (None, Some(harmless(reverse_path))),
+        _ => (None, None),
+    };
+    // One call site for each level: the level of a call site is fixed at compile time.
+    macro_rules! entry {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "postern",
+                postern_event = event.name(),
+                postern_number = told.number,
+                postern_message_id = id.as_deref(),
+                postern_source = event.source().map(|source| source.as_str()),
+                postern_class = class.as_deref(),
+                postern_peer = peer.as_deref(),
+                postern_mail_message_id = mail_message_id.as_deref(),
+                postern_reverse_path = reverse_path.as_deref(),
+                postern_recipient = recipient.as_deref(),
+                postern_status = event.status_word(),
+                postern_dsn = dsn.as_deref(),
+                postern_reply = reply.as_deref(),
+                postern_relay = attempt.map(|attempt| attempt.relay.as_str()),
+                postern_egress = egress(event),
+                postern_tls = attempt.map(|attempt| attempt.tls.as_str()),
+                postern_attempts = attempt.map(|attempt| attempt.attempts),
+                postern_delay_millis = attempt.map(|attempt| attempt.delay_millis),
+                postern_reason = reason(event).map(harmless).as_deref(),
+                "{}",
+                event.text()
+            )
+        };
+    }
+    match event.loudness() {
+        Loudness::Info => entry!(info),
+        Loudness::Warning => entry!(warn),
+        Loudness::Error => entry!(error),
+    }
+}
+
+fn peer(event: &Event) -> Option<String> {
+    match event {
+        Event::SessionOpened { peer, .. }
+        | Event::SessionRefused { peer, .. }
+        | Event::SessionClosed { peer, .. }
+        | Event::SourceIdentified { peer, .. }
+        | Event::SourceRefused { peer, .. }
+        | Event::MessageAccepted { peer, .. }
+        | Event::MessageRefused { peer, .. } => Some(peer.to_string()),
+        _ => None,
+    }
+}
+
+fn class(event: &Event) -> Option<String> {
+    match event {
+        Event::MessageAccepted { class, .. } => Some(class.to_string()),
+        other => other.attempt().map(|attempt| attempt.class.to_string()),
+    }
+}
+
+fn egress(event: &Event) -> Option<&str> {
+    match event {
+        Event::EgressSuspended { egress, .. } | Event::EgressResumed { egress } => Some(egress),
+        other => other.attempt().map(|attempt| attempt.egress.as_str()),
+    }
+}
+
+fn reason(event: &Event) -> Option<&str> {
+    match event {
+        Event::ServiceStopping { reason }
+        | Event::SessionRefused { reason, .. }
+        | Event::SessionClosed { reason, .. }
+        | Event::SourceRefused { reason, .. }
+        | Event::MessageRefused { reason, .. }
+        | Event::ReportOmitted { reason, .. }
+        | Event::LaneSlowed { reason, .. }
+        | Event::StateRebuilt { reason, .. }
+        | Event::RecordQuarantined { reason, .. }
+        | Event::MessageQuarantined { reason, .. }
+        | Event::SpoolLatched { reason }
+        | Event::EgressSuspended { reason, .. }
+        | Event::RoleRestarted { reason, .. }
+        | Event::RoleStopped { reason, .. } => Some(reason),
+        _ => None,
+    }
+}

@@ -1,0 +1,184 @@
+//! Who is told, and what the report says.
+
+use super::*;
+use crate::mail::address::ReversePath;
+use crate::mail::class::MessageClass;
+use crate::mail::envelope::Envelope;
+use crate::mail::source::SourceName;
+use crate::mail::stage::Label;
+
+const WALL: WallTime = WallTime(1_790_000_000_000);
+
+fn mailbox(text: &str) -> Mailbox {
+    Mailbox::parse(text, true).unwrap()
+}
+
+fn parcel(reverse_path: &str, recipients: &[&str]) -> Parcel {
+    let reverse_path = if reverse_path.is_empty() {
+        ReversePath::Null
+    } else {
+        ReversePath::Mailbox(mailbox(reverse_path))
+    };
+    let mut envelope = Envelope::from(reverse_path);
+    envelope.recipients = recipients.iter().map(|r| Recipient::plain(mailbox(r))).collect();
+    Parcel {
+        id: QueueId::new(WALL, 7),
+        label: Label {
+            source: SourceName::new("shop").unwrap(),
+            class: MessageClass::Transactional,
+            accepted: WALL,
+            expires: WALL.after(std::time::Duration::from_secs(86_400)),
+            notification: false,
+        },
+        envelope,
+        content: Bytes::from_static(
+            b"From: shop@example.org\r\nSubject: Invoice 42\r\n\r\nSecret body\r\n",
+        ),
+    }
+}
+
+fn line(recipient: u16, fate: Fate, code: u16, status: &str, text: &str) -> Line {
+    Line {
+        recipient,
+        fate,
+        reply: PeerReply::new(code, status.parse().ok(), text),
+        remote: Domain::parse("mx.example.net").ok(),
+        attempted: Some(WALL),
+    }
+}
+
+fn report(parcel: &Parcel, lines: &[Line]) -> Result<Report, Omitted> {
+    let hostname = Domain::parse("gate.example.org").unwrap();
+    let owner = mailbox("owner@example.org");
+    let desk =
+        Desk { hostname: &hostname, owner: Some(&owner), id: QueueId::new(WALL, 9), now: WALL };
+    compose(parcel, desk, lines)
+}
+
+fn text(report: &Report) -> String {
+    String::from_utf8(report.content.to_vec()).unwrap()
+}
+
+#[test]
+fn a_failure_report_has_its_three_parts() {
+    let mut parcel = parcel("shop@example.org", &["no@example.net", "full@example.net"]);
+    parcel.envelope.envid = Some("QQ+2B314".into());
+    parcel.envelope.recipients[0].orcpt = Some("rfc822;No+2Bx@example.net".into());
+    let lines = [
+        line(0, Fate::Failed, 550, "5.1.1", "No such user here"),
+        line(1, Fate::Expired, 452, "4.2.2", "Mailbox full"),
+    ];
+    let report = report(&parcel, &lines).unwrap();
+    assert_eq!((report.to.as_str(), report.kind), ("shop@example.org", Kind::Failure));
+    assert!(!report.smtputf8);
+    let text = text(&report);
+    for expected in [
+        "From: Mail Delivery System <MAILER-DAEMON@gate.example.org>\r\n",
+        "To: <shop@example.org>\r\n",
+        "Auto-Submitted: auto-replied\r\n",
+        "Original-Envelope-Id: QQ+314\r\n",
+        "Reporting-MTA: dns; gate.example.org\r\n",
+        "Arrival-Date: Mon, 21 Sep 2026 14:13:20 +0000\r\n",
+        "Original-Recipient: rfc822; No+x@example.net\r\n",
+        "Final-Recipient: rfc822; no@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n",
+        "Remote-MTA: dns; mx.example.net\r\n",
+        "Diagnostic-Code: smtp; 550 5.1.1 No such user here\r\n",
+        "Final-Recipient: rfc822; full@example.net\r\nAction: failed\r\nStatus: 4.4.7\r\n",
+        "Last-Attempt-Date: Mon, 21 Sep 2026 14:13:20 +0000\r\n",
+        "does not know this address",
+        "typing errors",
+        "Subject: Invoice 42\r\n",
+    ] {
+        assert!(text.contains(expected), "{expected:?} in\n{text}");
+    }
+    assert!(!text.contains("Secret body"), "the header only");
+    assert!(text.is_ascii() && text.lines().all(|line| line.len() <= 998));
+    assert!(!text.replace("\r\n", "").contains(['\r', '\n']));
+    let media: Vec<&str> = text.lines().filter(|line| line.starts_with("Content-Type:")).collect();
+    assert!(media[0].starts_with("Content-Type: multipart/report; report-type=delivery-status;"));
+    let parts = ["text/plain; charset=utf-8", "message/delivery-status", "text/rfc822-headers"];
+    assert_eq!(media[1..], parts.map(|part| format!("Content-Type: {part}")));
+}
+
+#[test]
+fn notify_is_respected() {
+    let on = |success, failure, delay| Some(Notify::On { success, failure, delay });
+    let until = WALL;
+    let fates = [Fate::Failed, Fate::Expired, Fate::Delayed { until }, Fate::Relayed];
+    let rows = [
+        (None, [true, true, true, false]),
+        (Some(Notify::Never), [false; 4]),
+        (on(true, false, false), [false, false, false, true]),
+        (on(false, true, false), [true, true, false, false]),
+        (on(false, false, true), [false, false, true, false]),
+        (on(true, true, true), [true; 4]),
+    ];
+    for (notify, wanted) in rows {
+        let mut parcel = parcel("shop@example.org", &["no@example.net"]);
+        parcel.envelope.recipients[0].notify = notify;
+        for (fate, wanted) in fates.into_iter().zip(wanted) {
+            let told = report(&parcel, &[line(0, fate, 250, "2.0.0", "ok")]);
+            assert_eq!(told.is_ok(), wanted, "{notify:?} {fate:?}");
+            assert!(told.is_ok() || told == Err(Omitted::NotWanted));
+        }
+    }
+}
+
+#[test]
+fn the_null_reverse_path_hears_nothing_and_its_owner_does() {
+    let failed = [line(0, Fate::Failed, 550, "5.1.1", "no")];
+    let mut parcel = parcel("", &["no@example.net"]);
+    assert_eq!(report(&parcel, &failed).unwrap().to.as_str(), "owner@example.org");
+    let hostname = Domain::parse("gate.example.org").unwrap();
+    let desk = Desk { hostname: &hostname, owner: None, id: parcel.id, now: WALL };
+    assert_eq!(compose(&parcel, desk, &failed), Err(Omitted::NowhereToGo));
+    parcel.label.notification = true;
+    assert_eq!(report(&parcel, &failed), Err(Omitted::AboutNotification));
+}
+
+#[test]
+fn the_whole_message_only_if_asked_small_and_plain() {
+    let failed = [line(0, Fate::Failed, 550, "5.1.1", "no")];
+    let mut parcel = parcel("shop@example.org", &["no@example.net"]);
+    parcel.envelope.ret = Some(Ret::Full);
+    let whole = text(&report(&parcel, &failed).unwrap());
+    assert!(whole.contains("Secret body") && whole.contains("message/rfc822"));
+    let delayed = [line(0, Fate::Delayed { until: WALL }, 450, "4.2.0", "greylisted")];
+    let delay = text(&report(&parcel, &delayed).unwrap());
+    assert!(!delay.contains("Secret body") && delay.contains("Will-Retry-Until: "));
+    assert!(delay.contains("Action: delayed\r\nStatus: 4.2.0\r\n"));
+    parcel.content = Bytes::from("Subject: x\r\n\r\n".to_owned() + &"y".repeat(300 * 1024));
+    assert!(report(&parcel, &failed).unwrap().content.len() < 10_000);
+    parcel.content = Bytes::from("Subject: x\r\n\r\nSecr\u{e9}t");
+    assert!(!text(&report(&parcel, &failed).unwrap()).contains("Secr"));
+}
+
+#[test]
+fn international_messages_get_international_reports_and_others_never() {
+    let failed = [line(0, Fate::Failed, 550, "5.1.1", "kein Empf\u{e4}nger")];
+    let mut parcel = parcel("jos\u{e9}@example.org", &["m\u{fc}ller@b\u{fc}cher.example"]);
+    parcel.envelope.smtputf8 = true;
+    let international = report(&parcel, &failed).unwrap();
+    assert!(international.smtputf8);
+    let international = text(&international);
+    assert!(international.contains("message/global-delivery-status"));
+    assert!(international.contains("Final-Recipient: utf-8; m\u{fc}ller@b\u{fc}cher.example\r\n"));
+    parcel.envelope.smtputf8 = false;
+    parcel.content = Bytes::from("Subject: \u{e4}\r\n\r\nx");
+    parcel.envelope.reverse_path = ReversePath::Mailbox(mailbox("a@b\u{fc}cher.example"));
+    parcel.envelope.recipients = vec![Recipient::plain(mailbox("x@b\u{fc}cher.example"))];
+    let plain = report(&parcel, &failed).unwrap();
+    assert!(!plain.smtputf8 && plain.content.is_ascii());
+    assert!(text(&plain).contains("rfc822; x@xn--bcher-kva.example"));
+}
+
+#[test]
+fn hostile_answers_stay_inside_their_field() {
+    let parcel = parcel("shop@example.org", &["no@example.net"]);
+    let evil = "no\r\nBcc: all@example.org\r\n\r\n--=_postern_x";
+    let report = report(&parcel, &[line(0, Fate::Failed, 550, "", evil)]).unwrap();
+    let text = text(&report);
+    assert!(!text.contains("\nBcc:") && !text.contains("\n--=_postern_x"));
+    let boundary = format!("\r\n--=_postern_{}", QueueId::new(WALL, 9));
+    assert_eq!(text.matches(&boundary).count(), 4);
+}

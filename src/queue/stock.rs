@@ -1,0 +1,164 @@
+//! What the queue keeps in memory of a message: two entries of 48 octets, and no text.
+//!
+//! A *leg* is the part of a message that travels together: recipients with the same domain, the
+//! same number of attempts and the same date. A *pile* is all legs of one source and class for one
+//! destination; those that are due stand in line in it.
+
+use super::slab::{NONE, Slab};
+use crate::base::id::QueueId;
+use crate::mail::class::MessageClass;
+
+/// A message with at least one open leg.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) id: QueueId,
+    /// Wall clock, milliseconds.
+    pub(super) accepted: u64,
+    /// Monotonic clock, whole seconds: when delivery is given up.
+    pub(super) deadline: u32,
+    /// The entry of this message in the patience index, monotonic seconds.
+    pub(super) alarm: u32,
+    pub(super) octets: u32,
+    pub(super) source: u32,
+    /// Its first leg; the others follow through `Leg::sibling`.
+    pub(super) leg: u32,
+    pub(super) class: MessageClass,
+    pub(super) held: bool,
+    pub(super) notification: bool,
+}
+
+/// Where a leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In line in its pile.
+    Ready,
+    /// In the index of dates.
+    Waiting,
+    /// In the hands of a carrier.
+    Busy,
+    /// Kept back with its message.
+    Held,
+    /// Its outcome is being recorded by the driver.
+    Settling,
+}
+
+/// Indices of recipients; nearly every leg has one.
+#[derive(Debug)]
+pub(super) enum Recipients {
+    One(u16),
+    Many(Box<[u16]>),
+}
+
+impl Recipients {
+    pub(super) fn new(indices: Vec<u16>) -> Self {
+        match indices[..] {
+            [only] => Self::One(only),
+            _ => Self::Many(indices.into()),
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[u16] {
+        match self {
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Many(indices) => indices,
+        }
+    }
+}
+
+/// Recipients of one message that travel together.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) message: u32,
+    pub(super) pile: u32,
+    pub(super) sibling: u32,
+    pub(super) before: u32,
+    pub(super) behind: u32,
+    /// Monotonic microseconds: not before.
+    pub(super) due: u64,
+    pub(super) recipients: Recipients,
+    pub(super) attempts: u16,
+    pub(super) place: Place,
+    pub(super) noticed: bool,
+}
+
+/// All legs of one source and class for one destination.
+#[derive(Debug)]
+pub(super) struct Pile {
+    pub(super) source: u32,
+    pub(super) destination: u32,
+    pub(super) class: MessageClass,
+    /// In its destination's ring of piles.
+    pub(super) in_ring: bool,
+    head: u32,
+    tail: u32,
+    /// Legs in line.
+    pub(super) ready: u32,
+    /// Legs kept back with their message.
+    pub(super) held: u32,
+    /// Legs in all.
+    pub(super) total: u32,
+}
+
+impl Pile {
+    pub(super) fn new(source: u32, destination: u32, class: MessageClass) -> Self {
+        Self {
+            source,
+            destination,
+            class,
+            in_ring: false,
+            head: NONE,
+            tail: NONE,
+            ready: 0,
+            held: 0,
+            total: 0,
+        }
+    }
+
+    /// Puts a leg at the end of the line, or at its front.
+    pub(super) fn queue_up(&mut self, legs: &mut Slab<Leg>, leg: u32, front: bool) {
+        let (before, behind) = if front { (NONE, self.head) } else { (self.tail, NONE) };
+        let entry = &mut legs[leg];
+        (entry.place, entry.before, entry.behind) = (Place::Ready, before, behind);
+        match before {
+            NONE => self.head = leg,
+            before => legs[before].behind = leg,
+        }
+        match behind {
+            NONE => self.tail = leg,
+            behind => legs[behind].before = leg,
+        }
+        self.ready += 1;
+    }
+
+    /// Takes a leg out of the line.
+    pub(super) fn take(&mut self, legs: &mut Slab<Leg>, leg: u32) {
+        let entry = &mut legs[leg];
+        let (before, behind) = (entry.before, entry.behind);
+        (entry.before, entry.behind) = (NONE, NONE);
+        match before {
+            NONE => self.head = behind,
+            before => legs[before].behind = behind,
+        }
+        match behind {
+            NONE => self.tail = before,
+            behind => legs[behind].before = before,
+        }
+        self.ready -= 1;
+    }
+
+    /// The leg that has stood in line longest.
+    pub(super) fn first(&self) -> Option<u32> {
+        (self.head != NONE).then_some(self.head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_48_octets() {
+        assert_eq!(size_of::<Option<Message>>(), 48);
+        assert_eq!(size_of::<Option<Leg>>(), 48);
+    }
+}

@@ -1,0 +1,205 @@
+//! Time passes: dates come due, patience ends, shut destinations are probed, empty ones forgotten.
+
+use std::time::Duration;
+
+use super::stock::Place;
+use super::{Action, Alarm, Overdue, Queue, seconds_up};
+use crate::base::limits::{
+    DESTINATION_MEMORY, EGRESS_RECHECK, OVERDUE_RECHECK, QUEUE_TIMERS_AT_ONCE,
+};
+use crate::base::time::Instant;
+
+impl Queue {
+    /// When [`Queue::handle_timeout`] must be called at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let due = self.due.first().map(|(at, _)| Instant(*at));
+        let patience = self.patience.first().map(|(at, _)| from_seconds(*at));
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        let fading = self.fading.front().map(|(since, _)| since.after(DESTINATION_MEMORY));
+        [due, patience, alarm, fading].into_iter().flatten().min()
+    }
+
+    /// Handles what is due, a bounded number at a time: call again while `poll_timeout` has
+    /// passed, with the lock let go between.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        for _ in 0..QUEUE_TIMERS_AT_ONCE {
+            let Some((at, alarm)) = self.alarms.first().copied() else { break };
+            if at > now {
+                break;
+            }
+            self.alarms.pop_first();
+            self.ring(alarm);
+        }
+        for _ in 0..QUEUE_TIMERS_AT_ONCE {
+            let Some((at, leg)) = self.due.first().copied() else { break };
+            if at > now.0 {
+                break;
+            }
+            self.due.pop_first();
+            self.make_ready(leg, false);
+        }
+        for _ in 0..QUEUE_TIMERS_AT_ONCE {
+            let Some((at, message)) = self.patience.first().copied() else { break };
+            if from_seconds(at) > now {
+                break;
+            }
+            self.lose_patience(message);
+        }
+        self.forget_faded(now);
+    }
+
+    fn ring(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Lane(number) => {
+                if self.lanes.get(number).is_some() {
+                    self.handle_token(number);
+                }
+            }
+            Alarm::Destination(number) => {
+                let now = self.now;
+                let Some(entry) = self.destinations.get_mut(number) else { return };
+                if let Some(egress) = entry.parked.as_deref() {
+                    if self.suspended.contains(egress) {
+                        let again = now.after(EGRESS_RECHECK);
+                        self.alarms.insert((again, alarm));
+                        return;
+                    }
+                    entry.parked = None;
+                }
+                self.poke(number);
+            }
+        }
+    }
+
+    /// An egress is suspended, or whole again: then its mail goes at once.
+    pub fn set_egress(&mut self, egress: &str, suspended: bool, now: Instant) {
+        self.now = now;
+        if suspended {
+            self.suspended.insert(egress.into());
+            return;
+        }
+        self.suspended.remove(egress);
+        let parked: Vec<u32> = self
+            .destinations
+            .iter()
+            .filter(|(_, entry)| entry.parked.as_deref() == Some(egress))
+            .map(|(number, _)| number)
+            .collect();
+        for number in parked {
+            self.destinations[number].parked = None;
+            self.poke(number);
+        }
+    }
+
+    /// Sets the next date of a message's patience: its delay notice, or its end. `age` is given
+    /// when the message enters.
+    pub(super) fn set_patience(&mut self, message: u32, age: Option<Duration>) {
+        let entry = &self.messages[message];
+        let mut next = entry.deadline;
+        let policy = &self.rules.retry[entry.class as usize];
+        let unnoticed = !entry.notification && self.has_unnoticed(message);
+        if let (Some(after), Some(age), true) = (policy.delay_notice, age, unnoticed) {
+            next = next.min(seconds_up(self.now.after(after.saturating_sub(age))));
+        }
+        self.set_alarm(message, next);
+    }
+
+    fn has_unnoticed(&self, message: u32) -> bool {
+        self.legs_of(message).iter().any(|leg| !self.legs[*leg].noticed)
+    }
+
+    pub(super) fn set_alarm(&mut self, message: u32, at: u32) {
+        let entry = &mut self.messages[message];
+        self.patience.remove(&(entry.alarm, message));
+        entry.alarm = at;
+        self.patience.insert((at, message));
+    }
+
+    fn lose_patience(&mut self, message: u32) {
+        if from_seconds(self.messages[message].deadline) > self.now {
+            self.notice_delay(message);
+            return;
+        }
+        let source = self.messages[message].source as usize;
+        let source_held =
+            !self.messages[message].notification && !self.sources[source].state.delivers();
+        if self.stopped || self.messages[message].held || source_held {
+            self.recheck_later(message);
+            return;
+        }
+        let mut again = OVERDUE_RECHECK;
+        for leg in self.legs_of(message) {
+            let entry = &self.legs[leg];
+            let destination = &self.destinations[self.piles[entry.pile].destination];
+            match entry.place {
+                Place::Ready | Place::Waiting if destination.parked.is_none() => {
+                    let overdue = Overdue {
+                        id: self.messages[message].id,
+                        recipients: entry.recipients.as_slice().to_vec(),
+                        attempts: u32::from(entry.attempts),
+                        reply: destination.last_reply.as_deref().cloned(),
+                    };
+                    self.take_out(leg);
+                    self.actions.push_back(Action::Expire(overdue));
+                }
+                Place::Ready | Place::Waiting => again = again.min(EGRESS_RECHECK),
+                // Its outcome is on its way; if it is another try, this looks again.
+                _ => {}
+            }
+        }
+        self.set_alarm(message, seconds_up(self.now.after(again)));
+    }
+
+    fn notice_delay(&mut self, message: u32) {
+        let mut overdue: Option<Overdue> = None;
+        for leg in self.legs_of(message) {
+            let destination = self.piles[self.legs[leg].pile].destination;
+            let entry = &mut self.legs[leg];
+            if std::mem::replace(&mut entry.noticed, true) {
+                continue;
+            }
+            let notice = overdue.get_or_insert_with(|| Overdue {
+                id: self.messages[message].id,
+                recipients: Vec::new(),
+                attempts: u32::from(entry.attempts),
+                reply: None,
+            });
+            notice.recipients.extend_from_slice(entry.recipients.as_slice());
+            if notice.reply.is_none() {
+                notice.reply = self.destinations[destination].last_reply.as_deref().cloned();
+            }
+        }
+        self.set_patience(message, None);
+        self.actions.extend(overdue.map(Action::NoticeDelay));
+    }
+
+    fn forget_faded(&mut self, now: Instant) {
+        for _ in 0..QUEUE_TIMERS_AT_ONCE {
+            let Some((since, number)) = self.fading.front().copied() else { return };
+            if now.since(since) < DESTINATION_MEMORY {
+                return;
+            }
+            self.fading.pop_front();
+            let Some(entry) = self.destinations.get_mut(number) else { continue };
+            entry.fading = false;
+            if entry.total > 0 || entry.carriers > 0 {
+                continue;
+            }
+            if let Some(gone) = self.destinations.remove(number) {
+                for class in 0..3 {
+                    if gone.in_ring[class] {
+                        self.lanes[gone.lane].rings[class].retain(|other| *other != number);
+                    }
+                }
+                self.destination_of.remove(&gone.domain);
+                self.leave_lane(gone.lane);
+            }
+        }
+    }
+}
+
+fn from_seconds(seconds: u32) -> Instant {
+    Instant(u64::from(seconds) * 1_000_000)
+}

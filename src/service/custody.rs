@@ -1,0 +1,126 @@
+//! The spool as the sorting desk sees it, and the pen that writes reports.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::dispatch::{Dispatch, FetchError, Reporter, Store};
+use super::standing::Standing;
+use crate::base::chance::Chance;
+use crate::base::fault::Fault;
+use crate::base::id::QueueId;
+use crate::host::clock;
+use crate::mail::address::{Domain, Mailbox};
+use crate::mail::queued::Change;
+use crate::mail::source::SourceName;
+use crate::mail::stage::{Custody, Label, Parcel, Signed};
+use crate::outcome::dsn::Report;
+use crate::sign::seal_notification;
+use crate::store::Health;
+use crate::store::spool::{self, CommitError, Spool};
+
+/// The sorting desk of this house.
+pub type SortingDesk = Dispatch<Vault, Scribe>;
+
+/// Queue ids from the clock and a seeded stream of chance.
+#[derive(Debug)]
+pub struct Ids(Mutex<Chance>);
+
+impl Ids {
+    /// A stream from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(Chance::new(seed)))
+    }
+
+    /// An id for a message that is accepted now.
+    pub fn next(&self) -> QueueId {
+        let mut chance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bits = u128::from(chance.draw()) << 64 | u128::from(chance.draw());
+        QueueId::new(clock::wall(), bits)
+    }
+}
+
+/// The spool.
+#[derive(Clone)]
+pub struct Vault(pub Spool);
+
+impl Vault {
+    fn latched(&self) -> Result<(), Fault> {
+        match self.0.health() {
+            Health::Latched => Err(Fault::new("recording in", "the ledger", "it has failed")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn ledger_fault(cause: CommitError) -> Fault {
+    Fault::new("writing to", "the ledger", cause)
+}
+
+impl Store for Vault {
+    async fn fetch(&self, id: QueueId) -> Result<Arc<Parcel>, FetchError> {
+        self.0.fetch(id).await.map_err(|error| match error {
+            spool::FetchError::Fault(fault) => FetchError::Fault(fault),
+            other => FetchError::Damaged(other.to_string()),
+        })
+    }
+
+    fn record(&self, changes: Vec<Change>) -> Result<(), Fault> {
+        self.latched()?;
+        self.0.record(changes);
+        Ok(())
+    }
+
+    async fn record_durably(&self, changes: Vec<Change>) -> Result<(), Fault> {
+        self.0.record_durably(changes).await.map_err(ledger_fault)
+    }
+
+    async fn commit(&self, signed: Signed, changes: Vec<Change>) -> Result<Custody, Fault> {
+        self.0.commit(signed, changes).await.map_err(ledger_fault)
+    }
+}
+
+/// Seals reports.
+pub struct Scribe {
+    standing: Arc<ArcSwap<Standing>>,
+    ids: Arc<Ids>,
+}
+
+impl Scribe {
+    /// A scribe that signs with the keys that stand.
+    #[must_use]
+    pub fn new(standing: Arc<ArcSwap<Standing>>, ids: Arc<Ids>) -> Self {
+        Self { standing, ids }
+    }
+}
+
+impl Reporter for Scribe {
+    fn id(&self) -> QueueId {
+        self.ids.next()
+    }
+
+    fn hostname(&self) -> Domain {
+        self.standing.load().config.hostname.clone()
+    }
+
+    fn owner(&self, source: &SourceName) -> Option<Mailbox> {
+        self.standing.load().directory.source(source)?.owner.clone()
+    }
+
+    async fn seal(&self, report: Report, about: &Parcel) -> Result<Signed, Fault> {
+        let standing = self.standing.load_full();
+        let now = clock::wall();
+        let lifetime = about.label.expires.since(about.label.accepted);
+        let label = Label {
+            source: about.label.source.clone(),
+            class: about.label.class,
+            accepted: now,
+            expires: now.after(lifetime),
+            notification: true,
+        };
+        let id = report.id;
+        let sealed = seal_notification(&report.content, report.to, label, id, &standing.keyring)?;
+        Ok(sealed.signed)
+    }
+}

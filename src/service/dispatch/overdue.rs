@@ -1,0 +1,138 @@
+//! Mail whose patience is over: reported, recorded, then forgotten. And notices of delay.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use super::settle::attempt;
+use super::{Dispatch, FetchError, Late, Reporter, Store};
+use crate::event::Event;
+use crate::mail::answer::{Answer, Phase};
+use crate::mail::queued::{Change, Settlement};
+use crate::mail::reply::PeerReply;
+use crate::mail::stage::Parcel;
+use crate::mail::status::EnhancedStatus;
+use crate::outcome::dsn::{Fate, Line};
+use crate::queue::Overdue;
+use crate::service::post::Delivery;
+
+/// Reports that are written at a time: they share their syncs.
+const REPORTS_AT_ONCE: usize = 64;
+
+impl<S: Store, R: Reporter> Dispatch<S, R> {
+    /// Works off what the queue says is late, for as long as the house stands.
+    pub(super) async fn keep_promises(self: Arc<Self>, late: mpsc::UnboundedReceiver<Late>) {
+        let late =
+            stream::unfold(late, async |mut late| late.recv().await.map(|next| (next, late)));
+        let work = late.for_each_concurrent(REPORTS_AT_ONCE, |late| {
+            let desk = Arc::clone(&self);
+            async move {
+                match late {
+                    Late::Expired(overdue) => desk.expire(overdue).await,
+                    Late::Delayed(overdue) => desk.notice(overdue).await,
+                }
+            }
+        });
+        work.await;
+    }
+
+    async fn expire(&self, overdue: Overdue) {
+        let reply = overdue.reply.clone().unwrap_or_else(|| {
+            PeerReply::ours(EnhancedStatus::new(4, 4, 7), "not delivered in the time set for it")
+        });
+        let changes: Vec<Change> = overdue
+            .recipients
+            .iter()
+            .map(|recipient| Change::Settled {
+                id: overdue.id,
+                recipient: *recipient,
+                settlement: Settlement::Expired { reply: reply.clone() },
+            })
+            .collect();
+        match self.store.fetch(overdue.id).await {
+            Ok(parcel) => {
+                let lines = lines(&overdue, &reply, Fate::Expired);
+                let at = (self.clock)();
+                if let Err(fault) = self.report(&parcel, &lines, &changes, at).await {
+                    self.fault_seen(&fault);
+                    self.with(|queue, at| queue.handle_postponed(&overdue, at.now));
+                    return;
+                }
+                self.tell_expired(&parcel, &overdue, &reply);
+            }
+            Err(FetchError::Damaged(reason)) => {
+                self.note(changes);
+                (self.tell)(Event::ReportOmitted { about: overdue.id, reason: reason.clone() });
+                (self.tell)(Event::MessageQuarantined { id: overdue.id, reason });
+            }
+            Err(FetchError::Fault(fault)) => {
+                self.fault_seen(&fault);
+                self.with(|queue, at| queue.handle_postponed(&overdue, at.now));
+                return;
+            }
+        }
+        if self.with(|queue, at| queue.handle_expired(&overdue, at.now)) {
+            (self.tell)(Event::MessageCompleted { id: overdue.id });
+        }
+    }
+
+    fn tell_expired(&self, parcel: &Parcel, overdue: &Overdue, reply: &PeerReply) {
+        let nobody = || "none".to_owned();
+        let delivery = Delivery {
+            answers: Vec::new(),
+            relay: nobody(),
+            egress: nobody(),
+            tls: nobody(),
+            dsn_offered: false,
+            connect_millis: 0,
+        };
+        let at = (self.clock)();
+        for recipient in &overdue.recipients {
+            let answer = Answer {
+                recipient: *recipient,
+                phase: Phase::Routing,
+                reply: reply.clone(),
+                in_doubt: false,
+            };
+            let fact = attempt(parcel, &answer, &delivery, overdue.attempts, at);
+            (self.tell)(Event::RecipientExpired(fact));
+        }
+    }
+
+    async fn notice(&self, overdue: Overdue) {
+        let changes: Vec<Change> = overdue
+            .recipients
+            .iter()
+            .map(|recipient| Change::DelayNoticed { id: overdue.id, recipient: *recipient })
+            .collect();
+        let parcel = match self.store.fetch(overdue.id).await {
+            Ok(parcel) => parcel,
+            // A notice is a courtesy: the end of the message will be reported, or was.
+            Err(FetchError::Damaged(_)) => return,
+            Err(FetchError::Fault(fault)) => return self.fault_seen(&fault),
+        };
+        let reply = overdue
+            .reply
+            .clone()
+            .unwrap_or_else(|| PeerReply::ours(EnhancedStatus::new(4, 4, 1), "not delivered yet"));
+        let until = parcel.label.expires;
+        let lines = lines(&overdue, &reply, Fate::Delayed { until });
+        let at = (self.clock)();
+        if let Err(fault) = self.report(&parcel, &lines, &changes, at).await {
+            self.fault_seen(&fault);
+        }
+    }
+}
+
+fn lines(overdue: &Overdue, reply: &PeerReply, fate: Fate) -> Vec<Line> {
+    let line = |recipient: &u16| Line {
+        recipient: *recipient,
+        fate,
+        reply: reply.clone(),
+        remote: None,
+        attempted: None,
+    };
+    overdue.recipients.iter().map(line).collect()
+}

@@ -1,0 +1,281 @@
+//! What a carrier brings back becomes outcomes: recorded, reported, told, and only then forgotten.
+
+use super::{Dispatch, Reporter, Store, stamp};
+use crate::base::fault::Fault;
+use crate::base::limits::FAULT_WAIT;
+use crate::event::{Attempt, Event};
+use crate::mail::address::Domain;
+use crate::mail::answer::Answer;
+use crate::mail::queued::{Change, Queued, Settlement};
+use crate::mail::stage::Parcel;
+use crate::outcome::classify::{Concern, Judgement, Verdict, classify};
+use crate::outcome::dsn::{self, Fate, Line, Omitted};
+use crate::queue::{Health, Moment, Plan, Retry};
+use crate::service::post::{Delivery, Job};
+
+/// The outcomes of one job, on their way to the store.
+struct Batch<'a> {
+    changes: Vec<Change>,
+    lines: Vec<Line>,
+    events: Vec<Event>,
+    settled: Vec<u16>,
+    /// Recipients whose end must be reported: if that fails, they stay.
+    ended: Vec<u16>,
+    retry: Retry,
+    delivery: &'a Delivery,
+}
+
+impl<S: Store, R: Reporter> Dispatch<S, R> {
+    pub(super) async fn settle_job(&self, carrier: u64, job: &Job, delivery: &Delivery) {
+        let judged: Vec<(&Answer, Judgement)> =
+            delivery.answers.iter().map(|answer| (answer, classify(answer))).collect();
+        let untried = |(_, judgement): &(&Answer, Judgement)| judgement.verdict == Verdict::Untried;
+        if judged.iter().all(untried) {
+            let egress = (!judged.is_empty()).then_some(delivery.egress.as_str());
+            self.with(|queue, at| queue.handle_untried(carrier, egress, at.now));
+            return;
+        }
+        let (health, reason) = health_of(&judged);
+        let mut batch = self.sort(carrier, job, delivery, &judged);
+        let at = (self.clock)();
+        if batch.lines.is_empty() {
+            self.note(std::mem::take(&mut batch.changes));
+        } else if let Err(fault) = self.report(&job.parcel, &batch.lines, &batch.changes, at).await
+        {
+            self.fault_seen(&fault);
+            batch.keep_the_ended(job.attempts);
+            self.note(std::mem::take(&mut batch.changes));
+        }
+        let Batch { events, settled, retry, .. } = batch;
+        for event in events {
+            (self.tell)(event);
+        }
+        let (complete, slowed) = self.with(|queue, at| {
+            for (answer, judgement) in &judged {
+                if judgement.verdict != Verdict::Delivered {
+                    let recipient =
+                        job.parcel.envelope.recipients.get(usize::from(answer.recipient));
+                    if let Some(recipient) = recipient {
+                        queue.note_reply(recipient.forward_path.domain(), &answer.reply);
+                    }
+                }
+            }
+            queue.handle_outcomes(carrier, &settled, retry, health, at.now)
+        });
+        if complete {
+            (self.tell)(Event::MessageCompleted { id: job.parcel.id });
+        }
+        if let Some(slowed) = slowed {
+            let wait_millis = u64::try_from(slowed.wait.as_millis()).unwrap_or(u64::MAX);
+            let (lane, connections) = (slowed.lane, slowed.connections);
+            (self.tell)(Event::LaneSlowed { lane, connections, wait_millis, reason });
+        }
+    }
+
+    /// Sorts the answers into changes, lines of a report, and facts.
+    fn sort<'a>(
+        &self,
+        carrier: u64,
+        job: &Job,
+        delivery: &'a Delivery,
+        judged: &[(&Answer, Judgement)],
+    ) -> Batch<'a> {
+        let floor = judged.iter().filter_map(|(_, judgement)| match judgement.verdict {
+            Verdict::Deferred(floor) => Some(floor),
+            _ => None,
+        });
+        let unsettled = floor.clone().next().is_some() || judged.len() < job.recipients.len();
+        let at = (self.clock)();
+        let plan = unsettled.then(|| {
+            let floor = floor.max().unwrap_or_default();
+            self.lock().queue.plan_retry(carrier, floor, at.now)
+        });
+        let again = Retry { attempts: job.attempts.saturating_add(1), wait: FAULT_WAIT };
+        let (retry, over) = match plan.flatten() {
+            Some(Plan::Again(retry)) => (retry, false),
+            Some(Plan::Over { .. }) => (again, true),
+            None => (again, false),
+        };
+        let mut batch = Batch {
+            changes: Vec::with_capacity(judged.len()),
+            lines: Vec::new(),
+            events: Vec::with_capacity(judged.len()),
+            settled: Vec::with_capacity(judged.len()),
+            ended: Vec::new(),
+            retry,
+            delivery,
+        };
+        for (answer, judgement) in judged {
+            batch.take(&job.parcel, answer, judgement.verdict, over, at);
+        }
+        batch
+    }
+
+    /// Puts changes on their way; a ledger that is latched is told, and stops the house elsewhere.
+    pub(super) fn note(&self, changes: Vec<Change>) {
+        if !changes.is_empty()
+            && let Err(fault) = self.store.record(changes)
+        {
+            self.fault_seen(&fault);
+        }
+    }
+
+    /// Tells the sender what `lines` say, durably together with `changes`; without a report to
+    /// write, `changes` go their ordinary way.
+    pub(super) async fn report(
+        &self,
+        parcel: &Parcel,
+        lines: &[Line],
+        changes: &[Change],
+        at: Moment,
+    ) -> Result<(), Fault> {
+        let hostname = self.reporter.hostname();
+        let owner = self.reporter.owner(&parcel.label.source);
+        let desk = dsn::Desk {
+            hostname: &hostname,
+            owner: owner.as_ref(),
+            id: self.reporter.id(),
+            now: at.wall,
+        };
+        let report = match dsn::compose(parcel, desk, lines) {
+            Ok(report) => report,
+            Err(omitted) => {
+                self.note(changes.to_vec());
+                if omitted != Omitted::NotWanted {
+                    let reason = omitted.as_str().to_owned();
+                    (self.tell)(Event::ReportOmitted { about: parcel.id, reason });
+                }
+                return Ok(());
+            }
+        };
+        let (to, kind) = (report.to.to_string(), report.kind.as_str().to_owned());
+        let signed = self.reporter.seal(report, parcel).await?;
+        let stored = std::sync::Arc::clone(signed.parcel());
+        let custody = self.store.commit(signed, changes.to_vec()).await?;
+        let (id, about) = (custody.id(), parcel.id);
+        (self.tell)(Event::ReportQueued { id, about, to, kind });
+        let queued = Queued::fresh(&stored);
+        self.with(|queue, at| queue.handle_custody(&queued, at));
+        Ok(())
+    }
+}
+
+impl Batch<'_> {
+    fn take(&mut self, parcel: &Parcel, answer: &Answer, verdict: Verdict, over: bool, at: Moment) {
+        let attempts = match verdict {
+            Verdict::Untried => self.retry.attempts.saturating_sub(1),
+            _ => self.retry.attempts,
+        };
+        let fact = attempt(parcel, answer, self.delivery, attempts, at);
+        if answer.in_doubt {
+            self.events.push(Event::DeliveryInDoubt(fact.clone()));
+        }
+        let reply = answer.reply.clone();
+        let settlement = match verdict {
+            Verdict::Delivered => {
+                self.events.push(Event::RecipientDelivered(fact));
+                if !self.delivery.dsn_offered && wants_success(parcel, answer.recipient) {
+                    self.line(answer, Fate::Relayed, at);
+                }
+                Settlement::Delivered
+            }
+            Verdict::Failed => {
+                self.events.push(Event::RecipientFailed(fact));
+                self.line(answer, Fate::Failed, at);
+                Settlement::Failed { reply }
+            }
+            Verdict::Deferred(_) | Verdict::Untried if over => {
+                self.events.push(Event::RecipientExpired(fact));
+                self.line(answer, Fate::Expired, at);
+                Settlement::Expired { reply }
+            }
+            Verdict::Deferred(_) | Verdict::Untried => {
+                let (_, next) = stamp(at, self.retry.wait);
+                self.events.push(Event::RecipientDeferred { attempt: fact, next });
+                Settlement::Deferred { attempts, next, reply }
+            }
+        };
+        if settlement.is_final() {
+            self.settled.push(answer.recipient);
+        }
+        let (id, recipient) = (parcel.id, answer.recipient);
+        self.changes.push(Change::Settled { id, recipient, settlement });
+    }
+
+    fn line(&mut self, answer: &Answer, fate: Fate, at: Moment) {
+        if fate != Fate::Relayed {
+            self.ended.push(answer.recipient);
+        }
+        self.lines.push(Line {
+            recipient: answer.recipient,
+            fate,
+            reply: answer.reply.clone(),
+            remote: host_of(&self.delivery.relay),
+            attempted: Some(at.wall),
+        });
+    }
+
+    /// Their report could not be stored: those that would have ended stay in the queue.
+    fn keep_the_ended(&mut self, attempts: u32) {
+        let ended = std::mem::take(&mut self.ended);
+        self.settled.retain(|recipient| !ended.contains(recipient));
+        self.changes.retain(|change| match change {
+            Change::Settled { recipient, .. } => !ended.contains(recipient),
+            _ => true,
+        });
+        self.events.retain(|event| {
+            !matches!(event, Event::RecipientFailed(_) | Event::RecipientExpired(_))
+        });
+        if !ended.is_empty() {
+            self.retry = Retry { attempts, wait: self.retry.wait.max(FAULT_WAIT) };
+        }
+    }
+}
+
+fn wants_success(parcel: &Parcel, recipient: u16) -> bool {
+    use crate::mail::envelope::Notify;
+    let recipient = parcel.envelope.recipients.get(usize::from(recipient));
+    recipient.is_some_and(|r| matches!(r.notify, Some(Notify::On { success: true, .. })))
+}
+
+/// The host name in `host[address]:port`.
+pub(super) fn host_of(relay: &str) -> Option<Domain> {
+    Domain::parse(relay.split('[').next()?).ok().filter(|_| relay.contains('['))
+}
+
+pub(super) fn attempt(
+    parcel: &Parcel,
+    answer: &Answer,
+    delivery: &Delivery,
+    attempts: u32,
+    at: Moment,
+) -> Attempt {
+    let recipient = parcel.envelope.recipients.get(usize::from(answer.recipient));
+    let delay = at.wall.since(parcel.label.accepted);
+    Attempt {
+        id: parcel.id,
+        source: parcel.label.source.clone(),
+        class: parcel.label.class,
+        recipient: recipient.map_or_else(String::new, |r| r.forward_path.to_string()),
+        relay: delivery.relay.clone(),
+        egress: delivery.egress.clone(),
+        tls: delivery.tls.clone(),
+        attempts,
+        delay_millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        reply: answer.reply.clone(),
+    }
+}
+
+/// How the lane must take a job, and the answer that says so.
+fn health_of(judged: &[(&Answer, Judgement)]) -> (Health, String) {
+    let worst = judged.iter().max_by_key(|(_, judgement)| judgement.concern);
+    let reason = worst.map_or_else(String::new, |(answer, _)| answer.reply.to_string());
+    let some_good = judged.iter().any(|(_, judgement)| judgement.concern == Concern::Good);
+    let health = match worst.map(|(_, judgement)| judgement.concern) {
+        Some(Concern::Unreachable) => Health::Down,
+        Some(Concern::Throttled) => Health::Throttled,
+        _ if some_good => Health::Good,
+        _ => Health::Neutral,
+    };
+    (health, reason)
+}

@@ -1,0 +1,98 @@
+//! The broker's supervisor: one child, started again when it ends, with a budget.
+//!
+//! While there is no broker every egress is suspended: mail waits, no attempt is counted.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::standing::Standing;
+use crate::base::limits::{ROLE_CRASH_WINDOW, ROLE_CRASHES_MAX, ROLE_RESTART_WAIT};
+use crate::base::time::Instant;
+use crate::event::Event;
+use crate::event::herald::Herald;
+use crate::host::clock;
+use crate::net::broker::words::Orders;
+use crate::net::egress::{EgressClient, start_broker};
+
+/// Crashes within a window: `false` when the budget is spent.
+#[derive(Debug, Default)]
+pub struct Budget(VecDeque<Instant>);
+
+impl Budget {
+    /// Books a crash at `now`; whether another start is allowed.
+    pub fn spend(&mut self, now: Instant) -> bool {
+        self.0.push_back(now);
+        while self.0.front().is_some_and(|first| now.since(*first) > ROLE_CRASH_WINDOW) {
+            self.0.pop_front();
+        }
+        self.0.len() < ROLE_CRASHES_MAX
+    }
+}
+
+/// Keeps a broker running from `program` until the task is dropped or the budget is spent.
+pub async fn keep_broker(
+    program: PathBuf,
+    client: EgressClient,
+    standing: Arc<ArcSwap<Standing>>,
+    herald: Arc<Herald>,
+) {
+    let mut budget = Budget::default();
+    loop {
+        let reason = run_broker(&program, &client, &standing).await;
+        let (role, now) = ("egress".to_owned(), clock::now());
+        if !budget.spend(now) {
+            herald.tell(Event::RoleStopped { role, reason });
+            // A quiet window later one more try: a box must not need hands for a passing fault.
+            tokio::time::sleep(ROLE_CRASH_WINDOW).await;
+            continue;
+        }
+        herald.tell(Event::RoleRestarted { role, reason });
+        tokio::time::sleep(ROLE_RESTART_WAIT).await;
+    }
+}
+
+/// One life of the broker; returns how it ended.
+async fn run_broker(
+    program: &std::path::Path,
+    client: &EgressClient,
+    standing: &ArcSwap<Standing>,
+) -> String {
+    let (mut child, socket) = match start_broker(program) {
+        Ok(started) => started,
+        Err(e) => return format!("cannot be started: {e}"),
+    };
+    let orders = Orders::new(&standing.load().config);
+    let channel = client.attach(socket, &orders).await;
+    // The channel is closed, so the broker ends by itself; a second is plenty.
+    match tokio::time::timeout(Duration::from_secs(1), child.wait()).await {
+        Ok(Ok(status)) => format!("ended with {status}"),
+        Ok(Err(e)) => format!("cannot be waited for: {e}"),
+        Err(_) => {
+            // It is ours and it hangs: end it. An error means that it has just gone.
+            let _ = child.kill().await;
+            format!(
+                "its channel closed ({})",
+                channel.err().map_or_else(|| "end".to_owned(), |e| e.to_string())
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_spent_by_crashes_in_a_row_only() {
+        let mut budget = Budget::default();
+        let at = |secs: u64| Instant(secs * 1_000_000);
+        assert!((0..4).all(|n| budget.spend(at(n))));
+        assert!(!budget.spend(at(5)));
+        let mut budget = Budget::default();
+        assert!((0..20).all(|n| budget.spend(at(n * 30))));
+    }
+}

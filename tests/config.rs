@@ -1,0 +1,197 @@
+//! Documents that must be refused, each with what must be said; and the sample that must not.
+//!
+//! `tests/config/NAME.toml` is a document, `tests/config/NAME.expected` the complaints, one a line,
+//! each at least as long as what stands there.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use postern::config::show::{diff, settings};
+use postern::config::{Anywhere, Surroundings, read};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn sample() -> String {
+    fs::read_to_string(folder("systemd/postern.toml")).unwrap()
+}
+
+fn complaints(text: &str) -> Vec<String> {
+    match read(text, &Anywhere) {
+        Ok(_) => Vec::new(),
+        Err(complaints) => complaints.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn bad_documents_hear_everything_that_is_wrong() {
+    let mut documents = 0;
+    for entry in fs::read_dir(folder("tests/config")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        documents += 1;
+        let said = complaints(&fs::read_to_string(&path).unwrap());
+        let expected = fs::read_to_string(path.with_extension("expected")).unwrap();
+        let expected: Vec<&str> = expected.lines().map(str::trim_end).collect();
+        let all = said.join("\n");
+        assert_eq!(said.len(), expected.len(), "{}:\n{all}", path.display());
+        for (said, expected) in said.iter().zip(expected) {
+            assert!(said.starts_with(expected), "{}:\n{said}\n{expected}", path.display());
+        }
+    }
+    assert!(documents >= 7, "only {documents} documents");
+}
+
+/// Keys of the sample that are examples, not defaults.
+const WITHOUT_DEFAULT: [&str; 9] = [
+    "device",
+    "ipv6",
+    "expires",
+    "viewers",
+    "operators",
+    "administrators",
+    "messages_per_minute",
+    "message_size_max",
+    "recipients_max",
+];
+
+#[test]
+fn the_sample_is_good_and_says_its_defaults_truly() {
+    let reading = read(&sample(), &Anywhere).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
+    assert_eq!(reading.warnings, []);
+    // Every commented default is uncommented: nothing may change but what the sample cannot know.
+    let mut spoken = String::new();
+    for line in sample().lines() {
+        let default = line.strip_prefix("# ").filter(|rest| {
+            let word = rest.split(' ').next().unwrap_or_default();
+            let section = rest.starts_with('[') && rest.ends_with(']');
+            section || (rest.contains(" = ") && !WITHOUT_DEFAULT.contains(&word))
+        });
+        spoken.push_str(default.unwrap_or(line));
+        spoken.push('\n');
+    }
+    let spoken = read(&spoken, &Anywhere).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
+    assert_eq!(diff(&reading.config, &spoken.config), []);
+}
+
+#[test]
+fn settings_hide_secrets_and_differences_show_that_they_changed() {
+    let one = read(&sample(), &Anywhere).unwrap().config;
+    let shown = format!("{:?}", settings(&one));
+    assert!(!shown.contains("argon2id$v"), "{shown}");
+    assert!(shown.contains("(\"source.billing.password[0].argon2id\", \"(set)\")"), "{shown}");
+    let changed = sample()
+        .replace("c2FtcGxlc2FtcGxlIQ$BVSS", "c2FtcGxlc2FtcGxlIQ$AVSS")
+        .replace("class = \"subscribed\"", "class = \"otp\"")
+        .replace("tls = \"encrypted\"", "tls = \"opportunistic\"");
+    let two = read(&changed, &Anywhere).unwrap().config;
+    let keys: Vec<_> = diff(&one, &two).into_iter().map(|d| (d.key, d.old, d.new)).collect();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        keys,
+        [
+            ("route.partner.example.tls".to_owned(), some("encrypted"), some("opportunistic")),
+            (
+                "source.billing.password[0].argon2id".to_owned(),
+                some("(set)"),
+                some("(set to something else)")
+            ),
+            ("source.crm.class".to_owned(), some("subscribed"), some("otp")),
+        ]
+    );
+}
+
+#[test]
+fn files_and_people_must_exist() {
+    struct Empty;
+    impl Surroundings for Empty {
+        fn readable(&self, _: &Path) -> Result<(), String> {
+            Err("no such file".to_owned())
+        }
+        fn uid(&self, name: &str) -> Option<u32> {
+            (name == "alice").then_some(1001)
+        }
+    }
+    let text = sample().replace("# operators = [\"alice\"]", "operators = [\"alice\", \"zoe\"]");
+    let complaints = read(&text, &Empty).unwrap_err();
+    let keys: Vec<_> = complaints.iter().map(|complaint| complaint.key.as_str()).collect();
+    let files = ["tls.certificate", "tls.key", "dkim[0].file", "dkim[1].file", "dkim[2].file"];
+    assert_eq!(keys, [&files[..], &["control.operators[1]"]].concat());
+}
+
+#[test]
+fn no_document_is_an_open_relay() {
+    let wide = |networks: &str| sample().replace("[\"10.20.9.0/24\"]", networks);
+    for networks in [
+        "[\"0.0.0.0/0\"]",
+        "[\"::/0\"]",
+        "[\"10.0.0.0/7\"]",
+        "[\"2000::/3\"]",
+        "[\"::ffff:0.0.0.0/96\"]",
+        "[]",
+        "[\"11.0.0.0/8\", \"12.0.0.0/8\", \"13.0.0.0/8\"]",
+        "[\"10.20.9.1/24\"]",
+    ] {
+        assert!(!complaints(&wide(networks)).is_empty(), "{networks}");
+    }
+    let halves: Vec<String> = (0..256).map(|n| format!("\"{n}.0.0.0/8\"")).collect();
+    assert!(!complaints(&wide(&format!("[{}]", halves.join(", ")))).is_empty());
+    for from in [
+        "*",
+        "*@*",
+        "@",
+        "*@com",
+        "*@co.uk",
+        "*@*.example.com",
+        "a*@example.com",
+        "",
+        "*@[192.0.2.1]",
+        "*@gmail.com.",
+        "*example.com",
+    ] {
+        let text =
+            sample().replace("from = \"scanner@example.com\"", &format!("from = \"{from}\""));
+        assert!(!complaints(&text).is_empty(), "{from}");
+    }
+    let text = sample().replace("networks = [\"10.20.9.0/24\"]", "");
+    assert!(complaints(&text)[0].contains("open relay"));
+}
+
+#[test]
+fn no_text_makes_the_check_fall_over() {
+    let sample = sample();
+    // Every prefix and every document that lacks one line: complaints, never a panic.
+    for end in (0..sample.len()).step_by(37) {
+        let _ = read(&sample[..end], &Anywhere);
+    }
+    for skip in 0..sample.lines().count() {
+        let text: Vec<&str> =
+            sample.lines().enumerate().filter(|(n, _)| *n != skip).map(|(_, l)| l).collect();
+        let _ = read(&text.join("\n"), &Anywhere);
+    }
+    for kind in ["1", "true", "\"x\"", "[]", "{}", "1.5", "2026-01-01", "[[]]", "[{}]"] {
+        for key in [
+            "version",
+            "hostname",
+            "lab",
+            "spool",
+            "listener",
+            "tls",
+            "source",
+            "dkim",
+            "egress",
+            "route",
+            "retry",
+            "lanes",
+            "control",
+            "connections",
+        ] {
+            assert!(read(&format!("{key} = {kind}\n"), &Anywhere).is_err());
+        }
+    }
+}
