@@ -4,6 +4,7 @@ pub mod admit;
 pub mod custody;
 pub mod delivery;
 pub mod dispatch;
+mod names;
 pub mod notify;
 pub mod office;
 pub mod post;
