@@ -165,6 +165,10 @@ pub const DKIM_LIFETIME_MIN: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A ledger segment. 64 MiB hold 15,000 messages of 4 KiB or two of 25 MB.
 pub const SEGMENT_OCTETS: u64 = 64 * 1024 * 1024;
 
+/// The step in which room for a segment is reserved: few enough steps not to be seen (one in
+/// 1,900 messages of 4 KiB), small enough for a quiet site.
+pub const PREALLOCATE_OCTETS: u64 = 8 * 1024 * 1024;
+
 /// Messages that one sync makes durable at most.
 pub const GROUP_MESSAGES_MAX: usize = 256;
 
@@ -174,8 +178,19 @@ pub const GROUP_OCTETS_MAX: usize = 8 * 1024 * 1024;
 /// The longest that an outcome waits for a group to join before it is synced on its own.
 pub const OUTCOME_SYNC_WAIT: Duration = Duration::from_millis(100);
 
+/// Outcomes that wait for a sync at most; a group of deliveries brings a few dozen.
+pub const OUTCOMES_WAITING_MAX: usize = 4096;
+
 /// The beat at which sled follows the ledger.
 pub const STATE_BEAT: Duration = Duration::from_secs(1);
+
+/// Survivors of an old segment that are copied on together: a sixteenth of a second of an old
+/// disk, so that new mail hardly waits.
+pub const COPY_OCTETS_MAX: u64 = 4 * 1024 * 1024;
+
+/// The state database may always be this large; beyond it and 2,048 octets for each message (six
+/// times what one needs) it is written anew.
+pub const STATE_OCTETS_MIN: u64 = 64 * 1024 * 1024;
 
 /// Cache of the state database; its default is 1 GB.
 pub const STATE_CACHE_OCTETS: u64 = 16 * 1024 * 1024;
@@ -351,3 +366,7 @@ pub const ROLE_CRASHES_MAX: usize = 5;
 pub const ROLE_CRASH_WINDOW: Duration = Duration::from_secs(60);
 /// Between the end of a role and its next start.
 pub const ROLE_RESTART_WAIT: Duration = Duration::from_millis(200);
+
+/// The committer must answer a question within this time, or the watchdog is not fed: a sync that
+/// takes longer has met a dying disk.
+pub const WATCHDOG_PROOF_TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 
@@ -58,7 +58,7 @@ impl Internet {
 
     async fn session(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let mut stream = BufStream::new(stream);
+        let mut stream = BufReader::new(BufWriter::new(stream));
         say(&mut stream, "220 mx.internet.example ESMTP the demonstration's Internet").await?;
         stream.flush().await?;
         let mut recipients: Vec<String> = Vec::new();
@@ -98,6 +98,7 @@ impl Internet {
                 }
                 _ => say(&mut stream, "502 5.5.1 Not known here").await?,
             }
+            // A pipelined command is answered together with those before it.
             if stream.buffer().is_empty() {
                 stream.flush().await?;
             }
@@ -140,7 +141,7 @@ async fn say<S: AsyncWrite + Unpin>(stream: &mut S, text: &str) -> io::Result<()
 
 /// One line with its line ending; nothing at the end of the stream.
 async fn line<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut BufStream<S>,
+    stream: &mut BufReader<BufWriter<S>>,
 ) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     loop {
@@ -163,7 +164,7 @@ async fn line<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Content up to the final dot, dot-stuffing undone.
 async fn content<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut BufStream<S>,
+    stream: &mut BufReader<BufWriter<S>>,
 ) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     while let Some(line) = line(stream).await? {

@@ -21,6 +21,7 @@ use crate::base::fault::Fault;
 use crate::config;
 use crate::event::herald::Herald;
 use crate::host::clock;
+use crate::host::signals::Signals;
 use crate::service::serve::{Gateway, Place};
 
 use internet::Internet;
@@ -53,6 +54,13 @@ pub struct Stage {
 
 /// Runs the demonstration to its end.
 pub async fn run(options: Options) -> ExitCode {
+    let mut signals = match Signals::take() {
+        Ok(signals) => signals,
+        Err(e) => {
+            eprintln!("postern demo: taking the signals over: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
     let herald = Arc::new(Herald::new(clock::wall));
     if !options.json && !options.once {
         words::listen(&herald);
@@ -72,7 +80,7 @@ pub async fn run(options: Options) -> ExitCode {
         } else {
             words::introduce(&stage);
         }
-        let by = crate::host::signals::wait_for_end().await;
+        let by = signals.end().await;
         if !options.json {
             eprintln!("\n{by}: finishing what is under way …");
         }
@@ -119,8 +127,7 @@ impl Stage {
         let internet = Internet::serve(&props.sink).await.map_err(fault)?;
         let document = props.document(names, internet);
         let path = props.folder.join("postern.toml");
-        std::fs::write(&path, &document)
-            .map_err(|e| Fault::new("writing", path.display(), e))?;
+        std::fs::write(&path, &document).map_err(|e| Fault::new("writing", path.display(), e))?;
         let place = Place { document: path, program: None };
         let reading = config::read(&document, &config::Anywhere).map_err(|complaints| {
             let all: Vec<String> = complaints.iter().map(ToString::to_string).collect();

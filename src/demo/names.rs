@@ -57,7 +57,9 @@ impl Names {
             return Vec::new();
         }
         match kind {
-            RecordType::MX if name == "nomail.example." => vec![RData::MX(MX::new(0, Name::root()))],
+            RecordType::MX if name == "nomail.example." => {
+                vec![RData::MX(MX::new(0, Name::root()))]
+            }
             RecordType::MX if name != MX_HOST => Name::from_ascii(MX_HOST)
                 .map(|host| vec![RData::MX(MX::new(10, host))])
                 .unwrap_or_default(),
@@ -74,10 +76,7 @@ impl Names {
 
 /// A long text as character-strings of at most 255 octets (RFC 1035 3.3).
 fn character_strings(text: &str) -> Vec<String> {
-    text.as_bytes()
-        .chunks(255)
-        .map(|chunk| String::from_utf8_lossy(chunk).into_owned())
-        .collect()
+    text.as_bytes().chunks(255).map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect()
 }
 
 /// Starts the name server on a free port of loopback and answers until the runtime ends.

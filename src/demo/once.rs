@@ -9,7 +9,6 @@ use super::props::{FROM, USER};
 use super::submit::{Submission, submit};
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
-use crate::event::words::words;
 use crate::host::clock;
 use crate::sign::verify;
 
@@ -51,12 +50,11 @@ async fn perform(stage: &Stage) -> Result<(), Fault> {
     let accepted = submit(&submission, &mut |line| println!("   {line}")).await?;
     let id = accepted.split_whitespace().find_map(|word| word.parse::<QueueId>().ok());
     let file = arrival(stage, &before).await?;
-    let content =
-        std::fs::read(&file).map_err(|e| Fault::new("reading", file.display(), e))?;
+    let content = std::fs::read(&file).map_err(|e| Fault::new("reading", file.display(), e))?;
     println!("2. What the gateway decided:");
-    for told in stage.gateway.herald().facts(0, usize::MAX) {
+    for told in stage.gateway.herald().since(0, usize::MAX) {
         if id.is_some_and(|id| told.event.message() == Some(id)) {
-            println!("   {}", words(&told.event));
+            println!("   {}", told.event.text());
         }
     }
     println!("3. What the Internet received ({} octets):", content.len());

@@ -186,7 +186,8 @@ fn kept(path: &Path, make: impl FnOnce() -> Result<String, Fault>) -> Result<Str
 }
 
 fn write_private(path: &Path, text: &str) -> Result<(), Fault> {
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
         .map_err(|e| Fault::new("writing", path.display(), e))
 }

@@ -7,13 +7,12 @@ use serde_json::json;
 use super::Stage;
 use super::props::{FROM, USER};
 use crate::event::herald::{Herald, Told};
-use crate::event::words::words;
 
 /// Shows every fact as it is told.
 pub(super) fn listen(herald: &Arc<Herald>) {
     herald.attach(Box::new(|told: &Arc<Told>| {
         let at = told.at.rfc3339();
-        eprintln!("{}  {}", at.get(11..23).unwrap_or(&at), words(&told.event));
+        eprintln!("{}  {}", at.get(11..23).unwrap_or(&at), told.event.text());
         true
     }));
 }

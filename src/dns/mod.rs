@@ -22,7 +22,8 @@ pub trait Names: Send + Sync + 'static {
     /// The MX records of `domain`.
     fn mx<'a>(&'a self, egress: &'a Egress, domain: &'a str) -> Lookup<'a, MxAnswer>;
 
-    /// The addresses of `host`, of the families that `egress` has.
+    /// The addresses of `host`. A family that `egress` lacks may be left out if the other one has
+    /// addresses.
     fn addresses<'a>(&'a self, egress: &'a Egress, host: &'a str) -> Lookup<'a, Addresses>;
 }
 

@@ -93,11 +93,6 @@ impl Resolvers {
         host: &str,
         kind: RecordType,
     ) -> Result<Addresses, LookupError> {
-        let wanted =
-            if kind == RecordType::A { egress.ipv4.is_some() } else { egress.ipv6.is_some() };
-        if !wanted {
-            return Ok(Addresses::default());
-        }
         let found = match self.ask(egress, host, kind).await {
             Ok(found) => found,
             Err(Missing::Empty) => return Ok(Addresses::default()),
@@ -114,8 +109,22 @@ impl Resolvers {
         Ok(addresses)
     }
 
-    /// Both families side by side; the slower one has a short grace once the other has addresses.
+    /// The families of the egress. A host that has none of them is asked for the other one, so
+    /// that "we cannot reach it" is not mistaken for "it has no address".
     async fn addresses_of(&self, egress: &Egress, host: &str) -> Result<Addresses, LookupError> {
+        let (own, other) = match (egress.ipv4.is_some(), egress.ipv6.is_some()) {
+            (true, false) => (RecordType::A, RecordType::AAAA),
+            (false, true) => (RecordType::AAAA, RecordType::A),
+            _ => return self.both_families(egress, host).await,
+        };
+        match self.records(egress, host, own).await {
+            Ok(none) if none == Addresses::default() => self.records(egress, host, other).await,
+            answer => answer,
+        }
+    }
+
+    /// Both side by side; the slower one has a short grace once the other has addresses.
+    async fn both_families(&self, egress: &Egress, host: &str) -> Result<Addresses, LookupError> {
         let v4 = Box::pin(self.records(egress, host, RecordType::A));
         let v6 = Box::pin(self.records(egress, host, RecordType::AAAA));
         let (first, second) = match select(v4, v6).await {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Attempt, Event};
 use crate::mail::class::MessageClass;
+use crate::mail::source::SourceName;
 
 /// Upper bounds of the delay histogram in milliseconds; the last bucket is everything.
 const DELAY_BOUNDS_MILLIS: [u64; 10] =
@@ -29,6 +30,11 @@ impl Labelled {
             let label = if counts.len() < LABELS_MAX { label } else { "other" };
             *counts.entry(label.into()).or_default() += count;
         }
+    }
+
+    fn get(&self, label: &str) -> u64 {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(label).copied().unwrap_or(0)
     }
 
     fn snapshot(&self) -> Vec<(Box<str>, u64)> {
@@ -107,6 +113,12 @@ fn sum(counters: &[AtomicU64]) -> u64 {
 }
 
 impl Counters {
+    /// Messages of a source that were accepted since the start.
+    #[must_use]
+    pub fn accepted_from(&self, source: &SourceName) -> u64 {
+        self.accepted_by_source.get(source.as_str())
+    }
+
     /// Counts a fact. Called by the herald.
     pub(super) fn count(&self, event: &Event) {
         match event {

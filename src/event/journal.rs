@@ -4,9 +4,52 @@
 //! journal. A field must never be called `message_id`: journald reserves `MESSAGE_ID` for the
 //! 128-bit catalogue id of the *kind* of entry.
 
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
 use super::Event;
 use super::herald::Told;
 use super::words::{Loudness, harmless};
+
+/// Where facts are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// journald's own protocol, with fields.
+    Journal,
+    /// Lines on standard error.
+    StandardError,
+}
+
+/// Installs the subscriber of the process: journald if `under_journal` and it answers, else lines
+/// on standard error. Words of foreign crates are let through from warnings up. A second call
+/// changes nothing.
+pub fn install(under_journal: bool) -> Output {
+    let loud = Targets::new().with_target("postern", Level::INFO).with_default(Level::WARN);
+    let journald = if under_journal { tracing_journald::layer().ok() } else { None };
+    if let Some(layer) = journald {
+        let layer = layer.with_field_prefix(None).with_syslog_identifier("postern".to_owned());
+        let layer = layer.with_priority_mappings(tracing_journald::PriorityMappings {
+            info: tracing_journald::Priority::Informational,
+            ..tracing_journald::PriorityMappings::new()
+        });
+        let _ = tracing_subscriber::registry().with(loud).with(layer).try_init();
+        return Output::Journal;
+    }
+    // The sentence says it all to a person; the fields are for the journal.
+    let sentence = format::debug_fn(|writer, field, value| {
+        if field.name() == "message" { write!(writer, "{value:?}") } else { Ok(()) }
+    });
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .fmt_fields(sentence);
+    let _ = tracing_subscriber::registry().with(loud).with(layer).try_init();
+    Output::StandardError
+}
 
 /// Writes `told` to whatever subscriber is installed. May block on it: call it from a thread of
 /// its own.

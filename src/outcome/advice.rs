@@ -19,27 +19,8 @@ const fn advice(happened: &'static str, next: &'static str) -> Advice {
 #[must_use]
 pub fn for_failure(status: EnhancedStatus) -> Advice {
     match (status.subject, status.detail) {
-        (1, 1 | 6 | 0) => advice(
-            "The mail system of the recipient does not know this address.",
-            "Check the address for typing errors, ask the recipient for the right one, and remove \
-             it from your lists.",
-        ),
-        (1, 2) | (4, 4) => advice(
-            "The domain of this address does not exist or cannot receive mail.",
-            "Check the part after the @ for typing errors.",
-        ),
-        (1, 3) => advice(
-            "The mail system of the recipient says that this is not a valid address.",
-            "Check the address for typing errors.",
-        ),
-        (1, 10) => advice(
-            "The domain of this address declares that it never receives mail.",
-            "Ask the recipient for an address in another domain.",
-        ),
-        (1, 7 | 8) => advice(
-            "The mail system of the recipient refuses your sender address.",
-            "Check that the sender address exists and can receive mail; tell your administrator.",
-        ),
+        (1, detail) => about_address(detail),
+        (4, 4) => about_address(2),
         (2, 1) => advice(
             "The mailbox exists, but it is disabled and takes no mail.",
             "Reach the recipient in another way.",
@@ -61,7 +42,7 @@ pub fn for_failure(status: EnhancedStatus) -> Advice {
             "The mail systems on the way pass the message round in a circle.",
             "Tell the administrator of the recipient's domain.",
         ),
-        (4, _) | (3, _) => advice(
+        (3 | 4, _) => advice(
             "The mail system of the recipient could not be reached or did not work.",
             "Try again later; if it stays so, tell your administrator.",
         ),
@@ -74,28 +55,63 @@ pub fn for_failure(status: EnhancedStatus) -> Advice {
             "The mail system of the recipient does not accept the form of this message.",
             "Tell the people who run the application that made it.",
         ),
-        (7, 5 | 10..=12) => advice(
-            "The connection to the recipient's mail system could not be made as secure as it has \
-             to be.",
-            "Tell your administrator; do not send the content by an insecure way.",
-        ),
-        (7, 20..=26) => advice(
-            "The mail system of the recipient could not verify that this message is really yours \
-             (SPF, DKIM or DMARC).",
-            "Tell your administrator: the DNS records of the sender's domain need attention.",
-        ),
-        (7, _) => advice(
-            "The mail system of the recipient refuses this message for reasons of policy: it may \
-             take it for spam, or does not accept mail from you.",
-            "Read its answer above; tell your administrator, or ask the recipient to allow you.",
-        ),
+        (7, detail) => about_policy(detail),
         (5, _) => advice(
             "The two mail systems did not understand each other.",
             "Tell your administrator; the answer above says what was not understood.",
         ),
+        _ => REFUSED,
+    }
+}
+
+const REFUSED: Advice = advice(
+    "The mail system of the recipient refused the message.",
+    "Its answer above may say why. If it does not help, tell your administrator.",
+);
+
+fn about_address(detail: u16) -> Advice {
+    match detail {
+        1 | 6 | 0 => advice(
+            "The mail system of the recipient does not know this address.",
+            "Check the address for typing errors, ask the recipient for the right one, and remove \
+             it from your lists.",
+        ),
+        2 => advice(
+            "The domain of this address does not exist or cannot receive mail.",
+            "Check the part after the @ for typing errors.",
+        ),
+        3 => advice(
+            "The mail system of the recipient says that this is not a valid address.",
+            "Check the address for typing errors.",
+        ),
+        10 => advice(
+            "The domain of this address declares that it never receives mail.",
+            "Ask the recipient for an address in another domain.",
+        ),
+        7 | 8 => advice(
+            "The mail system of the recipient refuses your sender address.",
+            "Check that the sender address exists and can receive mail; tell your administrator.",
+        ),
+        _ => REFUSED,
+    }
+}
+
+fn about_policy(detail: u16) -> Advice {
+    match detail {
+        5 | 10..=12 => advice(
+            "The connection to the recipient's mail system could not be made as secure as it has \
+             to be.",
+            "Tell your administrator; do not send the content by an insecure way.",
+        ),
+        20..=26 => advice(
+            "The mail system of the recipient could not verify that this message is really yours \
+             (SPF, DKIM or DMARC).",
+            "Tell your administrator: the DNS records of the sender's domain need attention.",
+        ),
         _ => advice(
-            "The mail system of the recipient refused the message.",
-            "Its answer above may say why. If it does not help, tell your administrator.",
+            "The mail system of the recipient refuses this message for reasons of policy: it may \
+             take it for spam, or does not accept mail from you.",
+            "Read its answer above; tell your administrator, or ask the recipient to allow you.",
         ),
     }
 }

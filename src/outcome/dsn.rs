@@ -235,20 +235,20 @@ impl Writer<'_> {
         let boundary = format!("=_postern_{}", self.desk.id);
         let mut head = self.header(to, &boundary);
         let text = self.text();
-        self.part(&mut head, &boundary, "text/plain; charset=utf-8", "Notification", &text);
+        Self::part(&mut head, &boundary, "text/plain; charset=utf-8", "Notification", &text);
         let status = self.status();
         let media =
             if self.utf8 { "message/global-delivery-status" } else { "message/delivery-status" };
-        self.part(&mut head, &boundary, media, "Delivery report", &status);
+        Self::part(&mut head, &boundary, media, "Delivery report", &status);
         let what = if returned.whole { "Undelivered message" } else { "Header of the message" };
         let body = String::from_utf8_lossy(&returned.octets);
         let body = plain(&body, self.utf8);
-        self.part(&mut head, &boundary, returned.media_type(self.utf8), what, &body);
+        Self::part(&mut head, &boundary, returned.media_type(self.utf8), what, &body);
         let _ = write!(head, "--{boundary}--\r\n");
         head.into_bytes()
     }
 
-    fn part(&self, out: &mut String, boundary: &str, media: &str, what: &str, body: &str) {
+    fn part(out: &mut String, boundary: &str, media: &str, what: &str, body: &str) {
         let encoding = if body.is_ascii() { "7bit" } else { "8bit" };
         let _ = write!(
             out,

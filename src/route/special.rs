@@ -75,12 +75,12 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
     }
     match segments {
         [0xfc00..=0xfdff, ..] => Reach::Site, // unique local (RFC 4193)
-        // Teredo, ORCHID, benchmarks and all other protocol assignments (RFC 2928).
-        [0x2001, 0x0000..=0x01ff, ..] => Reach::Never,
-        [0x2001, 0x0db8, ..] => Reach::Never, // documentation (RFC 3849)
-        [0x2620, 0x004f, 0x8000, ..] => Reach::Never, // AS112 (RFC 7534)
-        [0x3fff, 0x0000..=0x0fff, ..] => Reach::Never, // documentation (RFC 9637)
-        [0x3ffe, ..] => Reach::Never,         // 6bone, returned (RFC 3701)
+        // Teredo, ORCHID, benchmarks and all other protocol assignments (RFC 2928);
+        // documentation (RFC 3849, RFC 9637); AS112 (RFC 7534); 6bone, returned (RFC 3701).
+        [0x2001, 0x0000..=0x01ff | 0x0db8, ..]
+        | [0x3fff, 0x0000..=0x0fff, ..]
+        | [0x2620, 0x004f, 0x8000, ..]
+        | [0x3ffe, ..] => Reach::Never,
         [0x2000..=0x3fff, ..] => Reach::Global,
         // Loopback, unspecified, link-local, site-local, multicast, discard, SRv6 and all the
         // space that IANA has not given out.
@@ -93,9 +93,10 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let octets = address.octets();
     let tail = || Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]);
     match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff, ..] => Some(tail()), // mapped (RFC 4291)
-        [0, 0, 0, 0, 0xffff, 0, ..] => Some(tail()), // translated (RFC 2765)
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] => Some(tail()), // NAT64 (RFC 6052)
+        // Mapped (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052).
+        [0, 0, 0, 0, 0, 0xffff, ..]
+        | [0, 0, 0, 0, 0xffff, 0, ..]
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..] => Some(tail()),
         [0x64, 0xff9b, 1, ..] => Some(Ipv4Addr::UNSPECIFIED), // local NAT64 (RFC 8215)
         [0x2002, high, low, ..] => {
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());

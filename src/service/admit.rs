@@ -14,11 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use super::dispatch::Dispatch;
+use super::custody::{Ids, SortingDesk};
 use super::reception::Gate;
 use super::standing::Standing;
-use crate::base::chance::Chance;
-use crate::base::id::QueueId;
 use crate::base::limits::{PASSWORD_CHECKS_AT_ONCE, SEAL_INLINE_OCTETS_MAX};
 use crate::base::secret::Secret;
 use crate::config::checked::Listener;
@@ -26,7 +24,6 @@ use crate::event::Event;
 use crate::event::herald::Herald;
 use crate::host::clock;
 use crate::mail::address::{Mailbox, ReversePath};
-use crate::mail::queued::Queued;
 use crate::mail::source::SourceName;
 use crate::mail::stage::{Attributed, Cleared, Custody, Submitted};
 use crate::net::listen::Full;
@@ -37,7 +34,8 @@ use crate::smtp::replies;
 use crate::smtp::reply::{Refusal, Reply};
 use crate::smtp::server::ask::{Question, Verdict};
 use crate::smtp::server::{Ending, Tally, TlsFacts};
-use crate::source::{Throttle, unidentified};
+use crate::source::Throttle;
+use crate::store::Health;
 use crate::store::spool::{CommitError, Spool};
 
 /// Everything is stopped by an operator.
@@ -61,6 +59,9 @@ const SPOOL_LATCHED: Refusal = Refusal::new(
 /// Mail without TLS where the listener demands it.
 const NEEDS_TLS: Refusal = Refusal::new("tls-required", replies::NEEDS_TLS);
 
+/// A SCRAM proof that does not hold; the same words as for a wrong password.
+const SCRAM_FAILED: Refusal = Refusal::new("credentials-invalid", replies::AUTH_FAILED);
+
 /// A fault of ours: temporary, never the peer's problem.
 const FAULT: Refusal = Refusal::new("fault", replies::FAULT);
 
@@ -68,12 +69,12 @@ const FAULT: Refusal = Refusal::new("fault", replies::FAULT);
 pub struct Admission {
     standing: Arc<ArcSwap<Standing>>,
     spool: Spool,
-    dispatch: Arc<Dispatch>,
+    desk: Arc<SortingDesk>,
     herald: Arc<Herald>,
     stopped: AtomicBool,
     throttle: Mutex<Throttle>,
     checks: Semaphore,
-    chance: Mutex<Chance>,
+    ids: Arc<Ids>,
 }
 
 /// What is known about one connection.
@@ -88,36 +89,29 @@ pub struct Visitor {
 }
 
 impl Admission {
-    /// A gate that admits by what stands. `seed` feeds the queue ids.
+    /// A gate that admits by what stands.
     pub fn new(
         standing: Arc<ArcSwap<Standing>>,
         spool: Spool,
-        dispatch: Arc<Dispatch>,
+        desk: Arc<SortingDesk>,
         herald: Arc<Herald>,
-        seed: u64,
+        ids: Arc<Ids>,
     ) -> Self {
         Self {
             standing,
             spool,
-            dispatch,
+            desk,
             herald,
             stopped: AtomicBool::new(false),
             throttle: Mutex::new(Throttle::new()),
             checks: Semaphore::new(PASSWORD_CHECKS_AT_ONCE),
-            chance: Mutex::new(Chance::new(seed)),
+            ids,
         }
     }
 
     /// `stop-all` and `resume-all`.
     pub fn set_stopped(&self, stopped: bool) {
         self.stopped.store(stopped, Ordering::Release);
-    }
-
-    /// An id for a message that is accepted now.
-    pub fn next_id(&self) -> QueueId {
-        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-        let bits = u128::from(chance.draw()) << 64 | u128::from(chance.draw());
-        QueueId::new(clock::wall(), bits)
     }
 
     // ---- identify ---------------------------------------------------------------------------
@@ -148,9 +142,8 @@ impl Admission {
         peer: std::net::IpAddr,
     ) -> Result<Result<Attributed, Refusal>, Refusal> {
         let Ok(_permit) = self.checks.acquire().await else { return Err(FAULT) };
-        let check = move || {
-            standing.directory.identify_password(&user, &password, peer, clock::wall())
-        };
+        let check =
+            move || standing.directory.identify_password(&user, &password, peer, clock::wall());
         tokio::task::spawn_blocking(check).await.map_err(|e| self.fault("source", &e))
     }
 
@@ -175,14 +168,17 @@ impl Admission {
                 visitor.authenticated = true;
                 Ok(())
             }
-            Err(refusal) => {
-                self.throttle().failed(peer, user, clock::now());
-                let reason = refusal.rule.to_owned();
-                let claimed = user.chars().filter(|c| !c.is_control()).take(64).collect();
-                self.herald.tell(Event::SourceRefused { claimed, peer, reason });
-                Err(refusal)
-            }
+            Err(refusal) => Err(self.failed(visitor, user, refusal)),
         }
+    }
+
+    fn failed(&self, visitor: &Visitor, user: &str, refusal: Refusal) -> Refusal {
+        let peer = visitor.peer.ip();
+        self.throttle().failed(peer, user, clock::now());
+        let claimed = user.chars().filter(|c| !c.is_control()).take(64).collect();
+        let reason = refusal.rule.to_owned();
+        self.herald.tell(Event::SourceRefused { claimed, peer, reason });
+        refusal
     }
 
     fn welcome(&self, visitor: &mut Visitor, attributed: Attributed, how: &str) {
@@ -248,37 +244,40 @@ impl Admission {
         policy::permit_recipient(attributed.source(), path, accepted, most)
     }
 
-    fn content(&self, visitor: &mut Visitor, size: Option<u64>) -> Result<(), Refusal> {
+    fn content(&self, visitor: &mut Visitor) -> Result<(), Refusal> {
         self.attributed(visitor)?;
-        match self.spool.admits(size.unwrap_or(0)) {
-            Ok(()) => Ok(()),
-            Err(CommitError::Latched(_)) => Err(SPOOL_LATCHED),
-            Err(_) => Err(SPOOL_FULL),
+        match self.spool.health() {
+            Health::Open => Ok(()),
+            Health::Latched => Err(SPOOL_LATCHED),
+            Health::Full | Health::Slow => Err(SPOOL_FULL),
         }
     }
 
     // ---- the message ----------------------------------------------------------------------------
 
     /// Permit, clear, seal, commit.
-    async fn message(
-        &self,
-        visitor: &mut Visitor,
-        message: Submitted,
-    ) -> Result<Custody, Refusal> {
+    async fn message(&self, visitor: &mut Visitor, message: Submitted) -> Result<Custody, Refusal> {
         let attributed = self.attributed(visitor)?;
         let large = message.content.len() > SEAL_INLINE_OCTETS_MAX;
         let work = || self.prepare(&attributed, message);
         let sealed = if large { tokio::task::block_in_place(work)? } else { work()? };
-        let queued = Queued::fresh(sealed.signed.parcel());
         let accepted = self.accepted(visitor, &sealed);
-        let custody = match self.spool.commit(sealed.signed, Vec::new()).await {
-            Ok(custody) => custody,
-            Err(CommitError::Latched(_)) => return Err(SPOOL_LATCHED),
-            Err(_) => return Err(SPOOL_FULL),
-        };
-        self.herald.tell(accepted);
-        self.dispatch.accepted(queued);
-        Ok(custody)
+        let (spool, desk, herald) = (self.spool.clone(), self.desk.clone(), self.herald.clone());
+        // A task of its own: a session that ends here must not tear custody from the queue.
+        let commit = tokio::spawn(async move {
+            let parcel = sealed.signed.parcel().clone();
+            let custody = spool.commit(sealed.signed, Vec::new()).await?;
+            herald.tell(accepted);
+            desk.admit(&custody, &parcel);
+            Ok(custody)
+        });
+        match commit.await {
+            Ok(Ok(custody)) => Ok(custody),
+            Ok(Err(CommitError::Full)) => Err(SPOOL_FULL),
+            Ok(Err(CommitError::Taken)) => Err(FAULT),
+            Ok(Err(CommitError::Latched)) => Err(SPOOL_LATCHED),
+            Err(e) => Err(self.fault("spool", &e)),
+        }
     }
 
     fn prepare(&self, attributed: &Attributed, message: Submitted) -> Result<Sealed, Refusal> {
@@ -295,7 +294,7 @@ impl Admission {
         };
         let facts = SealFacts {
             hostname: &standing.config.hostname,
-            id: self.next_id(),
+            id: self.ids.next(),
             now: clock::wall(),
             lifetime: retry.lifetime,
         };
@@ -348,7 +347,11 @@ impl Admission {
             Ok(()) => Verdict::Yes,
             Err(refusal) => {
                 self.refused(visitor, &refusal);
-                if refusal.reply.code == 421 { Verdict::Leave(refusal) } else { Verdict::No(refusal) }
+                if refusal.reply.code == 421 {
+                    Verdict::Leave(refusal)
+                } else {
+                    Verdict::No(refusal)
+                }
             }
         }
     }
@@ -417,6 +420,9 @@ impl Gate for Admission {
                 Ok(()) => Verdict::Yes,
                 Err(refusal) => Verdict::No(refusal),
             },
+            Question::ScramFailed { user } => {
+                Verdict::No(self.failed(visitor, &user, SCRAM_FAILED))
+            }
             Question::Mail { reverse_path, size } => {
                 let outcome = self.sender(visitor, &reverse_path, size);
                 self.verdict(visitor, outcome)
@@ -425,8 +431,8 @@ impl Gate for Admission {
                 let outcome = self.recipient(visitor, &forward_path, accepted);
                 self.verdict(visitor, outcome)
             }
-            Question::Content { size } => {
-                let outcome = self.content(visitor, size);
+            Question::Content { .. } => {
+                let outcome = self.content(visitor);
                 self.verdict(visitor, outcome)
             }
             Question::Message(message) => match self.message(visitor, *message).await {

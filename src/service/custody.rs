@@ -16,7 +16,8 @@ use crate::mail::source::SourceName;
 use crate::mail::stage::{Custody, Label, Parcel, Signed};
 use crate::outcome::dsn::Report;
 use crate::sign::seal_notification;
-use crate::store::spool::{self, CommitError, Health, Spool};
+use crate::store::Health;
+use crate::store::spool::{self, CommitError, Spool};
 
 /// The sorting desk of this house.
 pub type SortingDesk = Dispatch<Vault, Scribe>;

@@ -181,6 +181,7 @@ impl<D: Desk> Round<'_, D> {
                         relay: link.relay.clone(),
                         egress: link.egress.clone(),
                         tls: link.tls.clone(),
+                        dsn_offered: link.offers_dsn(),
                         connect_millis,
                     };
                     self.desk.settle(self.carrier, job, delivery).await;
@@ -215,6 +216,7 @@ fn undelivered(job: &Job, setback: &Setback, connect_millis: u64) -> Delivery {
         relay: setback.relay.clone(),
         egress: setback.egress.clone(),
         tls: "none".to_owned(),
+        dsn_offered: false,
         connect_millis,
     }
 }

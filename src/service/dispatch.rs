@@ -12,9 +12,6 @@ mod orders;
 mod overdue;
 mod settle;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::base::limits::SYNC_STUCK;
-use crate::store::spool::{Health, Spool};
+use crate::base::limits::WATCHDOG_PROOF_TIMEOUT;
+use crate::store::Health;
+use crate::store::spool::Spool;
 
 /// Tells the service manager; without one this does nothing.
 pub fn tell(states: &[NotifyState<'_>]) {
@@ -40,13 +41,15 @@ pub async fn watch(spool: Spool) {
     let mut beat = tokio::time::interval((interval / 2).max(Duration::from_millis(100)));
     loop {
         beat.tick().await;
-        if works(&spool) {
+        if works(&spool).await {
             tell(&[NotifyState::Watchdog]);
         }
     }
 }
 
-/// Whether the ledger still answers. A latched one does not: a restart compares and goes on.
-fn works(spool: &Spool) -> bool {
-    spool.health() != Health::Latched && spool.usage().waiting.is_none_or(|since| since < SYNC_STUCK)
+/// Whether the ledger still answers. A latched one does not: a restart compares and goes on. A full
+/// disk is no hang.
+async fn works(spool: &Spool) -> bool {
+    let proof = tokio::time::timeout(WATCHDOG_PROOF_TIMEOUT, spool.record_durably(Vec::new()));
+    proof.await.is_ok() && spool.health() != Health::Latched
 }

@@ -9,7 +9,6 @@ use crate::sign::Keyring;
 use crate::source::{BootSecret, Directory, Switches};
 
 /// Configuration, sources and keys.
-#[derive(Debug)]
 pub struct Standing {
     /// The configuration.
     pub config: Arc<Config>,

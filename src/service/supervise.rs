@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::standing::Standing;
-use crate::base::limits::{ROLE_CRASHES_MAX, ROLE_CRASH_WINDOW, ROLE_RESTART_WAIT};
+use crate::base::limits::{ROLE_CRASH_WINDOW, ROLE_CRASHES_MAX, ROLE_RESTART_WAIT};
 use crate::base::time::Instant;
 use crate::event::Event;
 use crate::event::herald::Herald;
@@ -74,7 +74,10 @@ async fn run_broker(
         Err(_) => {
             // It is ours and it hangs: end it. An error means that it has just gone.
             let _ = child.kill().await;
-            format!("its channel closed ({})", channel.err().map_or_else(|| "end".to_owned(), |e| e.to_string()))
+            format!(
+                "its channel closed ({})",
+                channel.err().map_or_else(|| "end".to_owned(), |e| e.to_string())
+            )
         }
     }
 }

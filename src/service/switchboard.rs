@@ -25,8 +25,8 @@ use crate::net::broker::words::Orders;
 use crate::net::egress::EgressClient;
 use crate::net::tls::ServerTls;
 use crate::queue::Rules;
-use crate::source::{self, BootSecret, Strength, new_secret, verifier_for};
-use crate::store::switches::{Positions, Switches};
+use crate::source::{BootSecret, Strength, new_secret, verifier_for};
+use crate::store::switches::Switches;
 
 /// Everything that a switch reaches.
 pub(super) struct Switchboard {
@@ -46,28 +46,6 @@ pub(super) struct Switchboard {
     pub(super) turn: tokio::sync::Mutex<()>,
 }
 
-/// The overlay that the directory understands, from what the switches keep.
-pub(super) fn overlay(positions: &Positions) -> source::Switches {
-    let mut overlay = source::Switches::default();
-    for (name, switched) in &positions.sources {
-        overlay.states.insert(name.clone(), switched.state);
-    }
-    overlay
-}
-
-/// As [`overlay`], with the rotated secrets over the verifiers of `config`.
-pub(super) fn overlay_of(positions: &Positions, config: &Config) -> source::Switches {
-    let mut overlay = overlay(positions);
-    for (name, rotated) in &positions.secrets {
-        let Some(source) = config.sources.get(name) else { continue };
-        // The oldest first, so that the newest ends on top.
-        for verifier in rotated.verifiers.iter().rev() {
-            overlay.rotate(source, verifier.clone(), rotated.grace_until);
-        }
-    }
-    overlay
-}
-
 /// The queue's rules, from the configuration.
 pub(super) fn rules(config: &Config) -> Option<Rules> {
     let of = |class| config.retry.get(&class).copied();
@@ -84,7 +62,7 @@ impl Switchboard {
     /// Makes the standing anew from the configuration in force and the switches.
     fn restand(&self) -> Result<(), Fault> {
         let config = self.standing.load().config.clone();
-        let overlay = overlay_of(self.switches().positions(), &config);
+        let overlay = self.switches().positions().overlay();
         let standing = Standing::build(config, &overlay, self.secret.clone())?;
         self.standing.store(Arc::new(standing));
         Ok(())
@@ -157,7 +135,7 @@ impl Switchboard {
         let _turn = self.turn.lock().await;
         let password = new_secret()?;
         let made = verifier_for(&password, Strength::Generated)?;
-        self.switches().add_verifier(&source.name, made, grace_until, by, clock::wall())?;
+        self.switches().rotate(source, made, grace_until, by, clock::wall())?;
         self.restand()?;
         Ok(password)
     }
@@ -192,7 +170,7 @@ impl Switchboard {
         let reading = self.read_document().await?;
         let config = Arc::new(reading.config);
         self.unchangeable(&config)?;
-        let overlay = overlay_of(self.switches().positions(), &config);
+        let overlay = self.switches().positions().overlay();
         let standing = Standing::build(config.clone(), &overlay, self.secret.clone())
             .map_err(|fault| vec![fault.to_string()])?;
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls) {

@@ -146,13 +146,12 @@ impl Reader {
                     from = i;
                     self.at = At::Dot;
                 }
-                At::Start => self.at = At::Text,
                 At::Dot if octet == b'\r' => {
                     i += 1;
                     from = i;
                     self.at = At::DotCr;
                 }
-                At::Dot => self.at = At::Text,
+                At::Start | At::Dot => self.at = At::Text,
                 At::DotCr if octet == b'\n' => return Some(i + 1),
                 At::DotCr => self.at = At::Cr,
                 At::Cr if octet == b'\n' => {

@@ -97,7 +97,7 @@ pub const AUTH_MALFORMED: Reply = Reply::new(501, (5, 5, 2), "The response canno
 pub const AUTH_FAILED: Reply = Reply::new(535, (5, 7, 8), "Authentication credentials invalid");
 /// AUTH in clear text (RFC 4954 section 6).
 pub const AUTH_NEEDS_TLS: Reply =
-    Reply::new(538, (5, 7, 11), "Encryption required for authentication: STARTTLS first");
+    Reply::new(538, (5, 7, 11), "Encryption required for authentication");
 /// RFC 3207 section 4.
 pub const NEEDS_TLS: Reply = Reply::new(530, (5, 7, 0), "Must issue a STARTTLS command first");
 /// RFC 8689 section 2.

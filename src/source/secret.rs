@@ -190,6 +190,14 @@ pub fn read_scram(text: &str) -> Option<ScramKeys> {
     Some(ScramKeys { salt, iterations, stored_key, server_key, real: true })
 }
 
+/// Chance for identifiers and shuffles from the operating system; not itself a secret.
+///
+/// # Errors
+/// The system gave no random octets.
+pub fn seed() -> Result<u64, Fault> {
+    random::<8>("drawing a seed").map(u64::from_le_bytes)
+}
+
 fn random<const N: usize>(doing: &'static str) -> Result<[u8; N], Fault> {
     let mut octets = [0; N];
     rand::fill(&mut octets).map_err(|e| Fault::new(doing, "from the operating system", e))?;

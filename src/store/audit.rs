@@ -96,6 +96,12 @@ impl Audit {
         Ok((audit, opening))
     }
 
+    /// Where the log is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Appends a deed; durable when it returns.
     ///
     /// # Errors

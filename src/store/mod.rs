@@ -1,4 +1,21 @@
 //! The disk: ledger segments, sled behind them, the audit log.
 
+mod active;
 pub mod audit;
+mod committer;
+pub mod disk;
+mod fresh;
+mod gauge;
+mod keeper;
+mod read;
+mod recover;
+mod replay;
+pub mod salvage;
+pub mod segment;
+mod shared;
+pub mod spool;
+mod state;
 pub mod switches;
+
+pub use gauge::Health;
+pub use shared::Tell;

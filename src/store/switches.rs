@@ -20,41 +20,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::fault::Fault;
 use crate::base::time::WallTime;
-use crate::mail::source::{SourceName, SourceState, Verifier};
+use crate::mail::source::{Proof, Source, SourceName, SourceState, Verifier};
+use crate::source::directory::{self, Rotation};
 
 /// The first octets of the file: name and version of the format.
 const MAGIC: &[u8; 4] = b"PSW1";
 /// The file is rewritten when it is longer than this and mostly history.
 const COMPACT_OCTETS: u64 = 256 * 1024;
-/// A record holds a verifier at most (about 300 octets).
+/// A record holds the verifiers of one source at most (about 300 octets each).
 const RECORD_OCTETS_MAX: usize = 64 * 1024;
-/// Verifiers of one source that are kept: the new one, and those in their grace period.
-const VERIFIERS_MAX: usize = 4;
 
 /// One decision. Variants are only ever added at the end: their order is the format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Record {
-    StopAll {
-        stopped: bool,
-        by: String,
-        at: WallTime,
-    },
-    SourceState {
-        name: SourceName,
-        state: Option<SourceState>,
-        by: String,
-        at: WallTime,
-    },
-    Verifier {
-        name: SourceName,
-        verifier: Verifier,
-        grace_until: WallTime,
-        by: String,
-        at: WallTime,
-    },
-    VerifiersForgotten {
-        name: SourceName,
-    },
+    StopAll { stopped: bool, by: String, at: WallTime },
+    SourceState { name: SourceName, state: Option<SourceState>, by: String, at: WallTime },
+    Rotated { name: SourceName, rotation: Rotation, by: String, at: WallTime },
+    RotationForgotten { name: SourceName },
 }
 
 /// A state that an operator gave to a source.
@@ -68,15 +50,6 @@ pub struct Switched {
     pub at: WallTime,
 }
 
-/// New secrets of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RotatedSecrets {
-    /// The newest first; they come before those of the configuration.
-    pub verifiers: Vec<Verifier>,
-    /// After this moment the verifiers of the configuration are void.
-    pub grace_until: WallTime,
-}
-
 /// Everything that operators decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positions {
@@ -85,10 +58,19 @@ pub struct Positions {
     /// States that lie over those of the configuration. The stricter of the two counts.
     pub sources: BTreeMap<SourceName, Switched>,
     /// Secrets that were rotated.
-    pub secrets: BTreeMap<SourceName, RotatedSecrets>,
+    pub rotations: BTreeMap<SourceName, Rotation>,
 }
 
 impl Positions {
+    /// What lies over the sources of the configuration, for the directory.
+    #[must_use]
+    pub fn overlay(&self) -> directory::Switches {
+        directory::Switches {
+            states: self.sources.iter().map(|(name, s)| (name.clone(), s.state)).collect(),
+            rotations: self.rotations.clone(),
+        }
+    }
+
     fn apply(&mut self, record: Record) {
         match record {
             Record::StopAll { stopped, by, at } => self.stopped = stopped.then_some((by, at)),
@@ -98,23 +80,11 @@ impl Positions {
             Record::SourceState { name, state: None, .. } => {
                 self.sources.remove(&name);
             }
-            Record::Verifier { name, mut verifier, grace_until, .. } => {
-                let secrets = self
-                    .secrets
-                    .entry(name)
-                    .or_insert_with(|| RotatedSecrets { verifiers: Vec::new(), grace_until });
-                // The last rotation's secret gets the end of its grace period now.
-                for old in &mut secrets.verifiers {
-                    let end = old.not_after.map_or(grace_until, |end| end.min(grace_until));
-                    old.not_after = Some(end);
-                }
-                verifier.not_after = None;
-                secrets.verifiers.insert(0, verifier);
-                secrets.verifiers.truncate(VERIFIERS_MAX);
-                secrets.grace_until = secrets.grace_until.min(grace_until);
+            Record::Rotated { name, rotation, .. } => {
+                self.rotations.insert(name, rotation);
             }
-            Record::VerifiersForgotten { name } => {
-                self.secrets.remove(&name);
+            Record::RotationForgotten { name } => {
+                self.rotations.remove(&name);
             }
         }
     }
@@ -128,20 +98,9 @@ impl Positions {
         for (name, Switched { state, by, at }) in self.sources.clone() {
             records.push(Record::SourceState { name, state: Some(state), by, at });
         }
-        for (name, secrets) in self.secrets.clone() {
-            // Oldest first; each one's end is the grace of the one that follows it.
-            let mut grace_until = secrets.grace_until;
-            for verifier in secrets.verifiers.into_iter().rev() {
-                let end = verifier.not_after;
-                records.push(Record::Verifier {
-                    name: name.clone(),
-                    verifier,
-                    grace_until,
-                    by: String::new(),
-                    at: WallTime(0),
-                });
-                grace_until = end.unwrap_or(grace_until);
-            }
+        for (name, rotation) in self.rotations.clone() {
+            let (by, at) = (String::new(), WallTime(0));
+            records.push(Record::Rotated { name, rotation, by, at });
         }
         records
     }
@@ -240,24 +199,36 @@ impl Switches {
     ///
     /// # Errors
     /// As [`Self::stop_all`]; the new secret does not count then.
-    pub fn add_verifier(
+    pub fn rotate(
         &mut self,
-        name: &SourceName,
+        source: &Source,
         verifier: Verifier,
         grace_until: WallTime,
         by: &str,
         at: WallTime,
     ) -> Result<(), Fault> {
-        let (name, by) = (name.clone(), by.to_owned());
-        self.decide(Record::Verifier { name, verifier, grace_until, by, at }, false)
+        let mut overlay = self.positions.overlay();
+        overlay.rotate(source, verifier, grace_until);
+        let Some(mut rotation) = overlay.rotations.remove(&source.name) else { return Ok(()) };
+        // The end of a secret that exists nowhere any more need not be remembered.
+        let configured: &[Verifier] = match &source.proof {
+            Proof::Password { verifiers, .. } => verifiers,
+            _ => &[],
+        };
+        let alive: Vec<&str> =
+            configured.iter().chain(&rotation.verifiers).map(|v| v.argon2id.as_str()).collect();
+        let retired = rotation.retired.iter().filter(|(old, _)| alive.contains(&old.as_str()));
+        rotation.retired = retired.map(|(old, end)| (old.clone(), *end)).collect();
+        let (name, by) = (source.name.clone(), by.to_owned());
+        self.decide(Record::Rotated { name, rotation, by, at }, false)
     }
 
     /// Forgets rotated secrets: those of the configuration count again. Durable when it returns.
     ///
     /// # Errors
     /// As [`Self::stop_all`].
-    pub fn forget_verifiers(&mut self, name: &SourceName) -> Result<(), Fault> {
-        self.decide(Record::VerifiersForgotten { name: name.clone() }, false)
+    pub fn forget_rotation(&mut self, name: &SourceName) -> Result<(), Fault> {
+        self.decide(Record::RotationForgotten { name: name.clone() }, false)
     }
 
     fn decide(&mut self, record: Record, stops: bool) -> Result<(), Fault> {
@@ -415,6 +386,15 @@ mod tests {
         Verifier { argon2id: text.to_owned(), scram_sha256: None, not_after: None }
     }
 
+    fn source() -> Source {
+        let document = include_str!("../../systemd/postern.toml");
+        let config = crate::config::read(document, &crate::config::Anywhere).unwrap().config;
+        let mut source = (*config.sources[&name("billing")]).clone();
+        source.proof =
+            Proof::Password { user: "billing".to_owned(), verifiers: vec![verifier("configured")] };
+        source
+    }
+
     fn open(path: &Path) -> (Switches, Vec<String>) {
         Switches::open(path, WallTime(99)).unwrap()
     }
@@ -430,7 +410,7 @@ mod tests {
         switches.set_source_state(&name("crm"), None, "bob", WallTime(3)).unwrap();
         for (n, at) in [("a", 10), ("b", 20), ("c", 30)] {
             let (at, grace) = (WallTime(at), WallTime(at + 5));
-            switches.add_verifier(&name("billing"), verifier(n), grace, "alice", at).unwrap();
+            switches.rotate(&source(), verifier(n), grace, "alice", at).unwrap();
         }
         switches.stop_all(true, "alice", WallTime(4)).unwrap();
         switches.stop_all(false, "alice", WallTime(5)).unwrap();
@@ -442,12 +422,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("switches");
         let before = filled(&path);
-        let secrets = &before.secrets[&name("billing")];
-        let ends: Vec<_> =
-            secrets.verifiers.iter().map(|v| (v.argon2id.as_str(), v.not_after)).collect();
-        let end = |at| Some(WallTime(at));
-        assert_eq!(ends, [("c", None), ("b", end(35)), ("a", end(25))]);
-        assert_eq!(secrets.grace_until, WallTime(15));
+        let rotation = &before.rotations[&name("billing")];
+        let verifiers: Vec<_> = rotation.verifiers.iter().map(|v| v.argon2id.as_str()).collect();
+        assert_eq!(verifiers, ["c", "b"]);
+        let retired: Vec<_> =
+            rotation.retired.iter().map(|(old, end)| (old.as_str(), *end)).collect();
+        assert_eq!(retired, [("b", WallTime(35)), ("configured", WallTime(15))]);
+        assert_eq!(before.overlay().states[&name("billing")], SourceState::Disabled);
         for _ in 0..3 {
             let (switches, findings) = open(&path);
             assert_eq!(findings, Vec::<String>::new());
@@ -506,11 +487,9 @@ mod tests {
             for bit in 0..8 {
                 let mut bad = whole.clone();
                 bad[octet] ^= 1 << bit;
-                fs::write(&path, &bad).unwrap();
-                let (switches, findings) = open(&path);
-                let found = switches.positions();
-                let safe = found.stopped.is_some() || found.sources == good.sources;
-                assert!(safe, "octet {octet} bit {bit}: {findings:?}");
+                let (found, damage) = replay(&bad);
+                let stops = matches!(damage, Damage::Inside(_));
+                assert!(stops || found.sources == good.sources, "octet {octet} bit {bit}");
                 let kept = found.sources.len();
                 assert!(kept >= 2, "octet {octet} bit {bit}: only {kept} switches kept");
             }

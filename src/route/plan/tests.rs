@@ -20,10 +20,12 @@ fn domain(text: &str) -> Domain {
     Domain::parse(text).unwrap()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside answers that are errors")]
 fn mx(records: &[(u16, &str)]) -> Result<MxAnswer, LookupError> {
     Ok(MxAnswer { hosts: records.iter().map(|(p, n)| (*p, (*n).to_owned())).collect() })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside answers that are errors")]
 fn found(v4: &[&str], v6: &[&str]) -> Result<Addresses, LookupError> {
     Ok(Addresses {
         v4: v4.iter().map(|a| a.parse().unwrap()).collect(),

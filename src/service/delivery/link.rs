@@ -71,6 +71,11 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// Whether NOTIFY goes on to this host (RFC 3461).
+    pub(super) fn offers_dsn(&self) -> bool {
+        self.talk.offer().dsn
+    }
+
     pub(super) fn new(stream: TcpStream, settings: Settings, relay: String, egress: &str) -> Self {
         Self {
             wire: Some(Wire::Clear(stream)),
@@ -178,13 +183,11 @@ impl Link {
                 None => self.event().await,
                 Some(deadline) => {
                     let wait = deadline.since(now());
-                    match tokio::time::timeout(wait, self.event()).await {
-                        Ok(event) => event,
-                        Err(_) => {
-                            self.talk.handle_timeout(now());
-                            continue;
-                        }
-                    }
+                    let Ok(event) = tokio::time::timeout(wait, self.event()).await else {
+                        self.talk.handle_timeout(now());
+                        continue;
+                    };
+                    event
                 }
             };
             self.take(event);

@@ -42,7 +42,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     pub async fn hold(&self, selection: &Selection, by: &str) -> Result<Tally, Fault> {
         let tally = self.count(&Selection { held: Some(false), ..selection.clone() });
         let ids = self.with(|queue, at| queue.hold(selection, at.now));
-        self.store_all(ids.iter().map(|id| Change::Held { id: *id })).await?;
+        self.store_all(ids.clone().into_iter().map(|id| Change::Held { id })).await?;
         let messages = ids.len() as u64;
         (self.tell)(Event::MessagesHeld { by: by.to_owned(), messages });
         Ok(Tally { messages, ..tally })
@@ -55,7 +55,8 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     pub async fn release(&self, selection: &Selection, by: &str) -> Result<Tally, Fault> {
         let held = Selection { held: Some(true), ..selection.clone() };
         let touched = self.lock().queue.count(&held);
-        self.store_all(touched.messages.iter().map(|id| Change::Released { id: *id })).await?;
+        let released = touched.messages.clone().into_iter().map(|id| Change::Released { id });
+        self.store_all(released).await?;
         let one_by_one = Selection { ids: Some(touched.messages), ..Selection::default() };
         let tally = self.count(&one_by_one);
         let ids = self.with(|queue, at| queue.release(&one_by_one, at.now));
@@ -82,7 +83,8 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let mut failed = None;
         for part in purged.chunks(CHANGES_AT_ONCE) {
             if failed.is_none() {
-                failed = self.store_all(part.iter().flat_map(purges)).await.err();
+                let changes: Vec<Change> = part.iter().flat_map(purges).collect();
+                failed = self.store_all(changes.into_iter()).await.err();
             }
             for overdue in part {
                 if failed.is_some() {

@@ -63,7 +63,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
                 self.tell_expired(&parcel, &overdue, &reply);
             }
             Err(FetchError::Damaged(reason)) => {
-                self.note(&changes);
+                self.note(changes);
                 (self.tell)(Event::ReportOmitted { about: overdue.id, reason: reason.clone() });
                 (self.tell)(Event::MessageQuarantined { id: overdue.id, reason });
             }

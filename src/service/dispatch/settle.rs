@@ -39,12 +39,12 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let mut batch = self.sort(carrier, job, delivery, &judged);
         let at = (self.clock)();
         if batch.lines.is_empty() {
-            self.note(&batch.changes);
+            self.note(std::mem::take(&mut batch.changes));
         } else if let Err(fault) = self.report(&job.parcel, &batch.lines, &batch.changes, at).await
         {
             self.fault_seen(&fault);
             batch.keep_the_ended(job.attempts);
-            self.note(&batch.changes);
+            self.note(std::mem::take(&mut batch.changes));
         }
         let Batch { events, settled, retry, .. } = batch;
         for event in events {
@@ -112,9 +112,9 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     }
 
     /// Puts changes on their way; a ledger that is latched is told, and stops the house elsewhere.
-    pub(super) fn note(&self, changes: &[Change]) {
+    pub(super) fn note(&self, changes: Vec<Change>) {
         if !changes.is_empty()
-            && let Err(fault) = self.store.record(changes.to_vec())
+            && let Err(fault) = self.store.record(changes)
         {
             self.fault_seen(&fault);
         }
@@ -140,7 +140,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let report = match dsn::compose(parcel, desk, lines) {
             Ok(report) => report,
             Err(omitted) => {
-                self.note(changes);
+                self.note(changes.to_vec());
                 if omitted != Omitted::NotWanted {
                     let reason = omitted.as_str().to_owned();
                     (self.tell)(Event::ReportOmitted { about: parcel.id, reason });

@@ -181,7 +181,7 @@ impl Conversation {
             if matches!(self.state, State::Closed | State::Handshake) {
                 return;
             }
-            match self.reader.next() {
+            match self.reader.next_reply() {
                 Ok(Some(heard)) => self.heard(&heard, now),
                 Ok(None) => return,
                 Err(error) => return self.give_up(&ours((4, 5, 0), &error.to_string())),

@@ -181,8 +181,7 @@ impl Exchange {
         }
         self.answered += 1;
         match step {
-            Step::Reset if heard.is_positive() => Turn::Continue,
-            Step::Mail if heard.is_positive() => Turn::Continue,
+            Step::Reset | Step::Mail if heard.is_positive() => Turn::Continue,
             Step::Mail if heard.is_refusal() => self.mail_refused(&heard.kept()),
             Step::Recipient(at) if heard.is_positive() => {
                 self.places[at].accepted = !self.mail_refused;

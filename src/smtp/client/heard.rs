@@ -76,7 +76,7 @@ impl HeardReader {
     ///
     /// # Errors
     /// The peer does not speak SMTP, or without end; the connection is of no further use.
-    pub fn next(&mut self) -> Result<Option<Heard>, NotAReply> {
+    pub fn next_reply(&mut self) -> Result<Option<Heard>, NotAReply> {
         loop {
             let rest = &self.buffer[self.begin..];
             let Some(end) = memchr(b'\n', rest) else {
@@ -157,7 +157,7 @@ mod tests {
     fn read(octets: &[u8]) -> Result<Option<Heard>, NotAReply> {
         let mut reader = HeardReader::default();
         reader.push(octets);
-        reader.next()
+        reader.next_reply()
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
             let mut heard = Vec::new();
             for part in [&wire[..cut], &wire[cut..]] {
                 reader.push(part);
-                while let Some(reply) = reader.next().unwrap() {
+                while let Some(reply) = reader.next_reply().unwrap() {
                     heard.push(reply);
                 }
             }
@@ -211,7 +211,7 @@ mod tests {
         let mut reader = HeardReader::default();
         for _ in 0..10_000 {
             reader.push(&[b'2'; 1024]);
-            if reader.next().is_err() {
+            if reader.next_reply().is_err() {
                 assert!(reader.buffer.capacity() <= 16 * 1024);
                 return;
             }

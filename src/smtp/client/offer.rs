@@ -3,6 +3,7 @@
 /// The extensions that concern us. Each channel has its own: an offer made in clear text is
 /// forgotten when TLS begins (RFC 3207 section 4.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "an extension is offered or it is not")]
 pub struct Offer {
     /// RFC 2920.
     pub pipelining: bool,

@@ -15,6 +15,7 @@ use crate::mail::status::EnhancedStatus;
 
 /// What a message needs of a host, and how its commands are written for this host.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a parameter is written or it is not")]
 pub struct Preflight {
     utf8: bool,
     eight_bit: bool,

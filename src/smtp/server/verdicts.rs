@@ -11,8 +11,8 @@ use crate::smtp::replies;
 use crate::smtp::reply::Reply;
 
 /// An answer without its no.
-enum Yes {
-    Yes,
+enum Grant {
+    Plain,
     Scram(ScramKeys),
     Accepted(Custody),
 }
@@ -25,9 +25,9 @@ impl Session {
             return;
         };
         match verdict {
-            Verdict::Yes => self.granted(pending, Yes::Yes, now),
-            Verdict::Scram(keys) => self.granted(pending, Yes::Scram(keys), now),
-            Verdict::Accepted(custody) => self.granted(pending, Yes::Accepted(custody), now),
+            Verdict::Yes => self.granted(pending, Grant::Plain, now),
+            Verdict::Scram(keys) => self.granted(pending, Grant::Scram(keys), now),
+            Verdict::Accepted(custody) => self.granted(pending, Grant::Accepted(custody), now),
             Verdict::No(refusal) => self.denied(pending, refusal.reply),
             Verdict::Leave(refusal) => self.leave(&refusal.reply, Ending::Dismissed),
         }
@@ -37,35 +37,35 @@ impl Session {
         }
     }
 
-    fn granted(&mut self, pending: Pending, yes: Yes, now: Instant) {
-        match (pending, yes) {
-            (Pending::Identity { proven: true }, Yes::Yes) => {
+    fn granted(&mut self, pending: Pending, grant: Grant, now: Instant) {
+        match (pending, grant) {
+            (Pending::Identity { proven: true }, Grant::Plain) => {
                 self.authenticated = true;
                 self.identified = true;
                 self.say(&replies::AUTH_OK);
             }
-            (pending @ Pending::Identity { proven: false }, Yes::Yes) => {
+            (pending @ Pending::Identity { proven: false }, Grant::Plain) => {
                 self.denied(pending, replies::AUTH_FAILED);
             }
-            (Pending::ScramKeys(first), Yes::Scram(keys)) => {
+            (Pending::ScramKeys(first), Grant::Scram(keys)) => {
                 let (challenge, expected) = first.challenge(keys, &self.nonce());
                 self.challenge(challenge.as_bytes(), Exchange::ScramFinal(Box::new(expected)));
             }
-            (Pending::Mail(transaction), Yes::Yes) => {
+            (Pending::Mail(transaction), Grant::Plain) => {
                 self.identified = true;
                 self.say(&replies::SENDER_OK);
                 self.state = State::Sender(transaction);
             }
-            (Pending::Recipient(mut transaction, recipient), Yes::Yes) => {
+            (Pending::Recipient(mut transaction, recipient), Grant::Plain) => {
                 transaction.envelope.recipients.push(recipient);
                 self.say(&replies::RECIPIENT_OK);
                 self.state = State::Recipients(transaction);
             }
-            (Pending::Data(transaction), Yes::Yes) => self.open_data(transaction, now),
-            (Pending::FirstChunk(transaction, chunk), Yes::Yes) => {
+            (Pending::Data(transaction), Grant::Plain) => self.open_data(transaction, now),
+            (Pending::FirstChunk(transaction, chunk), Grant::Plain) => {
                 self.open_first_chunk(transaction, chunk, now);
             }
-            (Pending::Message, Yes::Accepted(custody)) => {
+            (Pending::Message, Grant::Accepted(custody)) => {
                 self.tally.accepted = self.tally.accepted.saturating_add(1);
                 let text = format!("Ok: queued as {}", custody.id());
                 self.say(&Reply { text: text.into(), ..replies::OK });

@@ -1,0 +1,29 @@
+//! Users of this machine, for the control socket.
+
+use nix::unistd::{Uid, User, geteuid};
+
+/// The name of a user, or the id in digits if nobody has it.
+#[must_use]
+pub fn user_name(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => user.name,
+        _ => uid.to_string(),
+    }
+}
+
+/// The user id that this process acts as.
+#[must_use]
+pub fn own_uid() -> u32 {
+    geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_have_names() {
+        assert_eq!(user_name(0), "root");
+        assert_eq!(user_name(4_000_000_000), "4000000000");
+    }
+}

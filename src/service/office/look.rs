@@ -1,0 +1,338 @@
+//! What the office sees when it looks: rows and pictures, nothing that changes anything.
+
+use super::{Rooms, not_found};
+use crate::base::id::QueueId;
+use crate::config::show;
+use crate::control::answer::{
+    EgressRow, QueueMessage, QueueRow, QueueSums, RecipientRow, SourceDetail, SourceRow, SpoolRow,
+    Status, StepRow, Trouble, TroubleKind, WallRow,
+};
+use crate::control::office::Done;
+use crate::event::Event;
+use crate::host::clock;
+use crate::mail::source::{Proof, Source, SourceState};
+use crate::queue::{MessageView, Selection};
+use crate::service::dispatch::{FetchError, Store};
+use crate::store::Health;
+
+/// Domains that a row shows.
+const DOMAINS_SHOWN: usize = 3;
+
+impl Rooms {
+    pub(super) fn queue_row(&self, view: &MessageView) -> QueueRow {
+        let stopped = self.board.switches().positions().stopped.is_some();
+        let held = if view.held {
+            Some("held by an operator".to_owned())
+        } else if stopped {
+            Some("stop-all".to_owned())
+        } else if !view.source_state.delivers() && !view.notification {
+            Some(format!("its source is {}", view.source_state))
+        } else {
+            None
+        };
+        let next = view.legs.iter().filter_map(|leg| leg.next).min();
+        QueueRow {
+            id: view.id,
+            source: view.source.clone(),
+            class: view.class,
+            accepted: view.accepted,
+            octets: view.octets.into(),
+            held,
+            recipients: view.legs.iter().map(|leg| leg.recipients.len() as u64).sum(),
+            domains: view.legs.iter().take(DOMAINS_SHOWN).map(|leg| leg.domain.clone()).collect(),
+            attempts: view.legs.iter().map(|leg| leg.attempts).max().unwrap_or(0),
+            next: next.unwrap_or(view.accepted),
+            reply: view.legs.iter().find_map(|leg| leg.last_reply.clone()),
+        }
+    }
+
+    /// One message with everyone it was for.
+    pub(super) async fn describe(&self, view: &MessageView) -> Done<QueueMessage> {
+        let parcel = self.vault.fetch(view.id).await.map_err(|error| match error {
+            FetchError::Damaged(reason) => Trouble::new(TroubleKind::Fault, reason),
+            FetchError::Fault(fault) => fault.into(),
+        })?;
+        let told = self.board.herald.about(view.id);
+        let everyone = parcel.envelope.recipients.iter().zip(0_u16..).map(|(recipient, index)| {
+            let address = recipient.forward_path.to_string();
+            let mut attempts = told.iter().rev().filter_map(|told| {
+                let attempt = told.event.attempt()?;
+                (attempt.recipient == address).then_some((attempt, told.event.status_word()))
+            });
+            let last = attempts.next();
+            let leg = view.legs.iter().find(|leg| leg.recipients.contains(&index));
+            let state = leg.map_or_else(
+                || last.and_then(|(_, word)| word).unwrap_or("done").to_owned(),
+                |leg| leg.state.to_owned(),
+            );
+            RecipientRow {
+                address,
+                state,
+                attempts: leg.map_or(0, |leg| leg.attempts),
+                next: leg.and_then(|leg| leg.next),
+                reply: last.map(|(attempt, _)| attempt.reply.to_string()),
+            }
+        });
+        Ok(QueueMessage {
+            row: self.queue_row(view),
+            reverse_path: parcel.envelope.reverse_path.to_string(),
+            expires: view.expires,
+            notification: view.notification,
+            everyone: everyone.collect(),
+        })
+    }
+
+    /// The chain of decisions about one message.
+    pub(super) fn explain(&self, id: QueueId) -> Done<Vec<StepRow>> {
+        let mut steps: Vec<StepRow> = self
+            .board
+            .herald
+            .about(id)
+            .iter()
+            .flat_map(|told| {
+                let at = Some(told.at);
+                let step =
+                    move |(step, text): (&str, String)| StepRow { at, step: step.to_owned(), text };
+                steps_of(&told.event).into_iter().map(step)
+            })
+            .collect();
+        let view = self.board.desk.show(id);
+        if steps.is_empty() && view.is_none() {
+            return Err(not_found(format!("message {id}")));
+        }
+        for leg in view.iter().flat_map(|view| &view.legs) {
+            let when = leg.next.map_or_else(String::new, |next| format!(", next look at {next}"));
+            let text = format!(
+                "{} recipient(s) at {} by lane {}: {} after {} attempt(s){when}",
+                leg.recipients.len(),
+                leg.domain,
+                leg.lane,
+                leg.state,
+                leg.attempts
+            );
+            steps.push(StepRow { at: None, step: "schedule".to_owned(), text });
+        }
+        Ok(steps)
+    }
+
+    pub(super) fn source_row(&self, source: &Source) -> SourceRow {
+        let standing = self.board.standing.load();
+        let state = standing.directory.state(&source.name, clock::wall());
+        let mine = Selection { source: Some(source.name.clone()), ..Selection::default() };
+        let queued = self.board.desk.count(&mine).messages;
+        let held = if state.delivers() {
+            self.board.desk.count(&Selection { held: Some(true), ..mine }).messages
+        } else {
+            queued
+        };
+        let proof = match source.proof {
+            Proof::Password { .. } => "password",
+            Proof::Certificate { .. } => "certificate",
+            Proof::Network => "network",
+        };
+        SourceRow {
+            name: source.name.clone(),
+            state,
+            configured: source.state,
+            proof: proof.to_owned(),
+            class: source.class,
+            queued,
+            held,
+            accepted: self.board.herald.counters().accepted_from(&source.name),
+        }
+    }
+
+    pub(super) fn source_detail(&self, source: &Source) -> SourceDetail {
+        let (user, configured) = match &source.proof {
+            Proof::Password { user, verifiers } => (Some(user.clone()), verifiers.len()),
+            Proof::Certificate { spki_sha256 } => (None, spki_sha256.len()),
+            Proof::Network => (None, 0),
+        };
+        let switches = self.board.switches();
+        let positions = switches.positions();
+        let mut secrets = vec![format!("{configured} in the configuration")];
+        if let Some(rotation) = positions.rotations.get(&source.name) {
+            secrets.push(format!("{} by rotation", rotation.verifiers.len()));
+            let ends = rotation.retired.values().max();
+            secrets.extend(ends.map(|end| format!("older ones are void after {end}")));
+        }
+        let switched = positions
+            .sources
+            .get(&source.name)
+            .map(|switched| format!("{} by {} at {}", switched.state, switched.by, switched.at));
+        drop(switches);
+        let pair = |pair: &crate::mail::source::SenderPair| {
+            let path = pair.reverse_path.as_ref().map_or_else(String::new, show::pattern);
+            format!("<{path}> From: {}", show::pattern(&pair.from))
+        };
+        let mut notes = source.contacts.clone();
+        notes.extend(source.tags.iter().map(|tag| format!("#{tag}")));
+        notes.extend((!source.notes.is_empty()).then(|| source.notes.clone()));
+        SourceDetail {
+            row: self.source_row(source),
+            user,
+            secrets,
+            networks: source.networks.iter().map(ToString::to_string).collect(),
+            pairs: source.pairs.iter().map(pair).collect(),
+            expires: source.expires,
+            owner: source.owner.as_ref().map(ToString::to_string),
+            switched,
+            notes,
+        }
+    }
+
+    pub(super) fn egresses(&self) -> Vec<EgressRow> {
+        let config = self.board.standing.load().config.clone();
+        let row = |egress: &crate::config::checked::Egress| {
+            let reason = self.board.egress.suspended(&egress.name);
+            let v4 = egress.ipv4.iter().map(ToString::to_string);
+            let v6 = egress.ipv6.iter().map(ToString::to_string);
+            EgressRow {
+                name: egress.name.clone(),
+                device: egress.device.clone(),
+                addresses: v4.chain(v6).collect(),
+                state: if reason.is_some() { "suspended" } else { "up" }.to_owned(),
+                reason,
+            }
+        };
+        config.egresses.iter().map(row).collect()
+    }
+
+    /// Everything at a glance.
+    pub(super) fn look_around(&self) -> Status {
+        let standing = self.board.standing.load_full();
+        let now = clock::wall();
+        let (state, reasons) = self.condition();
+        let counts = self.board.desk.counts();
+        let tally = self.board.desk.count(&Selection::default());
+        let held = self.board.desk.count(&Selection { held: Some(true), ..Selection::default() });
+        let usage = self.vault.0.usage();
+        let active = |source: &&std::sync::Arc<Source>| {
+            standing.directory.state(&source.name, now) == SourceState::Active
+        };
+        Status {
+            state,
+            reasons,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hostname: standing.config.hostname.to_string(),
+            lab: standing.config.lab,
+            started: self.started,
+            now,
+            config: self.board.document.display().to_string(),
+            listeners: self.listeners.clone(),
+            egresses: self.egresses(),
+            sources_active: standing.directory.sources().filter(active).count() as u64,
+            sources: standing.directory.sources().count() as u64,
+            queue: QueueSums {
+                messages: counts.messages as u64,
+                recipients: tally.recipients,
+                held: held.messages,
+                in_flight: tally.in_flight,
+                lanes: counts.lanes as u64,
+            },
+            spool: SpoolRow {
+                state: self.vault.0.health().as_str().to_owned(),
+                path: standing.config.spool.path.display().to_string(),
+                segments: usage.segments,
+                free_octets: usage.free_octets,
+                sync_micros: usage.sync_micros,
+            },
+            totals: self.board.herald.counters().totals(),
+            walls: walls(),
+        }
+    }
+
+    /// One word for how it is, and why it is not better.
+    fn condition(&self) -> (String, Vec<String>) {
+        let mut reasons = Vec::new();
+        let stopped = self.board.switches().positions().stopped.clone();
+        if let Some((by, at)) = &stopped {
+            reasons.push(format!("everything was stopped by {by} at {at}"));
+        }
+        let health = self.vault.0.health();
+        if health != Health::Open {
+            reasons.push(format!("the spool is {}", health.as_str()));
+        }
+        for egress in self.egresses() {
+            let why = egress.reason.map(|reason| format!("egress {}: {reason}", egress.name));
+            reasons.extend(why);
+        }
+        let word = match (health, stopped.is_some(), reasons.is_empty()) {
+            (Health::Latched, ..) => "latched",
+            (_, true, _) => "stopped",
+            (_, _, true) => "running",
+            _ => "degraded",
+        };
+        (word.to_owned(), reasons)
+    }
+}
+
+/// Which walls stand around this process.
+fn walls() -> Vec<WallRow> {
+    let wall = |name: &str, stands: bool, note: &str| WallRow {
+        name: name.to_owned(),
+        stands,
+        note: note.to_owned(),
+    };
+    let confined = crate::host::walls::network_is_empty();
+    vec![
+        wall("egress broker", true, "Internet sockets are opened by another process"),
+        wall(
+            "own network",
+            confined,
+            if confined {
+                "this process has no network interface of its own"
+            } else {
+                "this process shares the machine's network; the unit's PrivateNetwork= separates it"
+            },
+        ),
+        wall(
+            "user",
+            !crate::host::walls::is_root(),
+            if crate::host::walls::is_root() {
+                "runs as root: use the unit, which has a user of its own"
+            } else {
+                "runs as an ordinary user"
+            },
+        ),
+    ]
+}
+
+/// A fact as steps of the route.
+fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
+    match event {
+        Event::MessageAccepted {
+            source,
+            peer,
+            reverse_path,
+            from,
+            recipients,
+            octets,
+            signatures,
+            ..
+        } => vec![
+            ("identify", format!("{peer} spoke for the source {source}")),
+            (
+                "permit",
+                format!(
+                    "{source} may send as <{reverse_path}> From: {from} to {recipients} recipient(s)"
+                ),
+            ),
+            ("clear", "the structure of the content is within bounds".to_owned()),
+            (
+                "sign",
+                if signatures.is_empty() {
+                    "no key for this domain; its source allows unsigned mail".to_owned()
+                } else {
+                    format!("signed by {}", signatures.join(" and "))
+                },
+            ),
+            ("spool", format!("{octets} octets were synced to disk before the 250")),
+        ],
+        Event::ReportQueued { .. } | Event::ReportOmitted { .. } => {
+            vec![("report", event.text())]
+        }
+        Event::MessageCompleted { .. } => vec![("complete", event.text())],
+        other => vec![("deliver", other.text())],
+    }
+}

@@ -1,0 +1,365 @@
+//! The daemon: everything is opened in order, serves, and is closed in the opposite order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::admit::Admission;
+use super::custody::{Ids, Scribe, SortingDesk, Vault};
+use super::dispatch::Dispatch;
+use super::office::Rooms;
+use super::reception::{Bell, House, Reception, Shift};
+use super::standing::Standing;
+use super::switchboard::{Switchboard, rules};
+use super::{delivery, notify, supervise};
+use crate::base::fault::Fault;
+use crate::base::limits::DRAIN_TIMEOUT;
+use crate::config::checked::Config;
+use crate::control::answer::ListenerRow;
+use crate::control::keeper::Keeper;
+use crate::control::request::Role;
+use crate::control::server as control;
+use crate::dns::resolver::Resolvers;
+use crate::event::Event;
+use crate::event::herald::Herald;
+use crate::host::{clock, peer, walls};
+use crate::net::egress::EgressClient;
+use crate::net::listen::{Door, open_doors};
+use crate::net::tls::ServerTls;
+use crate::queue::Moment;
+use crate::source::BootSecret;
+use crate::store::audit::Audit;
+use crate::store::spool::{Recovery, Spool};
+use crate::store::switches::Switches;
+
+/// Between two looks at dates of sources and at the spool's pressure.
+const HOUSE_BEAT: Duration = Duration::from_secs(1);
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The configuration document, for reload and diff.
+    pub document: PathBuf,
+    /// The program to start as the broker; none: this one.
+    pub program: Option<PathBuf>,
+}
+
+/// A gateway that serves.
+pub struct Gateway {
+    board: Arc<Switchboard>,
+    vault: Vault,
+    herald: Arc<Herald>,
+    listeners: Vec<(String, SocketAddr)>,
+    reception: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+    socket: PathBuf,
+}
+
+/// The parts that are made before anything serves.
+struct Parts {
+    standing: Arc<ArcSwap<Standing>>,
+    config: Arc<ArcSwap<Config>>,
+    switches: Switches,
+    secret: BootSecret,
+    audit: Arc<Mutex<Audit>>,
+    vault: Vault,
+    recovery: Recovery,
+    ids: Arc<Ids>,
+    herald: Arc<Herald>,
+}
+
+impl Gateway {
+    /// Opens everything and serves. Returns when the listeners accept.
+    ///
+    /// # Errors
+    /// What could not be opened; nothing serves then.
+    pub async fn start(config: Config, place: Place, herald: Arc<Herald>) -> Result<Self, Fault> {
+        walls::seal_memory();
+        let parts = Parts::open(config, &herald)?;
+        let config = parts.standing.load().config.clone();
+        let egress = EgressClient::new();
+        let desk = parts.desk()?;
+        let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
+        let (bell, heard) = watch::channel(Bell::default());
+        let admission = Arc::new(Admission::new(
+            parts.standing.clone(),
+            parts.vault.0.clone(),
+            desk.clone(),
+            herald.clone(),
+            parts.ids.clone(),
+        ));
+        let house = House::of(&config);
+        let reception = Reception::new(house, admission.clone(), tls.clone(), heard);
+        let socket = control::open(&config.control.socket)?;
+        let doors = open_doors(&config.listeners)?;
+        let listeners = addresses(&doors)?;
+        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
+            parts;
+        let context = delivery::Context::new(
+            shared.clone(),
+            egress.clone(),
+            Arc::new(Resolvers::new(egress.clone())),
+            seed()?,
+        )?;
+        let board = Arc::new(Switchboard {
+            standing,
+            config: shared,
+            switches: Mutex::new(switches),
+            secret,
+            desk: desk.clone(),
+            admission,
+            reception: reception.clone(),
+            egress,
+            tls,
+            bell,
+            herald: herald.clone(),
+            document: place.document.clone(),
+            turn: tokio::sync::Mutex::default(),
+        });
+        let rows = listener_rows(&config, &listeners);
+        let rooms = Rooms {
+            board: board.clone(),
+            vault: vault.clone(),
+            audit,
+            listeners: rows,
+            started: clock::wall(),
+        };
+        let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
+        board.apply_switches();
+        tasks.extend(start_desk(&desk, context));
+        tasks.push(tokio::spawn(recover(desk, recovery)));
+        tasks.extend(board.start_egress(&place)?);
+        tasks.push(tokio::spawn(board.clone().keep_house()));
+        tasks.push(tokio::spawn(notify::watch(vault.0.clone())));
+        let reception = tokio::spawn(reception.run(doors));
+        herald.tell(Event::ConfigLoaded {
+            path: place.document.display().to_string(),
+            sources: config.sources.len() as u64,
+        });
+        herald.tell(Event::ServiceStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            listeners: listeners.iter().map(|(name, at)| format!("{name} {at}")).collect(),
+            queued: vault.0.usage().live,
+        });
+        let socket = config.control.socket.clone();
+        Ok(Self { board, vault, herald, listeners, reception, tasks, socket })
+    }
+
+    /// Name and address of every listener.
+    #[must_use]
+    pub fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// Who tells the facts of this gateway.
+    #[must_use]
+    pub fn herald(&self) -> &Arc<Herald> {
+        &self.herald
+    }
+
+    /// Reads the document again and puts it in force if it is good; either is told.
+    pub async fn reload(&self) {
+        // Complaints are told as a fact; the old configuration stays.
+        let _ = self.board.reload().await;
+    }
+
+    /// Ends in order: nobody new, transactions and deliveries in flight within `DRAIN_TIMEOUT`,
+    /// then the spool is closed. Loses nothing.
+    pub async fn stop(self, reason: &str) {
+        self.herald.tell(Event::ServiceStopping { reason: reason.to_owned() });
+        let Self { board, vault, mut reception, tasks, socket, .. } = self;
+        board.bell.send_modify(|bell| bell.shift = Shift::LastOrders);
+        let sessions = async {
+            if tokio::time::timeout(DRAIN_TIMEOUT / 2, &mut reception).await.is_err() {
+                board.bell.send_modify(|bell| bell.shift = Shift::Closed);
+                // Sessions end in bounded time now; whoever does not is cut off.
+                let _ = tokio::time::timeout(DRAIN_TIMEOUT / 4, &mut reception).await;
+                reception.abort();
+            }
+        };
+        tokio::join!(sessions, board.desk.drain(DRAIN_TIMEOUT / 2));
+        for task in tasks {
+            task.abort();
+        }
+        vault.0.close().await;
+        // Only our own socket is removed: the daemon that took its place would have made a new one
+        // after this one was closed.
+        let _ = std::fs::remove_file(socket);
+    }
+}
+
+impl Parts {
+    fn open(config: Config, herald: &Arc<Herald>) -> Result<Self, Fault> {
+        let folder = config.spool.path.clone();
+        let config = Arc::new(config);
+        let teller = herald.clone();
+        let tell = Arc::new(move |event| teller.tell(event));
+        let opened = Spool::open(&config.spool, tell);
+        let (spool, recovery) =
+            opened.map_err(|e| Fault::new("opening the spool", folder.display(), e))?;
+        let (audit, opening) = Audit::open(&folder.join("audit.log"))?;
+        for fault in opening.findings {
+            herald.tell(Event::FaultSeen { room: "audit".to_owned(), fault });
+        }
+        let (switches, findings) = Switches::open(&folder.join("switches"), clock::wall())?;
+        for fault in findings {
+            herald.tell(Event::FaultSeen { room: "switches".to_owned(), fault });
+        }
+        let secret = BootSecret::draw()?;
+        let overlay = switches.positions().overlay();
+        let standing = Standing::build(config.clone(), &overlay, secret.clone())?;
+        Ok(Self {
+            standing: Arc::new(ArcSwap::from_pointee(standing)),
+            config: Arc::new(ArcSwap::new(config)),
+            switches,
+            secret,
+            audit: Arc::new(Mutex::new(audit)),
+            vault: Vault(spool),
+            recovery,
+            ids: Arc::new(Ids::new(seed()?)),
+            herald: herald.clone(),
+        })
+    }
+
+    fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
+        let config = self.config.load();
+        let rules = rules(&config)
+            .ok_or_else(|| Fault::new("reading", "the configuration", "a class has no retry"))?;
+        let herald = self.herald.clone();
+        Ok(Dispatch::new(
+            Arc::new(self.vault.clone()),
+            Scribe::new(self.standing.clone(), self.ids.clone()),
+            rules,
+            seed()?,
+            Arc::new(|| Moment { now: clock::now(), wall: clock::wall() }),
+            Arc::new(move |event| herald.tell(event)),
+        ))
+    }
+}
+
+impl Switchboard {
+    /// What operators had switched before the restart is in force before anything serves.
+    fn apply_switches(&self) {
+        let stopped = self.switches().positions().stopped.is_some();
+        self.admission.set_stopped(stopped);
+        self.desk.set_stopped(stopped);
+        self.tell_queue();
+    }
+
+    /// The broker, and the ear for its health.
+    fn start_egress(self: &Arc<Self>, place: &Place) -> Result<Vec<JoinHandle<()>>, Fault> {
+        let program = match &place.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()
+                .map_err(|e| Fault::new("finding", "the program of the broker", e))?,
+        };
+        let broker = supervise::keep_broker(
+            program,
+            self.egress.clone(),
+            self.standing.clone(),
+            self.herald.clone(),
+        );
+        Ok(vec![tokio::spawn(broker), tokio::spawn(self.clone().hear_egress())])
+    }
+
+    /// Tells the queue and the world when an egress is suspended or whole again.
+    async fn hear_egress(self: Arc<Self>) {
+        let mut health = self.egress.health();
+        let mut known = std::collections::BTreeMap::<String, Option<String>>::new();
+        loop {
+            let present = health.borrow_and_update().clone();
+            for (egress, reason) in &present {
+                let before = known.get(egress).cloned().flatten();
+                if before.is_some() == reason.is_some() {
+                    continue;
+                }
+                self.desk.set_egress(egress, reason.is_some());
+                let egress = egress.clone();
+                self.herald.tell(match reason.clone() {
+                    Some(reason) => Event::EgressSuspended { egress, reason },
+                    None => Event::EgressResumed { egress },
+                });
+            }
+            known = present.into_iter().collect();
+            if health.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Dates: a source that expires stops in the second in which it does.
+    async fn keep_house(self: Arc<Self>) {
+        let mut beat = tokio::time::interval(HOUSE_BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut states = std::collections::BTreeMap::new();
+        loop {
+            beat.tick().await;
+            let (standing, now) = (self.standing.load_full(), clock::wall());
+            for source in standing.directory.sources() {
+                let state = standing.directory.state(&source.name, now);
+                let before = states.insert(source.name.clone(), state);
+                if before.is_some_and(|before| before != state) {
+                    self.desk.set_source_state(&source.name, state);
+                    self.bell.send_modify(|bell| bell.switches += 1);
+                }
+            }
+        }
+    }
+}
+
+fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHandle<()>> {
+    let context = Arc::new(context);
+    desk.start(move |desk, domain, carrier| delivery::run(desk, carrier, domain, context.clone()))
+}
+
+/// Hands what an earlier run left to the queue, batch by batch.
+async fn recover(desk: Arc<SortingDesk>, mut recovery: Recovery) {
+    while let Some(batch) = recovery.next().await {
+        desk.recover(&batch);
+    }
+}
+
+/// The control socket, until the task is dropped.
+fn serve_control(
+    socket: tokio::net::UnixListener,
+    rooms: Rooms,
+) -> impl Future<Output = ()> + Send + use<> {
+    let (board, audit) = (rooms.board.clone(), rooms.audit.clone());
+    let herald = board.herald.clone();
+    let own = peer::own_uid();
+    let roles = Arc::new(move |uid| Role::of(uid, own, &board.standing.load().config.control));
+    let recorder = Arc::new(move |deed| {
+        let mut log = audit.lock().unwrap_or_else(PoisonError::into_inner);
+        log.record(clock::wall(), deed).map(|_| ())
+    });
+    let keeper = Arc::new(Keeper::new(Arc::new(rooms), roles, recorder, herald));
+    control::serve(socket, keeper, peer::user_name)
+}
+
+fn addresses(doors: &[Door]) -> Result<Vec<(String, SocketAddr)>, Fault> {
+    let address = |door: &Door| {
+        let name = door.listener.name.clone();
+        let found = door.local_address();
+        found.map(|at| (name.clone(), at)).map_err(|e| Fault::new("asking for", name, e))
+    };
+    doors.iter().map(address).collect()
+}
+
+fn listener_rows(config: &Config, addresses: &[(String, SocketAddr)]) -> Vec<ListenerRow> {
+    let row = |(name, address): &(String, SocketAddr)| {
+        let listener = config.listeners.iter().find(|listener| listener.name == *name);
+        let kind = listener.map_or_else(String::new, |l| format!("{:?}", l.kind).to_lowercase());
+        ListenerRow { name: name.clone(), address: address.to_string(), kind }
+    };
+    addresses.iter().map(row).collect()
+}
+
+/// Chance from the operating system.
+fn seed() -> Result<u64, Fault> {
+    crate::source::secret::seed()
+}

@@ -1,0 +1,389 @@
+//! The thread behind the ledger: it recovers at the start, lets the state follow on its beat, and
+//! gives segments back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
+
+use super::committer::Request;
+use super::read::parse;
+use super::recover::{self, Hand, META};
+use super::segment::Segment;
+use super::shared::{Shared, lock};
+use super::state::{Changes, State, StateError};
+use crate::base::id::QueueId;
+use crate::base::limits::{
+    COPY_OCTETS_MAX, PREALLOCATE_OCTETS, SEGMENT_OCTETS, STATE_BEAT, STATE_OCTETS_MIN,
+};
+use crate::event::Event;
+use crate::mail::queued::Queued;
+use crate::spool::index::{Dirty, Slot};
+use crate::spool::record::{Carried, Draft, End, Freed, Kind, Stored};
+use crate::spool::state::{Live, Meta, encode, fingerprint, touch};
+
+/// How long a state that could not be written waits for the next try.
+const REBUILD_WAIT: Duration = Duration::from_secs(10);
+
+/// Used octets of the active segment that are worth a new one when nothing lives any more.
+const TRIM_OCTETS: u32 = 1024 * 1024;
+
+/// The keeping thread's own.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    requests: Sender<Request>,
+    old: BTreeMap<u32, Segment>,
+    state: Option<Box<dyn State>>,
+    meta: Meta,
+    /// When the state failed last.
+    failed: Option<Instant>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        requests: Sender<Request>,
+        old: BTreeMap<u32, Segment>,
+    ) -> Self {
+        Self { shared, requests, old, state: None, meta: Meta::default(), failed: None }
+    }
+
+    /// Recovers, then serves until the spool is closed.
+    pub(super) fn run(mut self, batches: &tokio::sync::mpsc::Sender<Vec<Queued>>) {
+        self.recover(batches);
+        if self.shared.bell.is_closing() || self.shared.gauge.is_latched() {
+            // What was not read to its end must not be written down as the truth.
+            return;
+        }
+        let mut busy = true;
+        loop {
+            let patience = busy.then_some(STATE_BEAT);
+            let rung = self.shared.bell.wait(patience, STATE_BEAT);
+            if self.shared.gauge.is_latched() {
+                return;
+            }
+            self.beat();
+            if rung.close {
+                return;
+            }
+            busy = self.maintain();
+        }
+    }
+
+    fn recover(&mut self, batches: &tokio::sync::mpsc::Sender<Vec<Queued>>) {
+        let start = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        let segments = std::mem::take(&mut self.old);
+        if let Err(error) = recover::sync_old(&shared, &segments) {
+            shared.latch(&format!("syncing what an earlier run wrote: {error}"));
+            return;
+        }
+        let mut hand = Hand::new(&shared, Some(batches));
+        let loaded = recover::load(&shared, &segments);
+        let followed = loaded.and_then(|(state, meta)| {
+            let (floor, end) = recover::follow(&shared, &segments, &state, meta, &mut hand)?;
+            Ok((state, meta, floor, end))
+        });
+        let (floor, end, words) = match followed {
+            Ok((state, meta, floor, end)) => {
+                self.state = Some(Box::new(state));
+                self.meta = meta;
+                (floor, end, "followed")
+            }
+            Err(error) => {
+                let (floor, end) = self.start_over(&segments, &error, &mut hand);
+                (floor, end, "rebuilt")
+            }
+        };
+        hand.flush();
+        shared.floor.fetch_max(floor, Relaxed);
+        lock(&shared.applied).index.recovered();
+        self.note_end(end);
+        let live = lock(&shared.applied).index.len() as u64;
+        (shared.tell)(Event::SpoolOpened {
+            live,
+            segments: segments.len() as u64,
+            state: words.to_owned(),
+            millis: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+    }
+
+    fn start_over(
+        &mut self,
+        segments: &BTreeMap<u32, Segment>,
+        error: &StateError,
+        hand: &mut Hand<'_>,
+    ) -> (u32, End) {
+        if *error != StateError::Full {
+            recover::set_state_aside(&self.shared.config.path);
+        } else {
+            recover::remove(&self.shared.config.path.join("state"));
+        }
+        let rebuilt = recover::rebuild(&self.shared, segments, None, hand);
+        if !segments.is_empty() {
+            (self.shared.tell)(Event::StateRebuilt {
+                reason: error.to_string(),
+                records: rebuilt.meta.count,
+            });
+        }
+        self.meta = rebuilt.meta;
+        match rebuilt.state {
+            Some(state) => self.state = Some(Box::new(state)),
+            None => self.lose_state(),
+        }
+        (rebuilt.floor, rebuilt.end)
+    }
+
+    /// Where a crash left the last segment is written down, so that a later loss of its end is
+    /// noticed.
+    fn note_end(&self, end: End) {
+        if end.records > 0 {
+            self.note(Kind::Ended, &vec![end]);
+        }
+    }
+
+    /// A record about the ledger itself; returns whether it is durable.
+    fn note(&self, kind: Kind, head: &impl serde::Serialize) -> bool {
+        let Ok(draft) = Draft::new(kind, QueueId(0), head, bytes::Bytes::new()) else {
+            return false;
+        };
+        let (answer, answered) = mpsc::channel();
+        let sent = self.requests.send(Request::Note { draft, answer });
+        sent.is_ok() && answered.recv().unwrap_or(false)
+    }
+
+    fn lose_state(&mut self) {
+        self.state = None;
+        self.failed = Some(Instant::now());
+        lock(&self.shared.applied).index.track(false);
+    }
+
+    /// The state follows the ledger.
+    fn beat(&mut self) {
+        if self.state.is_none() {
+            self.rebuild_if_due();
+            return;
+        }
+        let (dirty, through, records) = {
+            let mut applied = lock(&self.shared.applied);
+            if !applied.index.has_dirty() && applied.through <= self.meta.through {
+                return;
+            }
+            (applied.index.take_dirty(), applied.through, applied.records)
+        };
+        let mut meta = self.meta;
+        if through.segment != 0 {
+            (meta.through, meta.records) = (through, records);
+        }
+        if let Err(error) = self.write_state(dirty, meta) {
+            (self.shared.tell)(Event::FaultSeen {
+                room: "spool".into(),
+                fault: format!("writing the state: {error}; it will be rebuilt"),
+            });
+            self.lose_state();
+        }
+    }
+
+    fn write_state(
+        &mut self,
+        dirty: std::collections::HashMap<QueueId, Dirty>,
+        mut meta: Meta,
+    ) -> Result<(), StateError> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let mut changes: Changes = Vec::with_capacity(dirty.len() + 1);
+        for (id, dirty) in dirty {
+            let key = id.octets();
+            let old = if matches!(dirty, Dirty::Fresh(_)) { None } else { state.get(&key)? };
+            let live = match dirty {
+                Dirty::Fresh(live) | Dirty::Moved(live) => Some(live),
+                Dirty::Gone => None,
+                Dirty::Touched(touches) => Some(touched(&key, old.as_deref(), &touches)?),
+            };
+            if let Some(old) = &old {
+                meta.count = meta.count.saturating_sub(1);
+                meta.digest = meta.digest.wrapping_sub(fingerprint(id, old));
+            }
+            let value = match &live {
+                Some(live) => Some(encode(&key, live).ok_or_else(|| broken("encoding"))?),
+                None if old.is_none() => continue,
+                None => None,
+            };
+            if let Some(value) = &value {
+                meta.count += 1;
+                meta.digest = meta.digest.wrapping_add(fingerprint(id, value));
+            }
+            changes.push((key.to_vec(), value));
+        }
+        let own = encode(META, &meta).ok_or_else(|| broken("encoding"))?;
+        changes.push((META.to_vec(), Some(own)));
+        state.apply(changes)?;
+        state.flush()?;
+        self.meta = meta;
+        Ok(())
+    }
+
+    fn rebuild_if_due(&mut self) {
+        if self.failed.is_some_and(|failed| failed.elapsed() < REBUILD_WAIT) {
+            return;
+        }
+        recover::set_state_aside(&self.shared.config.path);
+        let (segments, until) = {
+            let mut applied = lock(&self.shared.applied);
+            applied.index.track(true);
+            let through = applied.through;
+            let records = applied.records;
+            let until = End { segment: through.segment, records, offset: through.offset };
+            let mut segments = lock(&self.shared.segments).clone();
+            segments.retain(|number, _| through.segment == 0 || *number <= through.segment);
+            (segments, until)
+        };
+        let until = (until.segment != 0).then_some(until);
+        let mut hand = Hand::new(&self.shared, None);
+        let rebuilt = recover::rebuild(&self.shared, &segments, until, &mut hand);
+        let Some(state) = rebuilt.state else { return self.lose_state() };
+        self.state = Some(Box::new(state));
+        self.meta = rebuilt.meta;
+        let reason = "it could not be written".to_owned();
+        (self.shared.tell)(Event::StateRebuilt { reason, records: rebuilt.meta.count });
+    }
+
+    /// Gives back what is not needed. Returns whether there is more to do soon.
+    fn maintain(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        shared.measure();
+        let room = shared.config.free_octets_min.saturating_add(PREALLOCATE_OCTETS);
+        let full = shared.gauge.health() == super::Health::Full;
+        if shared.gauge.free_octets() >= room {
+            shared.gauge.set_full(false);
+            shared.tell_health();
+        }
+        shared.take_ballast();
+        self.shrink_state();
+        let freed = self.free_segments();
+        let copied = self.copy_survivors();
+        let trimmed = self.trim();
+        full || freed || copied || trimmed || self.state.is_none()
+    }
+
+    /// sled never gives space back: when it has grown out of all proportion, it is written anew.
+    fn shrink_state(&mut self) {
+        let Some(state) = &self.state else { return };
+        let due = STATE_OCTETS_MIN.saturating_add(self.meta.count.saturating_mul(2048));
+        if state.octets() > due {
+            self.lose_state();
+            self.failed = None;
+            self.beat();
+        }
+    }
+
+    /// Oldest segments in which nothing lives: said in the ledger first, unlinked then.
+    fn free_segments(&mut self) -> bool {
+        let floor = {
+            let applied = lock(&self.shared.applied);
+            let here = applied.through.segment;
+            applied.index.floor().map_or(here, |floor| floor.min(here))
+        };
+        let doomed: Vec<Segment> =
+            lock(&self.shared.segments).range(..floor).map(|(_, segment)| *segment).collect();
+        if doomed.is_empty() || !self.note(Kind::Freed, &Freed { floor }) {
+            return false;
+        }
+        self.shared.floor.fetch_max(floor, Relaxed);
+        let ledger = self.shared.ledger();
+        for segment in doomed {
+            if self.shared.disk.unlink(&segment.path(&ledger)).is_ok() {
+                lock(&self.shared.segments).remove(&segment.number);
+            }
+        }
+        true
+    }
+
+    /// The few survivors of the oldest segment are copied on, so that it can be given back.
+    fn copy_survivors(&mut self) -> bool {
+        let Some(state) = &self.state else { return false };
+        let (oldest, total) = {
+            let segments = lock(&self.shared.segments);
+            let total: u64 = segments.values().map(|segment| segment.octets).sum();
+            (segments.values().next().copied(), total)
+        };
+        let Some(oldest) = oldest else { return false };
+        let (tally, live, here, places) = {
+            let applied = lock(&self.shared.applied);
+            let tally = applied.index.tally(oldest.number);
+            let here = applied.through.segment;
+            let few = tally.octets <= oldest.octets / 4;
+            let crowded = total > applied.index.octets() * 2 + 2 * SEGMENT_OCTETS;
+            if oldest.number >= here || tally.messages == 0 || !(few || crowded) {
+                return false;
+            }
+            (tally, applied.index.octets(), here, applied.index.places(oldest.number))
+        };
+        debug_assert!(tally.octets <= live && oldest.number < here);
+        let mut copied = false;
+        let mut pending = Vec::new();
+        let mut octets = 0;
+        for (at, size) in places {
+            octets += u64::from(size);
+            pending.extend(self.copy(state.as_ref(), Slot::bare(at, size)));
+            if octets >= COPY_OCTETS_MAX {
+                octets = 0;
+                copied |= settle_copies(&mut pending);
+            }
+        }
+        copied | settle_copies(&mut pending)
+    }
+
+    fn copy(&self, state: &dyn State, slot: Slot) -> Option<mpsc::Receiver<bool>> {
+        let (octets, segment) = self.shared.octets(slot).ok()?;
+        let read = parse(octets, segment)?;
+        let id = read.header.id;
+        let value = state.get(&id.octets()).ok()??;
+        let live = recover::live(&id.octets(), &value).filter(|live| live.at == slot.at)?;
+        let stored =
+            Stored { carried: Some(Carried::of(&live.queued)), settles: Vec::new(), ..read.stored };
+        // A damaged content stays damaged: its old checksum goes with it.
+        let draft = Draft::new(Kind::Message, id, &stored, read.content).ok()?;
+        let draft = draft.with_body_checksum(read.header.body_checksum);
+        let (answer, answered) = mpsc::channel();
+        let request = Request::Copy { draft, queued: live.queued, from: slot.at, answer };
+        self.requests.send(request).ok()?;
+        Some(answered)
+    }
+
+    /// Nothing lives: the active segment is left, so that it can be given back as well.
+    fn trim(&self) -> bool {
+        let worth = {
+            let applied = lock(&self.shared.applied);
+            applied.index.is_empty() && applied.through.offset > TRIM_OCTETS
+        };
+        let idle = self.shared.gauge.since_sync().is_some_and(|since| since > STATE_BEAT);
+        if !worth || !idle {
+            return worth;
+        }
+        let (answer, answered) = mpsc::channel();
+        let sent = self.requests.send(Request::Rotate { answer });
+        sent.is_ok()
+            && answered.recv().unwrap_or(false)
+            && self.note(Kind::Freed, &Freed { floor: self.shared.floor.load(Relaxed) })
+    }
+}
+
+fn settle_copies(pending: &mut Vec<mpsc::Receiver<bool>>) -> bool {
+    pending.drain(..).fold(false, |any, answer| answer.recv().unwrap_or(false) | any)
+}
+
+fn broken(doing: &str) -> StateError {
+    StateError::Broken(format!("{doing} a record failed"))
+}
+
+fn touched(
+    key: &[u8],
+    old: Option<&[u8]>,
+    touches: &[crate::spool::state::Touch],
+) -> Result<Live, StateError> {
+    let live = old.and_then(|old| recover::live(key, old));
+    let mut live = live.ok_or_else(|| StateError::Broken("a record is missing".into()))?;
+    touches.iter().for_each(|one| touch(&mut live.queued, *one));
+    Ok(live)
+}
