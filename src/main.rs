@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use postern::cli::{self, Role};
 use postern::demo;
 use postern::net::broker;
+use postern::service;
 
 fn main() -> ExitCode {
     match cli::main() {
@@ -13,12 +14,17 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(cause) => failed(&format!("the broker's channel broke: {cause}")),
         },
+        Err(Role::Serve { config }) => block_on(service::run::run(config)),
         Err(Role::Demo { once, json, spool }) => {
-            match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(demo::run(demo::Options { once, json, spool })),
-                Err(cause) => failed(&format!("no threads can be started: {cause}")),
-            }
+            block_on(demo::run(demo::Options { once, json, spool }))
         }
+    }
+}
+
+fn block_on(role: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(role),
+        Err(cause) => failed(&format!("no threads can be started: {cause}")),
     }
 }
 

@@ -20,7 +20,7 @@ const NOW: Instant = Instant(1);
 
 fn conversation() -> Conversation {
     let ehlo = Domain::parse("relay.example").unwrap();
-    let settings = Settings { ehlo, tls: TlsFloor::Opportunistic, patience: Patience::default() };
+    let settings = Settings { ehlo, tls_required: false, patience: Patience::default() };
     Conversation::new(settings, NOW)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::base::id::QueueId;
+use crate::config::checked::DkimAlgorithm;
 use crate::config::measure;
 use crate::control::request::{PageAsk, QueueFilter};
 use crate::mail::address::Domain;
@@ -44,6 +45,14 @@ pub enum Verb {
         #[arg(long, value_name = "DIR")]
         spool: Option<PathBuf>,
     },
+    /// Run the gateway by the document of --config, until SIGTERM; SIGHUP reads it again
+    Serve,
+    /// DKIM keys
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// The spool's files, without a daemon
+    #[command(subcommand)]
+    Spool(SpoolVerb),
     /// Counters in Prometheus' text format
     Metrics,
     /// Messages that wait
@@ -72,6 +81,51 @@ pub enum Verb {
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),
+}
+
+/// What about keys.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyVerb {
+    /// Make a key, write it to FILE and print the DNS record to publish
+    Generate(KeyArguments),
+    /// Print the DNS record of the key in FILE
+    Dns(KeyArguments),
+}
+
+/// Which key.
+#[derive(Clone, Debug, Args)]
+pub struct KeyArguments {
+    /// The domain of From: (d=)
+    #[arg(long, value_parser = domain)]
+    pub domain: Domain,
+    /// The selector (s=)
+    #[arg(long)]
+    pub selector: String,
+    /// rsa-sha256 or ed25519-sha256
+    #[arg(long, value_parser = algorithm, default_value = "rsa-sha256")]
+    pub algorithm: DkimAlgorithm,
+    /// PKCS#8 PEM
+    pub file: PathBuf,
+}
+
+/// What about the spool's files.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SpoolVerb {
+    /// Write every message that can still be read in the spool DIR to the folder OUT
+    Salvage {
+        /// The spool, or a folder with its segments. No daemon may be using it.
+        dir: PathBuf,
+        /// Where the messages go
+        out: PathBuf,
+    },
+}
+
+fn algorithm(text: &str) -> Result<DkimAlgorithm, String> {
+    match text {
+        "rsa-sha256" => Ok(DkimAlgorithm::RsaSha256),
+        "ed25519-sha256" => Ok(DkimAlgorithm::Ed25519Sha256),
+        _ => Err("write rsa-sha256 or ed25519-sha256".to_owned()),
+    }
 }
 
 /// Which part of a list.

@@ -137,7 +137,11 @@ fn request(verb: Verb) -> Result<Request, String> {
         Verb::StopAll => Request::StopAll {},
         Verb::ResumeAll => Request::ResumeAll {},
         Verb::Egress { verb: Some(EgressVerb::List) } => Request::EgressList {},
-        Verb::Egress { verb: None } | Verb::Demo { .. } => {
+        Verb::Egress { verb: None }
+        | Verb::Serve
+        | Verb::Key(_)
+        | Verb::Spool(_)
+        | Verb::Demo { .. } => {
             return Err("a role is no request".to_owned());
         }
         Verb::Queue(verb) => queue(verb)?,

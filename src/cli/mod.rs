@@ -4,6 +4,7 @@
 
 pub mod args;
 mod ask;
+mod keys;
 mod local;
 pub mod table;
 mod view;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, ConfigVerb, SourceVerb, Verb};
+use args::{Arguments, ConfigVerb, KeyVerb, SourceVerb, SpoolVerb, Verb};
 
 /// How a command ended, for the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,11 @@ pub enum Role {
         /// Where spool and keys are kept; otherwise in a temporary folder.
         spool: Option<PathBuf>,
     },
+    /// `postern serve --config FILE`.
+    Serve {
+        /// The document.
+        config: PathBuf,
+    },
     /// `postern egress`: the broker, as the daemon starts it.
     Egress,
 }
@@ -66,6 +72,10 @@ pub fn main() -> Result<ExitCode, Role> {
     let config = config.unwrap_or_else(|| PathBuf::from(CONFIG_PATH));
     let ending = match verb {
         Verb::Demo { once, spool } => return Err(Role::Demo { once, json, spool }),
+        Verb::Serve => return Err(Role::Serve { config }),
+        Verb::Key(KeyVerb::Generate(key)) => keys::generate(&key, json),
+        Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
+        Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),
         Verb::Egress { verb: None } => return Err(Role::Egress),
         Verb::Config(ConfigVerb::Check { file }) => {
             local::config_check(&file.unwrap_or(config), json)

@@ -9,6 +9,7 @@ pub mod notify;
 pub mod office;
 pub mod post;
 pub mod reception;
+pub mod run;
 pub mod serve;
 pub mod standing;
 pub mod supervise;
