@@ -319,7 +319,10 @@ async fn success_is_told_only_to_those_who_asked() {
     parcel.envelope.recipients[0].notify = Some(on);
     let id = town.admit(parcel);
     town.completed(id).await;
-    let told = |f: &Event| matches!(f, Event::ReportQueued { about, kind, .. } if *about == id && kind == "success");
+    let told = |f: &Event| match f {
+        Event::ReportQueued { about, kind, .. } => *about == id && kind == "success",
+        _ => false,
+    };
     assert!(town.facts.lock().unwrap().iter().any(told));
 }
 

@@ -150,8 +150,8 @@ fn memory_and_time_per_message() {
     let most_domains = most / 100;
     let big = measure(most, most_domains);
     println!(
-        "{most} messages, {most_domains} domains: {:.0} octets each while ready, {:.0} while waiting: \
-         {:.0} MiB",
+        "{most} messages, {most_domains} domains: {:.0} octets each while ready, {:.0} while \
+         waiting: {:.0} MiB",
         big.octets,
         big.waiting_octets,
         big.waiting_octets * f64::from(most) / f64::from(1 << 20),

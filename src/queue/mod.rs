@@ -16,8 +16,8 @@
 //! `RECOVERY_GRACE`, so a clock that jumps never destroys mail. Mail that is *held* (by message, by
 //! source, by stop-all) or that waits because our own way out is down does not expire, as Postfix
 //! does: neither an operator's hold nor our own fault may destroy mail. Once it may go again
-//! it gets one attempt even if its time is over. Mail behind a destination that does not answer does
-//! expire, each message in its own time.
+//! it gets one attempt even if its time is over. Mail behind a destination that does not answer
+//! does expire, each message in its own time.
 //!
 //! **Invariant:** every operation on one message costs O(log n); only operators' selections and
 //! lists look at everything.
