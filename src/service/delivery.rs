@@ -13,7 +13,7 @@
 mod approach;
 mod link;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,9 +21,9 @@ use arc_swap::ArcSwap;
 use crate::base::chance::Chance;
 use crate::base::fault::Fault;
 use crate::base::limits::CONNECT_TIMEOUT;
-use crate::base::time::Instant;
 use crate::config::checked::Config;
 use crate::dns::Names;
+use crate::host::clock::now;
 use crate::mail::address::Domain;
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
@@ -249,11 +249,4 @@ fn millis(span: Duration) -> u64 {
 /// An answer of our own.
 fn ours(status: (u8, u16, u16), text: &str) -> PeerReply {
     PeerReply::ours(EnhancedStatus::new(status.0, status.1, status.2), text)
-}
-
-/// The monotonic clock of this task's waits.
-fn now() -> Instant {
-    static BEGINNING: OnceLock<std::time::Instant> = OnceLock::new();
-    let beginning = BEGINNING.get_or_init(std::time::Instant::now);
-    Instant(u64::try_from(beginning.elapsed().as_micros()).unwrap_or(u64::MAX))
 }

@@ -10,7 +10,8 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::{Tls, now};
+use super::Tls;
+use crate::host::clock::now;
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::net::tls_client::{Rung, Wire};
