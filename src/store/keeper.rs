@@ -14,9 +14,7 @@ use super::segment::Segment;
 use super::shared::{Shared, lock};
 use super::state::{Changes, State, StateError};
 use crate::base::id::QueueId;
-use crate::base::limits::{
-    COPY_OCTETS_MAX, PREALLOCATE_OCTETS, SEGMENT_OCTETS, STATE_BEAT, STATE_OCTETS_MIN,
-};
+use crate::base::limits::{COPY_OCTETS_MAX, PREALLOCATE_OCTETS, STATE_BEAT, STATE_OCTETS_MIN};
 use crate::event::Event;
 use crate::mail::queued::Queued;
 use crate::spool::index::{Dirty, Slot};
@@ -309,12 +307,13 @@ impl Keeper {
             (segments.values().next().copied(), total)
         };
         let Some(oldest) = oldest else { return false };
+        let segment_octets = self.shared.disk.segment_octets();
         let (tally, live, here, places) = {
             let applied = lock(&self.shared.applied);
             let tally = applied.index.tally(oldest.number);
             let here = applied.through.segment;
             let few = tally.octets <= oldest.octets / 4;
-            let crowded = total > applied.index.octets() * 2 + 2 * SEGMENT_OCTETS;
+            let crowded = total > applied.index.octets() * 2 + 2 * segment_octets;
             if oldest.number >= here || tally.messages == 0 || !(few || crowded) {
                 return false;
             }
