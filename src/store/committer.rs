@@ -97,6 +97,7 @@ impl Effect {
 type Entry = (Draft, Effect);
 
 /// What ended the wait.
+#[expect(clippy::large_enum_variant, reason = "one on the stack of one thread")]
 enum Wake {
     Request(Request),
     Due,
