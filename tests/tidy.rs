@@ -52,7 +52,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["host/", "net/", "store/", "control/"]),
     ("rustix", &["host/", "net/", "store/", "control/"]),
     ("libc", &["host/"]),
-    ("hickory_resolver", &["dns/"]),
+    ("hickory_resolver", &["dns/", "demo/names.rs"]),
     ("hickory_proto", &["dns/"]),
     ("mail_auth", &["sign/"]),
     ("mail_parser", &["scan/", "sign/"]),
@@ -240,7 +240,9 @@ fn sizes(source: &Source) -> Vec<String> {
         bad.push(format!("{lines} lines, at most {FILE_LINES_MAX}"));
     }
     for (at, line) in source.text.lines().enumerate() {
-        if line.chars().count() > LINE_COLUMNS_MAX {
+        // A row of a table in a comment cannot be folded.
+        let row = line.trim_start().starts_with("//! |");
+        if !row && line.chars().count() > LINE_COLUMNS_MAX {
             bad.push(format!("line {} is wider than {LINE_COLUMNS_MAX} columns", at + 1));
         }
     }
@@ -265,7 +267,9 @@ fn words(source: &Source) -> Vec<String> {
     }
     let mut bad = Vec::new();
     let stem = Path::new(&source.path).with_extension("");
-    let mut names = idents(&code_of(&source.text));
+    // A module of a foreign crate keeps the name that its owner gave it.
+    let code = code_of(&source.text).replace("mail_auth::common", "mail_auth");
+    let mut names = idents(&code);
     names.extend(stem.to_string_lossy().split('/').map(str::to_owned));
     for name in names.iter().filter(|name| !verb_of_the_protocol(name)) {
         for word in words_of(name) {

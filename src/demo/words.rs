@@ -59,8 +59,9 @@ Send a message with curl:
 
 or with swaks, to one recipient who is put off twice and one who is refused:
 
-  swaks --server localhost:{starttls} --tls --auth PLAIN --auth-user {USER} --auth-password {password} \
-    --from {FROM} --to defer-ann@inbox.example,refuse-bob@inbox.example --header 'Subject: Invoice 2'
+  swaks --server localhost:{starttls} --tls --auth PLAIN --auth-user {USER} \
+    --auth-password {password} --from {FROM} --header 'Subject: Invoice 2' \
+    --to defer-ann@inbox.example,refuse-bob@inbox.example
 
 Ask the gateway (in another terminal):
 

@@ -114,7 +114,7 @@ impl Admission {
         self.stopped.store(stopped, Ordering::Release);
     }
 
-    // ---- identify ---------------------------------------------------------------------------
+    // ---- identify -----------------------------------------------------------------------------
 
     async fn password(
         &self,
@@ -220,7 +220,7 @@ impl Admission {
         Ok(attributed)
     }
 
-    // ---- permit ------------------------------------------------------------------------------
+    // ---- permit -------------------------------------------------------------------------------
 
     fn sender(
         &self,
@@ -253,7 +253,7 @@ impl Admission {
         }
     }
 
-    // ---- the message ----------------------------------------------------------------------------
+    // ---- the message --------------------------------------------------------------------------
 
     /// Permit, clear, seal, commit.
     async fn message(&self, visitor: &mut Visitor, message: Submitted) -> Result<Custody, Refusal> {
@@ -320,7 +320,7 @@ impl Admission {
         }
     }
 
-    // ---- helpers of all steps ---------------------------------------------------------------------
+    // ---- for all steps -----------------------------------------------------------------
 
     fn fault(&self, room: &str, cause: &dyn std::fmt::Display) -> Refusal {
         let (room, fault) = (room.to_owned(), cause.to_string());

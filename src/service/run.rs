@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::notify;
 use super::serve::{Gateway, Place};
 use crate::event::herald::Herald;
 use crate::event::journal::install;
 use crate::host::disk::{self, NoConfig};
 use crate::host::journal::{Journal, under_journal};
 use crate::host::signals::{Request, Signals};
-use crate::host::{clock, walls};
+use crate::host::{clock, notify, walls};
 
 /// How long the journal may take to write what was told last.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(2);

@@ -315,7 +315,7 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             (
                 "permit",
                 format!(
-                    "{source} may send as <{reverse_path}> From: {from} to {recipients} recipient(s)"
+                    "{source} may send as <{reverse_path}> From: {from}; {recipients} recipients"
                 ),
             ),
             ("clear", "the structure of the content is within bounds".to_owned()),
