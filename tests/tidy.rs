@@ -52,7 +52,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["host/", "net/", "store/", "control/"]),
     ("rustix", &["host/", "net/", "store/", "control/"]),
     ("libc", &["host/"]),
-    ("hickory_resolver", &["dns/"]),
+    ("hickory_resolver", &["dns/", "demo/names.rs"]),
     ("hickory_proto", &["dns/"]),
     ("mail_auth", &["sign/"]),
     ("mail_parser", &["scan/", "sign/"]),
@@ -265,7 +265,7 @@ fn words(source: &Source) -> Vec<String> {
     }
     let mut bad = Vec::new();
     let stem = Path::new(&source.path).with_extension("");
-    let mut names = idents(&code_of(&source.text));
+    let mut names = text::own_names(&code_of(&source.text));
     names.extend(stem.to_string_lossy().split('/').map(str::to_owned));
     for name in names.iter().filter(|name| !verb_of_the_protocol(name)) {
         for word in words_of(name) {
@@ -283,7 +283,7 @@ fn words(source: &Source) -> Vec<String> {
 fn verb_of_the_protocol(name: &str) -> bool {
     let constant = !name.chars().any(char::is_lowercase);
     constant && words_of(name).iter().any(|word| word == "rcpt")
-        || matches!(name, "Rcpt" | "email_address" | "EmailAddress")
+        || matches!(name, "Rcpt" | "rcpt" | "RcptParameters" | "parameters_of_rcpt_are_read")
 }
 
 /// `unsafe` only in `host/`, each with its two comments.
