@@ -267,9 +267,7 @@ fn words(source: &Source) -> Vec<String> {
     }
     let mut bad = Vec::new();
     let stem = Path::new(&source.path).with_extension("");
-    // A module of a foreign crate keeps the name that its owner gave it.
-    let code = code_of(&source.text).replace("mail_auth::common", "mail_auth");
-    let mut names = idents(&code);
+    let mut names = text::own_names(&code_of(&source.text));
     names.extend(stem.to_string_lossy().split('/').map(str::to_owned));
     for name in names.iter().filter(|name| !verb_of_the_protocol(name)) {
         for word in words_of(name) {
@@ -287,7 +285,7 @@ fn words(source: &Source) -> Vec<String> {
 fn verb_of_the_protocol(name: &str) -> bool {
     let constant = !name.chars().any(char::is_lowercase);
     constant && words_of(name).iter().any(|word| word == "rcpt")
-        || matches!(name, "Rcpt" | "email_address" | "EmailAddress")
+        || matches!(name, "Rcpt" | "rcpt" | "RcptParameters" | "parameters_of_rcpt_are_read")
 }
 
 /// `unsafe` only in `host/`, each with its two comments.

@@ -140,6 +140,22 @@ pub(crate) fn idents(code: &str) -> Vec<String> {
     code.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
+/// Names that are ours: those on a path (`futures_util::`, `::common`) were given by others, and
+/// our own are seen where they are declared.
+pub(crate) fn own_names(code: &str) -> Vec<String> {
+    let squeezed = squeeze(code);
+    let mut names = Vec::new();
+    let mut at = 0;
+    while let Some(start) = squeezed[at..].find(is_word).map(|found| found + at) {
+        let length = squeezed[start..].find(|c| !is_word(c)).unwrap_or(squeezed.len() - start);
+        at = start + length;
+        if !squeezed[..start].ends_with("::") && !squeezed[at..].starts_with("::") {
+            names.push(squeezed[start..at].to_owned());
+        }
+    }
+    names
+}
+
 /// The words that a name is made of: `QueueManager`, `queue_manager` and `queue-manager` alike.
 pub(crate) fn words_of(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
