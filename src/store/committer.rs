@@ -455,6 +455,7 @@ impl Committer {
             self.write(vec![(draft, Effect::Note(answer))]);
         }
         self.retire();
+        self.shared.take_some_ballast();
         if let Some(closing) = self.closing.take() {
             let _ = closing.send(());
         }

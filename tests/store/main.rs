@@ -3,5 +3,7 @@
 
 mod bench;
 mod faults;
+mod full;
+mod pace;
 mod rot;
 mod rows;
