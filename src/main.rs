@@ -2,20 +2,33 @@
 
 use std::process::ExitCode;
 
+use postern::cli::{self, Role};
 use postern::demo;
+use postern::net::broker;
+use postern::service;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
-    let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    if args.get(1).is_some_and(|verb| verb == "egress") {
-        return match postern::net::broker::run_on_stdin() {
+    match cli::main() {
+        Ok(code) => code,
+        Err(Role::Egress) => match broker::run_on_stdin() {
             Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
+            Err(cause) => failed(&format!("the broker's channel broke: {cause}")),
+        },
+        Err(Role::Serve { config }) => block_on(service::run::run(config)),
+        Err(Role::Demo { once, json, spool }) => {
+            block_on(demo::run(demo::Options { once, json, spool }))
+        }
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let Ok(runtime) = runtime else { return ExitCode::FAILURE };
-    let spool =
-        args.iter().position(|a| a == "--spool").and_then(|n| args.get(n + 1)).map(Into::into);
-    runtime.block_on(demo::run(demo::Options { once: has("--once"), json: has("--json"), spool }))
+}
+
+fn block_on(role: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(role),
+        Err(cause) => failed(&format!("no threads can be started: {cause}")),
+    }
+}
+
+fn failed(text: &str) -> ExitCode {
+    eprintln!("postern: {text}");
+    ExitCode::FAILURE
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use postern::base::id::QueueId;
 use postern::base::time::{Instant, WallTime};
-use postern::config::checked::TlsFloor;
 use postern::mail::address::{Domain, Mailbox, ReversePath};
 use postern::mail::class::MessageClass;
 use postern::mail::envelope::{Envelope, Recipient};
@@ -20,7 +19,7 @@ const NOW: Instant = Instant(1);
 
 fn conversation() -> Conversation {
     let ehlo = Domain::parse("relay.example").unwrap();
-    let settings = Settings { ehlo, tls: TlsFloor::Opportunistic, patience: Patience::default() };
+    let settings = Settings { ehlo, tls_required: false, patience: Patience::default() };
     Conversation::new(settings, NOW)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Hundreds of messages of every shape are sealed; each must verify with both signatures, and a
 //! message to which somebody added or changed a field must not.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod submission;
 

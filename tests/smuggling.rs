@@ -7,8 +7,12 @@
 
 #[path = "transcripts/core.rs"]
 mod core;
+#[path = "transcripts/gate.rs"]
+mod gate;
 #[path = "transcripts/player.rs"]
 mod player;
+#[path = "transcripts/wire.rs"]
+mod wire;
 
 use postern::smtp::dots::{Content, ContentFault, Framing, Reader};
 
@@ -35,7 +39,7 @@ fn session(door: &str, data: bool) -> Core {
         assert!(core.heard.ends_with(b"354 End data with <CR><LF>.<CR><LF>\r\n"));
     }
     core.heard.clear();
-    core.questions.clear();
+    core.house.questions.clear();
     core
 }
 
@@ -74,8 +78,8 @@ fn no_form_of_a_false_end_is_an_end_at_any_split() {
                 core.send(&stream.as_bytes()[..split]);
                 core.send(&stream.as_bytes()[split..]);
                 let heard = String::from_utf8_lossy(&core.heard).into_owned();
-                assert!(core.admitted.is_empty(), "{door} {form:?} {split}");
-                assert!(core.questions.is_empty(), "{door} {form:?} {split}: {heard}");
+                assert!(core.house.admitted.is_empty(), "{door} {form:?} {split}");
+                assert!(core.house.questions.is_empty(), "{door} {form:?} {split}: {heard}");
                 assert!(heard.starts_with("550 5.6."), "{door} {form:?} {split}: {heard}");
                 assert_eq!(heard.lines().count(), 1, "{door} {form:?} {split}: {heard}");
                 assert!(core.ending.is_some(), "{door} {form:?} {split}");
@@ -135,11 +139,11 @@ fn the_session_agrees_with_the_model() {
             None => assert!(core.heard.is_empty() && core.ending.is_none(), "{string:?}"),
             Some((_, true)) => {
                 assert!(core.heard.starts_with(b"250 2.0.0 "), "{string:?}");
-                assert_eq!(core.admitted.len(), 1, "{string:?}");
+                assert_eq!(core.house.admitted.len(), 1, "{string:?}");
             }
             Some((_, false)) => {
                 assert!(core.heard.starts_with(b"550 5.6."), "{string:?}");
-                assert!(core.admitted.is_empty() && core.ending.is_some(), "{string:?}");
+                assert!(core.house.admitted.is_empty() && core.ending.is_some(), "{string:?}");
             }
         }
     });
@@ -270,7 +274,7 @@ fn chunks_are_counted_and_nothing_else() {
             let said: Vec<_> = heard.lines().map(|line| &line[..3]).collect();
             assert_eq!(said.join(" "), codes, "{sent:?} at {split}: {heard}");
             let admitted: Vec<_> =
-                core.admitted.iter().map(|m| String::from_utf8_lossy(&m.content)).collect();
+                core.house.admitted.iter().map(|m| String::from_utf8_lossy(&m.content)).collect();
             assert_eq!(admitted.join("|"), messages, "{sent:?} at {split}");
             let count = usize::from(!messages.is_empty() || sent.contains("BDAT 0 LAST"));
             assert!(admitted.len() <= count, "{sent:?} at {split}");
@@ -300,5 +304,45 @@ fn a_flood_of_commands_is_bounded() {
         core.send(block);
     }
     assert!(core.ending.is_some());
-    assert_eq!(core.questions.len(), 20);
+    assert_eq!(core.house.questions.len(), 20);
+}
+
+#[test]
+fn no_form_of_a_false_end_is_an_end_over_sockets() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let reception = gate::Reception::start(&runtime);
+    let hello = |wire: &mut wire::Wire| {
+        wire.send(b"EHLO client.example.org\r\n");
+        while wire.line().unwrap().starts_with("250-") {}
+    };
+    for door in ["tls", "starttls", "clear"] {
+        for form in FORMS {
+            for split in 0..=form.len() {
+                let mut wire = reception.connect(door);
+                assert!(wire.line().unwrap().starts_with("220 "));
+                hello(&mut wire);
+                if door == "starttls" {
+                    wire.send(b"STARTTLS\r\n");
+                    assert!(wire.line().unwrap().starts_with("220 "));
+                    wire.shake_hands();
+                    hello(&mut wire);
+                }
+                if door != "clear" {
+                    wire.send(b"AUTH PLAIN AGFwcABzZXNhbWU=\r\n");
+                    assert!(wire.line().unwrap().starts_with("235 "));
+                }
+                wire.send(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n");
+                for code in ["250 ", "250 ", "354 "] {
+                    assert!(wire.line().unwrap().starts_with(code));
+                }
+                let (head, tail) = form.split_at(split);
+                wire.send(format!("From: <a@example.org>\r\n\r\nfirst{head}").as_bytes());
+                wire.send(format!("{tail}MAIL FROM:<evil@example.org>\r\n.\r\n").as_bytes());
+                let said = wire.line().unwrap();
+                assert!(said.starts_with("550 5.6."), "{door} {form:?} {split}: {said}");
+                assert_eq!(wire.line(), None, "{door} {form:?} {split}");
+                assert!(!wire.left_over(), "{door} {form:?} {split}");
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Spoofed authors: no form of From (or of what readers take for it) lets a source send as
 //! somebody else. By hand and by combination, from several sources, with and without SMTPUTF8.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod submission;
 

@@ -5,8 +5,12 @@
 
 #[path = "transcripts/core.rs"]
 mod core;
+#[path = "transcripts/gate.rs"]
+mod gate;
 #[path = "transcripts/player.rs"]
 mod player;
+#[path = "transcripts/wire.rs"]
+mod wire;
 
 use std::fs;
 use std::path::Path;
@@ -62,7 +66,7 @@ fn every_transcript_holds_octet_by_octet() {
         fn vanish(&mut self) {
             self.0.vanish();
         }
-        fn admitted(&mut self) -> Option<postern::mail::stage::Submitted> {
+        fn admitted(&mut self) -> Option<(Vec<u8>, Option<String>)> {
             self.0.admitted()
         }
         fn ended(&mut self) -> player::Ended {
@@ -80,4 +84,26 @@ fn every_transcript_holds_octet_by_octet() {
             player::play(&name, &text, &mut Slowly(Core::new(&player::stage(&text))));
         }
     }
+}
+
+/// The driver, its listeners and real TLS in front of the same house.
+#[test]
+fn every_transcript_without_a_script_holds_over_sockets() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let reception = gate::Reception::start(&runtime);
+    let mut failed = Vec::new();
+    let mut played = 0;
+    for (name, text) in transcripts() {
+        let stage = player::stage(&text);
+        if stage.core {
+            continue;
+        }
+        played += 1;
+        let play = || player::play(&name, &text, &mut reception.connect(&stage.door));
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(play)).is_err() {
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "failed: {failed:?}");
+    assert!(played >= 40, "{played} transcripts can be played over sockets");
 }

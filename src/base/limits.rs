@@ -229,6 +229,13 @@ pub const PROBE_LONGEST: Duration = Duration::from_secs(600);
 /// A lane is halved at most once in this time: carriers that fail together are one failure.
 pub const LANE_HALVING_PAUSE: Duration = Duration::from_secs(5);
 
+/// Answers in a row that ask for less, after which a destination is left alone for a while: one
+/// is the end of a long connection, three are a storm that burns attempts.
+pub const THROTTLES_BEFORE_PAUSE: u32 = 3;
+
+/// A wall clock that shows less (2026-01-01) has not been set: ages that come from it mean nothing.
+pub const WALL_CLOCK_MIN_MILLIS: u64 = 1_767_225_600_000;
+
 /// After the final dot went out and nothing was heard (RFC 1047): the receiver may still be
 /// busy with the first copy; its own time limit is ten minutes (RFC 5321 4.5.3.2.6).
 pub const IN_DOUBT_WAIT: Duration = Duration::from_secs(600);

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 /// Reads a duration: numbers with units `ms s m h d`, the larger first.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// The text is none, in words.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is no duration");
     let mut millis = 0_u64;
     let mut rest = text.trim();
@@ -31,7 +34,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads a size: a number of octets, or with `kB MB GB` (powers of 1000) or `KiB MiB GiB`.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// The text is none, in words.
+pub fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("\"{text}\" is no size");
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -50,7 +56,8 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// Writes a duration so that [`duration`] reads it.
-pub(super) fn write_duration(duration: Duration) -> String {
+#[must_use]
+pub fn write_duration(duration: Duration) -> String {
     let mut millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if millis == 0 {
         return "0s".to_owned();
@@ -68,7 +75,8 @@ pub(super) fn write_duration(duration: Duration) -> String {
 }
 
 /// Writes a size so that [`size`] reads it: the largest unit that divides it.
-pub(super) fn write_size(octets: u64) -> String {
+#[must_use]
+pub fn write_size(octets: u64) -> String {
     for (unit, name) in [
         (1 << 30, "GiB"),
         (1_000_000_000, "GB"),

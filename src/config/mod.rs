@@ -16,10 +16,10 @@ mod check;
 pub mod checked;
 pub mod complaint;
 mod file;
-mod measure;
+pub mod measure;
 pub mod show;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use checked::Config;
 use complaint::Complaint;
@@ -57,6 +57,13 @@ pub struct Reading {
     pub config: Config,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Complaint>,
+}
+
+/// The control socket that a document names, for the command line: works although the rest may be
+/// wrong. The usual place if it names none.
+#[must_use]
+pub fn control_socket(text: &str) -> PathBuf {
+    check::control_socket(text)
 }
 
 /// Reads and checks a document.

@@ -146,9 +146,9 @@ pub(super) async fn perform<O: Office>(office: &O, request: Request, by: String)
         Request::SourceRotate { name, grace_secs } => {
             office.source_rotate(name, grace_secs, by).await.map(Answer::Rotated)
         }
-        Request::StopAll => office.stop_all(true, by).await.map(Answer::Acted),
-        Request::ResumeAll => office.stop_all(false, by).await.map(Answer::Acted),
-        Request::ConfigReload => office.config_reload(by).await.map(Answer::Checked),
+        Request::StopAll {} => office.stop_all(true, by).await.map(Answer::Acted),
+        Request::ResumeAll {} => office.stop_all(false, by).await.map(Answer::Acted),
+        Request::ConfigReload {} => office.config_reload(by).await.map(Answer::Checked),
         looking => look(office, looking).await,
     };
     answer.unwrap_or_else(Answer::Trouble)
@@ -157,8 +157,8 @@ pub(super) async fn perform<O: Office>(office: &O, request: Request, by: String)
 /// The requests that change nothing.
 async fn look<O: Office>(office: &O, request: Request) -> Done<Answer> {
     Ok(match request {
-        Request::Status => Answer::Status(Box::new(office.status().await?)),
-        Request::Metrics => Answer::Metrics(office.metrics().await?),
+        Request::Status {} => Answer::Status(Box::new(office.status().await?)),
+        Request::Metrics {} => Answer::Metrics(office.metrics().await?),
         Request::Facts { after, limit } => Answer::Facts(office.facts(after, limit).await?),
         Request::QueueList { filter, page } => {
             Answer::Queue(office.queue_list(filter, page).await?)
@@ -170,12 +170,12 @@ async fn look<O: Office>(office: &O, request: Request) -> Done<Answer> {
         Request::MessageExplain { id } => Answer::Steps(office.message_explain(id).await?),
         Request::SourceList { page } => Answer::Sources(office.source_list(page).await?),
         Request::SourceShow { name } => Answer::Source(Box::new(office.source_show(name).await?)),
-        Request::EgressList => Answer::Egresses(office.egress_list().await?),
-        Request::ConfigShow => Answer::Settings(office.config_show().await?),
+        Request::EgressList {} => Answer::Egresses(office.egress_list().await?),
+        Request::ConfigShow {} => Answer::Settings(office.config_show().await?),
         Request::ConfigCheck { text } => Answer::Checked(office.config_check(text).await?),
         Request::ConfigDiff { text } => Answer::Differences(office.config_diff(text).await?),
         Request::AuditShow { page } => Answer::Audit(office.audit_show(page).await?),
-        Request::AuditVerify => Answer::Verified(office.audit_verify().await?),
+        Request::AuditVerify {} => Answer::Verified(office.audit_verify().await?),
         other => {
             let text = format!("{} is not a request that looks", other.action());
             Answer::Trouble(Trouble::new(super::answer::TroubleKind::Invalid, text))

@@ -100,13 +100,14 @@ impl QueueFilter {
     }
 }
 
-/// A request. The form on the wire is `{"verb": "queue-list", ..}`.
+/// A request. The form on the wire is `{"verb": "queue-list", ..}`. Verbs without fields have empty
+/// braces because serde would overlook unknown fields of a plain variant, `dry_run` for example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 #[expect(missing_docs, reason = "verbs and fields are those of the command line")]
 pub enum Request {
-    Status,
-    Metrics,
+    Status {},
+    Metrics {},
     Facts {
         #[serde(default)]
         after: u64,
@@ -181,10 +182,10 @@ pub enum Request {
         name: SourceName,
         grace_secs: u64,
     },
-    StopAll,
-    ResumeAll,
-    EgressList,
-    ConfigShow,
+    StopAll {},
+    ResumeAll {},
+    EgressList {},
+    ConfigShow {},
     ConfigCheck {
         text: String,
     },
@@ -192,12 +193,12 @@ pub enum Request {
         #[serde(default)]
         text: Option<String>,
     },
-    ConfigReload,
+    ConfigReload {},
     AuditShow {
         #[serde(default)]
         page: PageAsk,
     },
-    AuditVerify,
+    AuditVerify {},
 }
 
 /// How a request is treated in the audit log.
@@ -218,8 +219,8 @@ impl Request {
     #[must_use]
     pub fn action(&self) -> &'static str {
         match self {
-            Self::Status => "status",
-            Self::Metrics => "metrics",
+            Self::Status {} => "status",
+            Self::Metrics {} => "metrics",
             Self::Facts { .. } => "facts",
             Self::QueueList { .. } => "queue list",
             Self::QueueShow { .. } => "queue show",
@@ -236,15 +237,15 @@ impl Request {
             Self::SourceDisable { .. } => "source disable",
             Self::SourceEnable { .. } => "source enable",
             Self::SourceRotate { .. } => "source rotate",
-            Self::StopAll => "stop-all",
-            Self::ResumeAll => "resume-all",
-            Self::EgressList => "egress list",
-            Self::ConfigShow => "config show",
+            Self::StopAll {} => "stop-all",
+            Self::ResumeAll {} => "resume-all",
+            Self::EgressList {} => "egress list",
+            Self::ConfigShow {} => "config show",
             Self::ConfigCheck { .. } => "config check",
             Self::ConfigDiff { .. } => "config diff",
-            Self::ConfigReload => "config reload",
+            Self::ConfigReload {} => "config reload",
             Self::AuditShow { .. } => "audit show",
-            Self::AuditVerify => "audit verify",
+            Self::AuditVerify {} => "audit verify",
         }
     }
 
@@ -254,12 +255,12 @@ impl Request {
         match self {
             Self::QueuePurge { .. }
             | Self::SourceRotate { .. }
-            | Self::ConfigShow
+            | Self::ConfigShow {}
             | Self::ConfigCheck { .. }
             | Self::ConfigDiff { .. }
-            | Self::ConfigReload
+            | Self::ConfigReload {}
             | Self::AuditShow { .. }
-            | Self::AuditVerify => Role::Administrator,
+            | Self::AuditVerify {} => Role::Administrator,
             other if other.weight() == Weight::Looks => Role::Viewer,
             _ => Role::Operator,
         }
@@ -272,15 +273,15 @@ impl Request {
             Self::QueueHold { .. }
             | Self::SourceHold { .. }
             | Self::SourceDisable { .. }
-            | Self::StopAll => Weight::Stops,
+            | Self::StopAll {} => Weight::Stops,
             Self::QueueRelease { .. }
             | Self::QueueRetry { .. }
             | Self::QueuePurge { .. }
             | Self::SourceRelease { .. }
             | Self::SourceEnable { .. }
             | Self::SourceRotate { .. }
-            | Self::ResumeAll
-            | Self::ConfigReload => Weight::Changes,
+            | Self::ResumeAll {}
+            | Self::ConfigReload {} => Weight::Changes,
             _ => Weight::Looks,
         }
     }
@@ -358,8 +359,8 @@ mod tests {
         let purge = Request::QueuePurge { filter: everything.clone(), dry_run: true };
         assert_eq!(purge.role(), Role::Administrator);
         assert_eq!(purge.subject(), "the whole queue (dry run)");
-        assert_eq!(Request::StopAll.role(), Role::Operator);
-        assert_eq!(Request::Status.role(), Role::Viewer);
+        assert_eq!(Request::StopAll {}.role(), Role::Operator);
+        assert_eq!(Request::Status {}.role(), Role::Viewer);
         assert_eq!(PageAsk { offset: 5, limit: u64::MAX }.bounds(), (5, PAGE_ROWS_MAX));
     }
 }

@@ -61,6 +61,7 @@ pub async fn run(options: Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    crate::host::walls::raise_descriptors();
     let herald = Arc::new(Herald::new(clock::wall));
     if !options.json && !options.once {
         words::listen(&herald);

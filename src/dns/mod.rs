@@ -9,7 +9,12 @@ pub mod table;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::config::checked::Egress;
 use crate::route::{Addresses, LookupError, MxAnswer};
@@ -25,6 +30,23 @@ pub trait Names: Send + Sync + 'static {
     /// The addresses of `host`. A family that `egress` lacks may be left out if the other one has
     /// addresses.
     fn addresses<'a>(&'a self, egress: &'a Egress, host: &'a str) -> Lookup<'a, Addresses>;
+}
+
+/// A socket on its way.
+pub type Opening<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+/// Where the sockets of a resolver come from. An error of the kind `NetworkDown` means that the
+/// egress is suspended, which is no answer about a name.
+pub trait Sockets: Send + Sync + 'static {
+    /// A connection to the name server `to`.
+    fn tcp<'a>(&'a self, egress: &'a str, to: SocketAddr, wait: Duration)
+    -> Opening<'a, TcpStream>;
+
+    /// A datagram socket that is connected to the name server `to`.
+    fn udp<'a>(&'a self, egress: &'a str, to: SocketAddr) -> Opening<'a, UdpSocket>;
+
+    /// Why the egress is suspended, if it is known to be.
+    fn suspended(&self, egress: &str) -> Option<String>;
 }
 
 /// Names by egress name: what `table::Table` and the resolver share.

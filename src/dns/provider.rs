@@ -1,9 +1,7 @@
 //! hickory's sockets, made by the broker.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,24 +11,24 @@ use hickory_resolver::net::runtime::{DnsUdpSocket, RuntimeProvider, TokioHandle,
 use tokio::io::ReadBuf;
 use tokio::net::{TcpStream, UdpSocket};
 
+use super::Sockets;
 use crate::base::limits::DNS_TIMEOUT;
-use crate::net::egress::{EgressClient, EgressError};
 
 /// Makes sockets for the resolver of one egress.
 #[derive(Clone)]
 pub(super) struct Provider {
     handle: TokioHandle,
-    client: EgressClient,
+    sockets: Arc<dyn Sockets>,
     egress: Arc<str>,
 }
 
 impl Provider {
-    pub(super) fn new(client: EgressClient, egress: &str) -> Self {
-        Self { handle: TokioHandle::default(), client, egress: egress.into() }
+    pub(super) fn new(sockets: Arc<dyn Sockets>, egress: &str) -> Self {
+        Self { handle: TokioHandle::default(), sockets, egress: egress.into() }
     }
 }
 
-type Opening<T> = Pin<Box<dyn Send + Future<Output = io::Result<T>>>>;
+type Opening<T> = super::Opening<'static, T>;
 
 impl RuntimeProvider for Provider {
     type Handle = TokioHandle;
@@ -48,18 +46,17 @@ impl RuntimeProvider for Provider {
         _bind: Option<SocketAddr>,
         wait: Option<Duration>,
     ) -> Opening<Self::Tcp> {
-        let (client, egress) = (self.client.clone(), Arc::clone(&self.egress));
+        let (sockets, egress) = (Arc::clone(&self.sockets), Arc::clone(&self.egress));
         Box::pin(async move {
             let wait = wait.unwrap_or(DNS_TIMEOUT);
-            let stream = client.connect_tcp(&egress, server, wait).await.map_err(kind)?;
-            Ok(AsyncIoTokioAsStd(stream))
+            sockets.tcp(&egress, server, wait).await.map(AsyncIoTokioAsStd)
         })
     }
 
     fn bind_udp(&self, _local: SocketAddr, server: SocketAddr) -> Opening<Self::Udp> {
-        let (client, egress) = (self.client.clone(), Arc::clone(&self.egress));
+        let (sockets, egress) = (Arc::clone(&self.sockets), Arc::clone(&self.egress));
         Box::pin(async move {
-            let socket = client.udp(&egress, server).await.map_err(kind)?;
+            let socket = sockets.udp(&egress, server).await?;
             Ok(Datagrams { socket, server })
         })
     }
@@ -95,15 +92,4 @@ impl DnsUdpSocket for Datagrams {
         }
         self.socket.poll_send(cx, octets)
     }
-}
-
-fn kind(error: EgressError) -> io::Error {
-    let kind = match error {
-        EgressError::Suspended(_) => io::ErrorKind::NetworkDown,
-        EgressError::Refused => io::ErrorKind::ConnectionRefused,
-        EgressError::TimedOut => io::ErrorKind::TimedOut,
-        EgressError::Unreachable(_) => io::ErrorKind::HostUnreachable,
-        EgressError::NotAllowed(_) => io::ErrorKind::PermissionDenied,
-    };
-    io::Error::new(kind, error)
 }

@@ -6,10 +6,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use hickory_resolver::Resolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -20,10 +20,9 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use super::provider::Provider;
-use super::{ByName, Lookup, Names};
+use super::{ByName, Lookup, Names, Sockets};
 use crate::base::limits::{DNS_CACHE_RECORDS, DNS_FAMILY_GRACE, DNS_TIMEOUT, DNS_TTL_MAX};
 use crate::config::checked::Egress;
-use crate::net::egress::EgressClient;
 use crate::route::{Addresses, LookupError, MxAnswer};
 
 /// One question to one server; three of them fit into `DNS_TIMEOUT`.
@@ -33,15 +32,15 @@ type Asking = Arc<Resolver<Provider>>;
 
 /// Resolvers by egress, made when they are first needed.
 pub struct Resolvers {
-    client: EgressClient,
+    sockets: Arc<dyn Sockets>,
     known: Mutex<ByName<(Vec<SocketAddr>, Asking)>>,
 }
 
 impl Resolvers {
-    /// Resolvers that ask through `client`.
+    /// Resolvers that ask through `sockets`.
     #[must_use]
-    pub fn new(client: EgressClient) -> Self {
-        Self { client, known: Mutex::default() }
+    pub fn new(sockets: impl Sockets) -> Self {
+        Self { sockets: Arc::new(sockets), known: Mutex::default() }
     }
 
     /// The resolver of an egress; a new one if its name servers have changed.
@@ -52,7 +51,7 @@ impl Resolvers {
         {
             return Ok(Arc::clone(resolver));
         }
-        let resolver = build(&self.client, egress)
+        let resolver = build(&self.sockets, egress)
             .map(Arc::new)
             .map_err(|error| LookupError::Temporary(format!("resolver: {error}")))?;
         known.insert(egress.name.clone(), (egress.resolvers.clone(), Arc::clone(&resolver)));
@@ -60,7 +59,7 @@ impl Resolvers {
     }
 
     async fn ask(&self, egress: &Egress, name: &str, kind: RecordType) -> Result<Found, Missing> {
-        if let Some(cause) = self.client.suspended(&egress.name) {
+        if let Some(cause) = self.sockets.suspended(&egress.name) {
             return Err(Missing::Unknown(LookupError::Suspended(cause)));
         }
         let resolver = self.of(egress).map_err(Missing::Unknown)?;
@@ -125,11 +124,11 @@ impl Resolvers {
 
     /// Both side by side; the slower one has a short grace once the other has addresses.
     async fn both_families(&self, egress: &Egress, host: &str) -> Result<Addresses, LookupError> {
-        let v4 = Box::pin(self.records(egress, host, RecordType::A));
-        let v6 = Box::pin(self.records(egress, host, RecordType::AAAA));
-        let (first, second) = match select(v4, v6).await {
-            Either::Left((first, rest)) => (first, Either::Left(rest)),
-            Either::Right((first, rest)) => (first, Either::Right(rest)),
+        let mut v4 = pin!(self.records(egress, host, RecordType::A));
+        let mut v6 = pin!(self.records(egress, host, RecordType::AAAA));
+        let (first, second) = tokio::select! {
+            first = &mut v4 => (first, v6),
+            first = &mut v6 => (first, v4),
         };
         let any = matches!(&first, Ok(found) if !(found.v4.is_empty() && found.v6.is_empty()));
         let second = if any {
@@ -205,7 +204,7 @@ fn plain(name: &Name) -> String {
     text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
-fn build(client: &EgressClient, egress: &Egress) -> Result<Resolver<Provider>, NetError> {
+fn build(sockets: &Arc<dyn Sockets>, egress: &Egress) -> Result<Resolver<Provider>, NetError> {
     let servers = egress.resolvers.iter().map(|server| {
         let (mut udp, mut tcp) = (ConnectionConfig::udp(), ConnectionConfig::tcp());
         udp.port = server.port();
@@ -223,7 +222,7 @@ fn build(client: &EgressClient, egress: &Egress) -> Result<Resolver<Provider>, N
     options.cache_size = DNS_CACHE_RECORDS;
     options.positive_max_ttl = Some(DNS_TTL_MAX);
     options.negative_max_ttl = Some(DNS_TTL_MAX);
-    let provider = Provider::new(client.clone(), &egress.name);
+    let provider = Provider::new(Arc::clone(sockets), &egress.name);
     let mut builder = Resolver::builder_with_config(config, provider);
     *builder.options_mut() = options;
     builder.build()

@@ -9,6 +9,8 @@ pub mod herald;
 pub mod journal;
 mod words;
 
+pub use words::{Loudness, harmless};
+
 use std::net::IpAddr;
 
 use serde::Serialize;

@@ -22,10 +22,12 @@ pub enum Loudness {
 
 /// `text` on one line: control characters and characters that turn the direction of writing
 /// become `?`.
-pub(super) fn harmless(text: &str) -> String {
+#[must_use]
+pub fn harmless(text: &str) -> String {
     let wicked = |c: char| {
         c.is_control()
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if wicked(c) { '?' } else { c }).collect()
 }

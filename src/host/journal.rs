@@ -41,7 +41,9 @@ pub struct Journal {
 
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal").field("waiting", &self.shared.lock().facts.len()).finish()
+        f.debug_struct("Journal")
+            .field("waiting", &self.shared.lock().facts.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,7 +139,9 @@ fn run(shared: &Shared) {
         let facts = std::mem::take(&mut backlog.facts);
         backlog.writing = true;
         drop(backlog);
-        facts.iter().for_each(|told| write(told));
+        for told in &facts {
+            write(told);
+        }
     }
 }
 

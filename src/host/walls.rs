@@ -19,3 +19,12 @@ pub fn seal_memory() {
     // Refused only by kernels older than any that we run on; nothing depends on it.
     let _ = nix::sys::prctl::set_dumpable(false);
 }
+
+/// Raises the limit of open descriptors to what the system allows: each connection needs one.
+pub fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Ceilings follow the limit, so a refusal costs room, not correctness.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

@@ -1,3 +1,4 @@
 //! The manual: what must be understood before the code is changed.
 
+pub mod custody;
 pub mod decisions;

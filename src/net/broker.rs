@@ -6,6 +6,7 @@
 
 pub mod health;
 pub mod open;
+pub mod way;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -63,10 +64,15 @@ pub async fn serve(socket: OwnedFd) -> io::Result<()> {
                 Some((Order::Open { id, egress, transport, to, wait_millis }, _)) => {
                     let wait = Duration::from_millis(wait_millis).min(CONNECT_TIMEOUT);
                     let wish = Wish { id, egress, transport, to, wait };
-                    let Ok(permit) = Arc::clone(&opening).try_acquire_owned() else {
-                        let error = EgressError::Suspended("too many sockets at once".to_owned());
-                        channel.send(&Report::Failed { id, error }, None).await?;
-                        continue;
+                    let unwell = known.get(&wish.egress).cloned().flatten();
+                    let permit = match (unwell, Arc::clone(&opening).try_acquire_owned()) {
+                        (None, Ok(permit)) => permit,
+                        (unwell, _) => {
+                            let busy = || "too many sockets at once".to_owned();
+                            let error = EgressError::Suspended(unwell.unwrap_or_else(busy));
+                            channel.send(&Report::Failed { id, error }, None).await?;
+                            continue;
+                        }
                     };
                     let (orders, channel) = (Arc::clone(&orders), Arc::clone(&channel));
                     tokio::spawn(async move {
@@ -95,8 +101,23 @@ async fn fulfil(wish: Wish, orders: &Orders, channel: &Channel) {
     // If the house is gone, the main loop sees it too and ends.
     let _gone = match opened {
         Ok(socket) => channel.send(&Report::Opened { id }, Some(socket)).await,
-        Err(error) => channel.send(&Report::Failed { id, error }, None).await,
+        Err(error) => {
+            let error = blame(error, &wish.egress, orders);
+            channel.send(&Report::Failed { id, error }, None).await
+        }
     };
+}
+
+/// A connection that was lost on the way may have been lost at our own end: a cable that was
+/// pulled looks like a host that does not answer.
+fn blame(error: EgressError, egress: &str, orders: &Orders) -> EgressError {
+    match error {
+        EgressError::TimedOut | EgressError::Unreachable(_) => {
+            let unwell = health::examine(orders).remove(egress).flatten();
+            unwell.map_or(error, EgressError::Suspended)
+        }
+        error => error,
+    }
 }
 
 /// Tells what has changed since `known`.

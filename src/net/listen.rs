@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::FromRawFd as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::base::fault::Fault;
 use crate::base::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
-use crate::config::checked::{ConnectionLimits, Listener};
+use crate::config::checked::{ConnectionLimits, Listener, ListenerKind};
 use crate::smtp::replies;
+use crate::smtp::reply::Reply;
 
 /// A listener with its socket.
 #[derive(Debug)]
@@ -28,12 +29,14 @@ pub struct Door {
 }
 
 /// Opens all listeners: sockets that systemd passed under a listener's name are taken, the others
-/// are bound. Call it once, inside the runtime.
+/// are bound. `passed` are those sockets (`host::passed`). Call it inside the runtime.
 ///
 /// # Errors
 /// An address that cannot be bound, or a passed socket whose name no listener has.
-pub fn open_doors(listeners: &[Listener]) -> Result<Vec<Door>, Fault> {
-    let mut passed = passed_sockets()?;
+pub fn open_doors(
+    listeners: &[Listener],
+    mut passed: Vec<(String, std::net::TcpListener)>,
+) -> Result<Vec<Door>, Fault> {
     let mut doors = Vec::with_capacity(listeners.len());
     for listener in listeners {
         let mut found = false;
@@ -85,26 +88,6 @@ fn bind_socket(listener: &Listener) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Sockets that the service manager passed, by name; none at the second call.
-fn passed_sockets() -> Result<Vec<(String, std::net::TcpListener)>, Fault> {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
-    if TAKEN.swap(true, Ordering::SeqCst) {
-        return Ok(Vec::new());
-    }
-    let passed = sd_notify::listen_fds_with_names()
-        .map_err(|error| Fault::new("taking the passed sockets", "LISTEN_FDS", error))?;
-    Ok(passed.map(|(descriptor, name)| (name, own(descriptor))).collect())
-}
-
-// JUSTIFICATION: sockets of socket activation arrive as bare descriptor numbers.
-#[allow(unsafe_code, reason = "socket activation passes bare descriptor numbers")]
-fn own(descriptor: std::os::fd::RawFd) -> std::net::TcpListener {
-    // SAFETY: sd-notify has checked LISTEN_PID, so the descriptor was passed to this process and
-    // is open; `TAKEN` makes this the only place and the only time that it is owned. A descriptor
-    // that is no TCP socket fails at the first call on it, with an error.
-    unsafe { std::net::TcpListener::from_raw_fd(descriptor) }
-}
-
 impl Door {
     fn new(listener: &Listener, socket: std::net::TcpListener) -> Result<Self, Fault> {
         let fault = |error| Fault::new("listening on", &listener.name, error);
@@ -134,22 +117,26 @@ impl Door {
         }
     }
 
-    /// Out of descriptors: the reserve takes one connection off the queue to tell it so.
+    /// Out of descriptors: in the place of the reserve those who wait are taken off the queue, one
+    /// after the other, and told so.
     async fn turn_away(&mut self) {
-        if self.reserve.take().is_some()
-            && let Ok(Ok((stream, _))) =
-                tokio::time::timeout(ACCEPT_PAUSE, self.socket.accept()).await
-        {
+        self.reserve = None;
+        for _ in 0..TURNED_AWAY_AT_ONCE {
+            let next = tokio::time::timeout(Duration::ZERO, self.socket.accept()).await;
+            let Ok(Ok((stream, _))) = next else { break };
             tell_busy(&stream, &self.listener, &replies::BUSY);
         }
-        tokio::time::sleep(ACCEPT_PAUSE).await;
         self.reserve = reserve();
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 
+/// A burst of the backlog; then whoever has finished in the meantime leaves room.
+const TURNED_AWAY_AT_ONCE: usize = 256;
+
 /// One packet with `reply`, unless the peer expects TLS. Nothing is waited for.
-pub fn tell_busy(stream: &TcpStream, listener: &Listener, reply: &crate::smtp::reply::Reply) {
-    if listener.kind != crate::config::checked::ListenerKind::Submissions {
+pub fn tell_busy(stream: &TcpStream, listener: &Listener, reply: &Reply) {
+    if listener.kind != ListenerKind::Submissions {
         // A peer that cannot take one packet hears nothing, which is as clear.
         let _ = stream.try_write(&reply.octets());
     }

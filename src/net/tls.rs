@@ -19,7 +19,8 @@ use rustls::{
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use tokio_rustls::TlsAcceptor;
+pub use tokio_rustls::TlsAcceptor;
+pub use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::base::fault::Fault;
@@ -87,6 +88,15 @@ pub fn spki_sha256(certificate: &CertificateDer<'_>) -> Option<Box<str>> {
         let _ = write!(text, "{octet:02x}");
     }
     Some(text.into())
+}
+
+/// 32 octets of chance from the system, for what an attacker must not foresee; none if the system
+/// has none, and then nothing that needs it may go on.
+#[must_use]
+pub fn fresh_secret() -> Option<[u8; 32]> {
+    let mut secret = [0; 32];
+    ::aws_lc_rs::rand::fill(&mut secret).ok()?;
+    Some(secret)
 }
 
 fn read(files: &TlsFiles) -> Result<ServerConfig, Fault> {

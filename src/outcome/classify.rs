@@ -5,7 +5,8 @@
 //!
 //! | answer | meaning |
 //! |---|---|
-//! | 5xx greeting | transient, as Postfix (`smtp_skip_5xx_greeting`): a host refused *us*, nobody was asked about the recipient. 521 and 556 are permanent (RFC 7504, RFC 7505) |
+//! | 5xx greeting | transient, as Postfix: a host refused *us*, nobody spoke of the recipient |
+//! | 521, 556 anywhere | permanent (RFC 7504, RFC 7505) |
 //! | 5xx EHLO, MAIL, RCPT, DATA, final dot | permanent |
 //! | 552 at RCPT | transient (RFC 5321 4.5.3.1.10), unless the status speaks of mailbox or size |
 //! | STARTTLS refused or broken | transient: the trouble is between two hosts |

@@ -6,7 +6,7 @@
 //! asked for it, it is small, and it is 7-bit (a report must pass everywhere).
 //!
 //! The octets are written here and not by a library: every value that reaches a field was parsed
-//! ([`Mailbox`], [`Domain`]) or made harmless ([`PeerReply`]) before, so that nothing can break a line.
+//! ([`Mailbox`], [`Domain`]) or made harmless ([`PeerReply`]) before: nothing can break a line.
 
 use std::fmt::Write as _;
 

@@ -48,6 +48,8 @@ pub(super) struct Destination {
     pub(super) in_ring: [bool; 3],
     /// Attempts in a row that did not reach a working host.
     pub(super) failures: u32,
+    /// Answers in a row that asked for less.
+    pub(super) throttles: u32,
     /// Shut until then, if `failures > 0`.
     pub(super) shut_until: Instant,
     /// Parked until this egress is whole again.
@@ -73,6 +75,7 @@ impl Destination {
             idle: Vec::new(),
             in_ring: [false; 3],
             failures: 0,
+            throttles: 0,
             shut_until: Instant(0),
             parked: None,
             last_reply: None,

@@ -16,8 +16,8 @@
 //! `RECOVERY_GRACE`, so a clock that jumps never destroys mail. Mail that is *held* (by message, by
 //! source, by stop-all) or that waits because our own way out is down does not expire, as Postfix
 //! does: neither an operator's hold nor our own fault may destroy mail. Once it may go again
-//! it gets one attempt even if its time is over. Mail behind a destination that does not answer does
-//! expire, each message in its own time.
+//! it gets one attempt even if its time is over. Mail behind a destination that does not answer
+//! does expire, each message in its own time.
 //!
 //! **Invariant:** every operation on one message costs O(log n); only operators' selections and
 //! lists look at everything.
@@ -44,7 +44,7 @@ pub use view::{Counts, LaneRow, LegView, MessageView};
 
 use crate::base::chance::Chance;
 use crate::base::id::QueueId;
-use crate::base::limits::RECOVERY_GRACE;
+use crate::base::limits::{RECOVERY_GRACE, WALL_CLOCK_MIN_MILLIS};
 use crate::base::time::{Instant, WallTime};
 use crate::config::checked::{LaneLimits, RetryPolicy};
 use crate::mail::address::Domain;
@@ -54,7 +54,7 @@ use crate::mail::reply::PeerReply;
 use crate::mail::source::{SourceName, SourceState};
 use lane::{Destination, Lane};
 use slab::{NONE, Slab};
-use stock::{Leg, Message, Pile, Place, Recipients};
+use stock::{Leg, Message, Pile, Place, Recipients, Tick};
 
 /// The two clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +192,7 @@ pub struct Queue {
     /// Numbers of carriers ever sent.
     sent: u64,
     /// Waiting legs by date.
-    due: BTreeSet<(u64, u32)>,
+    due: BTreeSet<(Tick, u32)>,
     /// Messages by the second of their next notice or expiry.
     patience: BTreeSet<(u32, u32)>,
     alarms: BTreeSet<(Instant, Alarm)>,
@@ -274,8 +274,10 @@ impl Queue {
         let mut added = 0;
         for queued in batch {
             let lifetime = queued.label.expires.since(queued.label.accepted);
-            let remaining = queued.label.expires.since(moment.wall);
-            let left = remaining.max(RECOVERY_GRACE).min(lifetime);
+            let left = match queued.label.accepted.min(moment.wall) {
+                WallTime(..WALL_CLOCK_MIN_MILLIS) => lifetime,
+                _ => queued.label.expires.since(moment.wall).max(RECOVERY_GRACE).min(lifetime),
+            };
             added += usize::from(self.add(queued, moment, left));
         }
         added
@@ -339,7 +341,7 @@ impl Queue {
             sibling: self.messages[message].leg,
             before: NONE,
             behind: NONE,
-            due: at.now.after(wait).0,
+            due: Tick::after(at.now, wait),
             recipients: Recipients::new(indices),
             attempts: u16::try_from(like.attempts).unwrap_or(u16::MAX),
             place: Place::Settling,
@@ -360,7 +362,7 @@ impl Queue {
     /// Puts a leg where its date says: in line, or among those that wait.
     fn line_up(&mut self, leg: u32) {
         let due = self.legs[leg].due;
-        if due > self.now.0 {
+        if due.instant() > self.now {
             self.legs[leg].place = Place::Waiting;
             self.due.insert((due, leg));
         } else {

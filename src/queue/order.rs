@@ -1,7 +1,9 @@
 //! What operators order: hold, release, purge, retry, by message, source, class or destination;
 //! sources' states; stop-all; drain. A dry run is [`Queue::count`].
 
-use super::stock::Place;
+use std::time::Duration;
+
+use super::stock::{Place, Tick};
 use super::{NOTICES, Overdue, Queue};
 use crate::base::id::QueueId;
 use crate::base::time::Instant;
@@ -106,7 +108,7 @@ impl Queue {
                 match place {
                     Place::Waiting => {
                         self.take_out(leg);
-                        self.legs[leg].due = now.0;
+                        self.legs[leg].due = Tick::after(now, Duration::ZERO);
                         self.destinations[destination].shut_until = now;
                         self.line_up(leg);
                     }
@@ -114,7 +116,7 @@ impl Queue {
                         self.destinations[destination].shut_until = now;
                         self.poke(destination);
                     }
-                    Place::Held => self.legs[leg].due = now.0,
+                    Place::Held => self.legs[leg].due = Tick::after(now, Duration::ZERO),
                     Place::Busy | Place::Settling => {}
                 }
             }

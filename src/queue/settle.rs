@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::slab::NONE;
-use super::stock::{Place, Recipients};
+use super::stock::{Place, Recipients, Tick};
 use super::{Alarm, Doing, Overdue, Queue, seconds_up};
-use crate::base::limits::{EGRESS_RECHECK, FAULT_WAIT, OVERDUE_RECHECK, RETRY_JITTER_PERCENT};
+use crate::base::limits::{
+    EGRESS_RECHECK, FAULT_WAIT, OVERDUE_RECHECK, RETRY_JITTER_PERCENT, THROTTLES_BEFORE_PAUSE,
+};
 use crate::base::time::Instant;
 use crate::mail::address::Domain;
 use crate::mail::class::MessageClass;
@@ -100,7 +102,7 @@ impl Queue {
             let entry = &mut self.legs[leg];
             entry.recipients = Recipients::new(rest);
             entry.attempts = u16::try_from(retry.attempts).unwrap_or(u16::MAX);
-            entry.due = now.after(retry.wait).0;
+            entry.due = Tick::after(now, retry.wait);
             self.stand_back(leg, message);
             false
         };
@@ -135,7 +137,7 @@ impl Queue {
         self.now = now;
         if let Some(leg) = self.put_down(carrier) {
             let message = self.legs[leg].message;
-            self.legs[leg].due = now.after(FAULT_WAIT).0;
+            self.legs[leg].due = Tick::after(now, FAULT_WAIT);
             self.stand_back(leg, message);
         }
     }
@@ -227,7 +229,7 @@ impl Queue {
         let Some(message) = self.ids.get(&overdue.id).copied() else { return };
         for leg in self.legs_of(message) {
             if self.legs[leg].place == Place::Settling {
-                self.legs[leg].due = now.after(FAULT_WAIT).0;
+                self.legs[leg].due = Tick::after(now, FAULT_WAIT);
                 self.stand_back(leg, message);
             }
         }
@@ -322,15 +324,20 @@ impl Queue {
             Health::Good | Health::Neutral => {
                 entry.known = true;
                 entry.failures = 0;
+                entry.throttles = 0;
                 if health == Health::Good {
                     lane.grow(&limits);
                 }
                 self.poke_lane(lane_number);
                 return None;
             }
-            // A provider that asks for less than one connection asks for a pause.
-            Health::Throttled if lane.allowed > 1 => (lane.halve(now), false),
-            Health::Throttled => (false, entry.fail(longest, now, &mut self.chance)),
+            Health::Throttled => {
+                entry.throttles += 1;
+                // A provider that asks for less than one connection, or again and again, asks for
+                // a pause.
+                let storm = lane.allowed == 1 || entry.throttles >= THROTTLES_BEFORE_PAUSE;
+                (lane.halve(now), storm && entry.fail(longest, now, &mut self.chance))
+            }
             Health::Down => (lane.halve(now), entry.fail(longest, now, &mut self.chance)),
         };
         let wait = if shut { entry.shut_until.since(now) } else { Duration::ZERO };

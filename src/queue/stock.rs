@@ -4,8 +4,11 @@
 //! same number of attempts and the same date. A *pile* is all legs of one source and class for one
 //! destination; those that are due stand in line in it.
 
+use std::time::Duration;
+
 use super::slab::{NONE, Slab};
 use crate::base::id::QueueId;
+use crate::base::time::Instant;
 use crate::mail::class::MessageClass;
 
 /// A message with at least one open leg.
@@ -25,6 +28,29 @@ pub(super) struct Message {
     pub(super) class: MessageClass,
     pub(super) held: bool,
     pub(super) notification: bool,
+}
+
+/// A date on the monotonic clock in tenths of a second: four octets, and thirteen years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u32);
+
+const TICK_MICROS: u64 = 100_000;
+
+impl Tick {
+    /// The date `wait` after `now`: never too early, and now if there is no wait.
+    pub(super) fn after(now: Instant, wait: Duration) -> Self {
+        let ticks = if wait.is_zero() {
+            now.0 / TICK_MICROS
+        } else {
+            now.after(wait).0.div_ceil(TICK_MICROS)
+        };
+        Self(u32::try_from(ticks).unwrap_or(u32::MAX))
+    }
+
+    /// The point that it stands for.
+    pub(super) fn instant(self) -> Instant {
+        Instant(u64::from(self.0) * TICK_MICROS)
+    }
 }
 
 /// Where a leg is.
@@ -73,8 +99,8 @@ pub(super) struct Leg {
     pub(super) sibling: u32,
     pub(super) before: u32,
     pub(super) behind: u32,
-    /// Monotonic microseconds: not before.
-    pub(super) due: u64,
+    /// Not before.
+    pub(super) due: Tick,
     pub(super) recipients: Recipients,
     pub(super) attempts: u16,
     pub(super) place: Place,

@@ -454,6 +454,35 @@ fn a_clock_that_jumps_expires_nothing_and_delays_nothing_for_long() {
 }
 
 #[test]
+fn a_provider_that_asks_for_less_again_and_again_gets_a_pause() {
+    let mut desk = Desk::new(rules());
+    for _ in 0..100 {
+        desk.add("shop", Transactional, "example.net");
+    }
+    let carrier = desk.drain()[0];
+    desk.job(carrier);
+    desk.delivered(carrier);
+    for _ in 0..3 {
+        desk.job(carrier);
+        desk.deferred(carrier, Health::Throttled);
+    }
+    assert_eq!(desk.next(carrier), Next::Leave, "three attempts are burnt, not a hundred");
+    desk.leave(carrier);
+    assert!(desk.queue.page_lanes(None, 1, desk.at)[0].connections.1 <= 3);
+}
+
+#[test]
+fn mail_of_a_clock_that_was_not_set_lives_its_whole_life() {
+    let mut desk = Desk::new(rules());
+    let now = desk.at;
+    desk.at.wall = WallTime(1000);
+    let old = desk.message("shop", Transactional, "example.net");
+    desk.queue.handle_recovered(std::slice::from_ref(&old), now);
+    let left = desk.queue.show(old.id, now).unwrap().expires.since(now.wall);
+    assert!(left >= Duration::from_secs(86_400), "{left:?}");
+}
+
+#[test]
 fn the_rate_is_kept() {
     let mut rules = rules();
     rules.lanes.messages_per_minute = Some(30);

@@ -13,7 +13,7 @@ impl Queue {
     /// When [`Queue::handle_timeout`] must be called at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = self.due.first().map(|(at, _)| Instant(*at));
+        let due = self.due.first().map(|(at, _)| at.instant());
         let patience = self.patience.first().map(|(at, _)| from_seconds(*at));
         let alarm = self.alarms.first().map(|(at, _)| *at);
         let fading = self.fading.front().map(|(since, _)| since.after(DESTINATION_MEMORY));
@@ -34,7 +34,7 @@ impl Queue {
         }
         for _ in 0..QUEUE_TIMERS_AT_ONCE {
             let Some((at, leg)) = self.due.first().copied() else { break };
-            if at > now.0 {
+            if at.instant() > now {
                 break;
             }
             self.due.pop_first();
@@ -118,15 +118,16 @@ impl Queue {
     }
 
     fn lose_patience(&mut self, message: u32) {
-        if from_seconds(self.messages[message].deadline) > self.now {
-            self.notice_delay(message);
-            return;
-        }
         let source = self.messages[message].source as usize;
         let source_held =
             !self.messages[message].notification && !self.sources[source].state.delivers();
+        // Nobody is told "we try again" about mail that an operator keeps back.
         if self.stopped || self.messages[message].held || source_held {
             self.recheck_later(message);
+            return;
+        }
+        if from_seconds(self.messages[message].deadline) > self.now {
+            self.notice_delay(message);
             return;
         }
         let mut again = OVERDUE_RECHECK;

@@ -163,7 +163,7 @@ impl Queue {
             let accepted = WallTime(message.accepted);
             row.oldest = Some(row.oldest.map_or(accepted, |oldest| oldest.min(accepted)));
             if leg.place == Place::Waiting {
-                let next = wall_of(leg.due, at);
+                let next = wall_of(leg.due.instant().0, at);
                 row.next_attempt = Some(row.next_attempt.map_or(next, |n| n.min(next)));
             }
         }
@@ -219,7 +219,7 @@ impl Queue {
         let source_held = !self.sources[pile.source as usize].state.delivers();
         let (mut state, mut next) = match leg.place {
             Place::Ready => ("ready", None),
-            Place::Waiting => ("waiting", Some(wall_of(leg.due, at))),
+            Place::Waiting => ("waiting", Some(wall_of(leg.due.instant().0, at))),
             Place::Busy => ("busy", None),
             Place::Held => ("held", None),
             Place::Settling => ("settling", None),

@@ -13,7 +13,7 @@
 mod approach;
 mod link;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,18 +21,18 @@ use arc_swap::ArcSwap;
 use crate::base::chance::Chance;
 use crate::base::fault::Fault;
 use crate::base::limits::CONNECT_TIMEOUT;
-use crate::base::time::Instant;
 use crate::config::checked::Config;
 use crate::dns::Names;
+use crate::host::clock::now;
 use crate::mail::address::Domain;
-use crate::mail::answer::Answer;
+use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::mail::status::EnhancedStatus;
 use crate::net::egress::EgressClient;
 use crate::net::tls_client::TlsClient;
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
 use crate::smtp::client::Patience;
-use approach::{Setback, approach};
+use approach::{Approached, Setback, approach};
 use link::{Link, Transacted};
 
 /// What all carriers share.
@@ -118,12 +118,16 @@ async fn carry<D: Desk>(
     while let Some(job) = next {
         let config = context.config.load_full();
         let begun = now();
-        match approach(context, &config, domain, desk).await {
-            Ok(link) => {
+        match approach(context, &config, domain, desk, carrier).await {
+            Ok(Approached::TurnedAway) => {
+                desk.hand_back(carrier, job);
+                return None;
+            }
+            Ok(Approached::Ready(link)) => {
                 let waited = millis(now().since(begun));
                 let messages_max = config.lanes.messages_per_connection.max(1);
                 let round = Round { desk, carrier, messages_max, waited };
-                match round.serve(link, job).await {
+                match round.serve(*link, job).await {
                     Served::Again(job) => next = Some(job),
                     Served::Spent(link) => {
                         next = desk.next(carrier, false).await;
@@ -173,6 +177,13 @@ impl<D: Desk> Round<'_, D> {
     async fn serve(&self, mut link: Link, mut job: Job) -> Served {
         for carried in 0..self.messages_max {
             match link.transact(&job).await {
+                // A fresh connection that ends before MAIL is an attempt, or a host that always
+                // does so would be called without end.
+                Transacted::Stale if carried == 0 => {
+                    let delivery = undelivered(&job, &ended(&link), self.waited);
+                    self.desk.settle(self.carrier, job, delivery).await;
+                    return Served::Spent(None);
+                }
                 Transacted::Stale => return Served::Again(job),
                 Transacted::Answered(answers) => {
                     let connect_millis = if carried == 0 { self.waited } else { 0 };
@@ -203,6 +214,16 @@ impl<D: Desk> Round<'_, D> {
     }
 }
 
+/// The setback of a connection that ended as soon as it was ready.
+fn ended(link: &Link) -> Setback {
+    Setback {
+        phase: Phase::Mail,
+        reply: ours((4, 4, 2), "the host closed the connection before MAIL"),
+        relay: link.relay.clone(),
+        egress: link.egress.clone(),
+    }
+}
+
 /// The same answer for every recipient of a job that found no host.
 fn undelivered(job: &Job, setback: &Setback, connect_millis: u64) -> Delivery {
     let answer = |&recipient: &u16| Answer {
@@ -228,11 +249,4 @@ fn millis(span: Duration) -> u64 {
 /// An answer of our own.
 fn ours(status: (u8, u16, u16), text: &str) -> PeerReply {
     PeerReply::ours(EnhancedStatus::new(status.0, status.1, status.2), text)
-}
-
-/// The monotonic clock of this task's waits.
-fn now() -> Instant {
-    static BEGINNING: OnceLock<std::time::Instant> = OnceLock::new();
-    let beginning = BEGINNING.get_or_init(std::time::Instant::now);
-    Instant(u64::try_from(beginning.elapsed().as_micros()).unwrap_or(u64::MAX))
 }

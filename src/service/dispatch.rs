@@ -83,7 +83,9 @@ pub trait Reporter: Send + Sync + 'static {
     fn owner(&self, source: &SourceName) -> Option<Mailbox>;
 
     /// Seals a report: null reverse-path, one recipient (`report.to`, NOTIFY=NEVER), label with
-    /// `notification`, source and class of `about`; signed if the hostname's domain has a key.
+    /// `notification`, source of `about`, class transactional and its lifetime; signed if the
+    /// hostname's domain has a key, unsigned else: a report that can never be sealed would keep its
+    /// message for ever.
     fn seal(
         &self,
         report: Report,

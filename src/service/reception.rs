@@ -23,7 +23,7 @@ use crate::base::limits::{LINGER_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::base::time::Instant;
 use crate::config::checked::{Config, ConnectionLimits, Listener, ListenerKind};
 use crate::net::listen::{Door, Full, Place, Places, tell_busy};
-use crate::net::tls::ServerTls;
+use crate::net::tls::{ServerTls, fresh_secret};
 use crate::smtp::replies;
 use crate::smtp::reply::{Refusal, Reply};
 use crate::smtp::server::ask::{Question, Verdict};
@@ -236,8 +236,10 @@ impl<G: Gate> Reception<G> {
                 return self.gate.close(visitor, Tally::default(), Ending::Broken);
             }
         }
-        let session =
-            Session::new(self.terms(&listener), peer, facts, nonce_seed(), self.clock.now());
+        let Some(seed) = fresh_secret() else {
+            return self.gate.close(visitor, Tally::default(), Ending::Broken);
+        };
+        let session = Session::new(self.terms(&listener), peer, facts, seed, self.clock.now());
         let mut desk = Desk {
             reception: self,
             session,
@@ -276,14 +278,6 @@ impl<G: Gate> Reception<G> {
         self.gate.tls(visitor, &facts);
         Some(facts)
     }
-}
-
-/// Chance for SCRAM nonces. Should the system have none, the nonce is a constant: an exchange could
-/// then be replayed only inside TLS by who already has it.
-fn nonce_seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    let _ = aws_lc_rs::rand::fill(&mut seed);
-    seed
 }
 
 /// Returns when nobody new may come.
@@ -442,3 +436,6 @@ fn read(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

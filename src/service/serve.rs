@@ -16,7 +16,7 @@ use super::office::Rooms;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::switchboard::{Switchboard, rules};
-use super::{delivery, notify, supervise};
+use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
 use crate::base::limits::DRAIN_TIMEOUT;
 use crate::config::checked::Config;
@@ -27,7 +27,7 @@ use crate::control::server as control;
 use crate::dns::resolver::Resolvers;
 use crate::event::Event;
 use crate::event::herald::Herald;
-use crate::host::{clock, peer, walls};
+use crate::host::{clock, passed, peer, walls};
 use crate::net::egress::EgressClient;
 use crate::net::listen::{Door, open_doors};
 use crate::net::tls::ServerTls;
@@ -96,7 +96,7 @@ impl Gateway {
         let house = House::of(&config);
         let reception = Reception::new(house, admission.clone(), tls.clone(), heard);
         let socket = control::open(&config.control.socket)?;
-        let doors = open_doors(&config.listeners)?;
+        let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
@@ -135,7 +135,7 @@ impl Gateway {
         tasks.push(tokio::spawn(recover(desk, recovery)));
         tasks.extend(board.start_egress(&place)?);
         tasks.push(tokio::spawn(board.clone().keep_house()));
-        tasks.push(tokio::spawn(notify::watch(vault.0.clone())));
+        tasks.push(tokio::spawn(watchdog::watch(vault.0.clone())));
         let reception = tokio::spawn(reception.run(doors));
         herald.tell(Event::ConfigLoaded {
             path: place.document.display().to_string(),

@@ -2,7 +2,7 @@
 //!
 //! Body hash and canonical header are computed once for all keys, and the time is an argument.
 //! `c=relaxed/relaxed`, except `relaxed/simple` for a body that ends in lines of white space
-//! alone: mail-auth 0.13 hashes such a body as nobody else does (decision in `manual/`).
+//! alone: mail-auth 0.13 hashes such a body as nobody else does (`tests/dkim.rs`).
 //!
 //! Oversigned: every field that a reader sees or a receiver acts on is named in `h=` once more
 //! than it occurs, so that none can be added on the way (replay with another To: or Subject:).

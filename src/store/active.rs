@@ -9,7 +9,7 @@ use super::disk::is_full;
 use super::segment::Segment;
 use super::shared::{Shared, lock};
 use crate::base::id::QueueId;
-use crate::base::limits::{PREALLOCATE_OCTETS, SEGMENT_OCTETS};
+use crate::base::limits::PREALLOCATE_OCTETS;
 use crate::spool::custody::Synced;
 use crate::spool::record::{Draft, End, HEADER_OCTETS, Kind, Opening, Place, Position};
 
@@ -59,7 +59,7 @@ impl Active {
         let path = segment.path(&shared.ledger());
         let file = shared.disk.create(&path).map_err(|error| fault("creating", &error, false))?;
         lock(&shared.segments).insert(number, segment);
-        let capacity = SEGMENT_OCTETS.max(octets + OPENING_OCTETS + BLOCK_OCTETS);
+        let capacity = shared.disk.segment_octets().max(octets + OPENING_OCTETS + BLOCK_OCTETS);
         Ok(Self { file, segment, tail: 0, records: 0, allocated: 0, capacity, previous })
     }
 

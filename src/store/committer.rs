@@ -96,6 +96,13 @@ impl Effect {
 
 type Entry = (Draft, Effect);
 
+/// What ended the wait.
+enum Wake {
+    Request(Request),
+    Due,
+    Gone,
+}
+
 /// The committing thread's own.
 pub(super) struct Committer {
     shared: Arc<Shared>,
@@ -129,29 +136,28 @@ impl Committer {
     pub(super) fn run(mut self) {
         // A segment is prepared before the first message wants it; no room is no reason to fail.
         let _ = self.ensure_active(0);
-        while let Some(first) = self.wait() {
+        while self.closing.is_none() {
+            let first = match self.wait() {
+                Wake::Request(request) => Some(request),
+                Wake::Due => None,
+                Wake::Gone => break,
+            };
             let group = self.gather(first);
             self.commit(group);
-            if self.closing.is_some() {
-                break;
-            }
         }
         self.end();
     }
 
-    /// The next request, or `Some(None)` if waiting outcomes are due.
-    fn wait(&mut self) -> Option<Option<Request>> {
+    /// Waits for a request, or for the moment at which waiting outcomes are due.
+    fn wait(&mut self) -> Wake {
         let Some(since) = self.since else {
-            return self.requests.recv().ok().map(Some);
+            return self.requests.recv().map_or(Wake::Gone, Wake::Request);
         };
         let due = since + OUTCOME_SYNC_WAIT;
         match self.requests.recv_timeout(due.saturating_duration_since(Instant::now())) {
-            Ok(request) => Some(Some(request)),
-            Err(RecvTimeoutError::Timeout) => Some(None),
-            Err(RecvTimeoutError::Disconnected) => {
-                self.commit(Vec::new());
-                None
-            }
+            Ok(request) => Wake::Request(request),
+            Err(RecvTimeoutError::Timeout) => Wake::Due,
+            Err(RecvTimeoutError::Disconnected) => Wake::Gone,
         }
     }
 
@@ -317,14 +323,18 @@ impl Committer {
         match error {
             WriteError::Broken(reason) => {
                 self.shared.latch(reason);
-                piece.into_iter().for_each(|(_, effect)| effect.fail(CommitError::Latched));
+                for (_, effect) in piece {
+                    effect.fail(CommitError::Latched);
+                }
                 return;
             }
             WriteError::Full { torn } => self.make_way(*torn),
         }
         let (essential, other): (Vec<_>, Vec<_>) =
             piece.into_iter().partition(|(_, effect)| effect.is_essential());
-        other.into_iter().for_each(|(_, effect)| effect.fail(CommitError::Full));
+        for (_, effect) in other {
+            effect.fail(CommitError::Full);
+        }
         if essential.is_empty() {
             return;
         }
@@ -399,8 +409,12 @@ impl Committer {
         drop(applied);
         {
             let mut cache = lock(&self.shared.fresh);
-            fresh.into_iter().for_each(|parcel| cache.insert(parcel));
-            done.iter().for_each(|id| cache.remove(*id));
+            for parcel in fresh {
+                cache.insert(parcel);
+            }
+            for id in &done {
+                cache.remove(*id);
+            }
         }
         answers.into_iter().for_each(Answer::send);
         self.shared.bell.ring();
@@ -433,6 +447,7 @@ impl Committer {
 
     /// Writes the record that says that the end was in order.
     fn end(mut self) {
+        self.commit(Vec::new());
         if let Ok(draft) = Draft::new(Kind::Closed, QueueId(0), &(), bytes::Bytes::new()) {
             let (answer, _unheard) = std::sync::mpsc::channel();
             self.write(vec![(draft, Effect::Note(answer))]);

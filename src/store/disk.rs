@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rustix::fs::FallocateFlags;
 
+use crate::base::limits::SEGMENT_OCTETS;
+
 /// A disk. Everything durable that the spool does goes through here.
 pub trait Disk: Send + Sync + 'static {
     /// Creates a file that must not exist, readable by its owner alone.
@@ -50,6 +52,11 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// What the file system reports.
     fn free_octets(&self, path: &Path) -> io::Result<u64>;
+
+    /// Octets of a segment on this disk.
+    fn segment_octets(&self) -> u64 {
+        SEGMENT_OCTETS
+    }
 }
 
 /// The disk that the kernel offers.

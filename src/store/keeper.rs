@@ -14,9 +14,7 @@ use super::segment::Segment;
 use super::shared::{Shared, lock};
 use super::state::{Changes, State, StateError};
 use crate::base::id::QueueId;
-use crate::base::limits::{
-    COPY_OCTETS_MAX, PREALLOCATE_OCTETS, SEGMENT_OCTETS, STATE_BEAT, STATE_OCTETS_MIN,
-};
+use crate::base::limits::{COPY_OCTETS_MAX, PREALLOCATE_OCTETS, STATE_BEAT, STATE_OCTETS_MIN};
 use crate::event::Event;
 use crate::mail::queued::Queued;
 use crate::spool::index::{Dirty, Slot};
@@ -50,8 +48,9 @@ impl Keeper {
     }
 
     /// Recovers, then serves until the spool is closed.
-    pub(super) fn run(mut self, batches: &tokio::sync::mpsc::Sender<Vec<Queued>>) {
-        self.recover(batches);
+    pub(super) fn run(mut self, batches: tokio::sync::mpsc::Sender<Vec<Queued>>) {
+        self.recover(&batches);
+        drop(batches);
         if self.shared.bell.is_closing() || self.shared.gauge.is_latched() {
             // What was not read to its end must not be written down as the truth.
             return;
@@ -115,10 +114,10 @@ impl Keeper {
         error: &StateError,
         hand: &mut Hand<'_>,
     ) -> (u32, End) {
-        if *error != StateError::Full {
-            recover::set_state_aside(&self.shared.config.path);
-        } else {
+        if *error == StateError::Full {
             recover::remove(&self.shared.config.path.join("state"));
+        } else {
+            recover::set_state_aside(&self.shared.config.path);
         }
         let rebuilt = recover::rebuild(&self.shared, segments, None, hand);
         if !segments.is_empty() {
@@ -308,12 +307,13 @@ impl Keeper {
             (segments.values().next().copied(), total)
         };
         let Some(oldest) = oldest else { return false };
+        let segment_octets = self.shared.disk.segment_octets();
         let (tally, live, here, places) = {
             let applied = lock(&self.shared.applied);
             let tally = applied.index.tally(oldest.number);
             let here = applied.through.segment;
             let few = tally.octets <= oldest.octets / 4;
-            let crowded = total > applied.index.octets() * 2 + 2 * SEGMENT_OCTETS;
+            let crowded = total > applied.index.octets() * 2 + 2 * segment_octets;
             if oldest.number >= here || tally.messages == 0 || !(few || crowded) {
                 return false;
             }
@@ -384,6 +384,8 @@ fn touched(
 ) -> Result<Live, StateError> {
     let live = old.and_then(|old| recover::live(key, old));
     let mut live = live.ok_or_else(|| StateError::Broken("a record is missing".into()))?;
-    touches.iter().for_each(|one| touch(&mut live.queued, *one));
+    for one in touches {
+        touch(&mut live.queued, *one);
+    }
     Ok(live)
 }

@@ -158,7 +158,9 @@ pub(super) fn follow(
         match pending.remove(&id) {
             None => hand.adopt(live, None),
             Some(Dirty::Touched(touches)) => {
-                touches.iter().for_each(|one| touch(&mut live.queued, *one));
+                for one in &touches {
+                    touch(&mut live.queued, *one);
+                }
                 if live.queued.recipients.is_empty() {
                     lock(&shared.applied).index.forget(id);
                 } else {
@@ -348,7 +350,7 @@ pub(super) fn set_state_aside(folder: &Path) {
     let mut old: Vec<_> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
-        .filter_map(|entry| Some(entry.ok()?.file_name().into_string().ok()?))
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|name| name.strip_prefix("state.aside.")?.parse::<u32>().ok())
         .collect();
     old.sort_unstable();

@@ -7,7 +7,9 @@ use super::shared::Shared;
 use crate::base::id::QueueId;
 use crate::event::Event;
 use crate::mail::queued::Change;
-use crate::spool::record::{End, Freed, Header, Kind, Opening, Position, Stored, read_head};
+use crate::spool::record::{
+    End, Freed, Header, Kind, NotAHead, Opening, Position, Stored, read_head,
+};
 use crate::spool::scan::{Depth, Found};
 use crate::spool::state::Live;
 
@@ -136,9 +138,8 @@ impl<'a> Replay<'a> {
                     return;
                 }
                 match self.understand(segment, at, &header, &head) {
-                    Some(Some(said)) => say(said),
-                    Some(None) => {}
-                    None => self.damage(segment, at, header.octets(), id, false),
+                    Ok(said) => said.into_iter().for_each(say),
+                    Err(NotAHead) => self.damage(segment, at, header.octets(), id, false),
                 }
             }
             Found::HeadDamaged { at, header } => {
@@ -152,35 +153,35 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// What a whole record says; `None` if its head is of no version that we know.
+    /// What a whole record says, if it is about messages.
     fn understand(
         &mut self,
         segment: Segment,
         at: u32,
         header: &Header,
         head: &[u8],
-    ) -> Option<Option<Said>> {
+    ) -> Result<Option<Said>, NotAHead> {
         let at = Position { segment: segment.number, offset: at };
-        Some(match header.kind {
+        Ok(match header.kind {
             Kind::Opening => {
-                let opening: Opening = read_head(header, head).ok()?;
+                let opening: Opening = read_head(header, head)?;
                 self.floor = self.floor.max(opening.floor);
                 None
             }
             Kind::Freed => {
-                let freed: Freed = read_head(header, head).ok()?;
+                let freed: Freed = read_head(header, head)?;
                 self.floor = self.floor.max(freed.floor);
                 None
             }
             Kind::Ended => {
-                let ends: Vec<End> = read_head(header, head).ok()?;
+                let ends: Vec<End> = read_head(header, head)?;
                 self.ended.extend(ends.into_iter().map(|end| (end.segment, end)));
                 None
             }
             Kind::Closed => None,
-            Kind::Changes => Some(Said::Changes(read_head(header, head).ok()?)),
+            Kind::Changes => Some(Said::Changes(read_head(header, head)?)),
             Kind::Message => {
-                let stored: Stored = read_head(header, head).ok()?;
+                let stored: Stored = read_head(header, head)?;
                 let queued = stored.queued(header.id, u64::from(header.body_octets));
                 let octets = u32::try_from(header.octets()).unwrap_or(u32::MAX);
                 let live = Live { at, octets, queued };

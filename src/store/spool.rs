@@ -184,7 +184,7 @@ impl Spool {
         let committer = Committer::new(Arc::clone(&shared), inbox, next);
         spawn("spool-commit", move || committer.run())?;
         let keeper = Keeper::new(Arc::clone(&shared), requests.clone(), old);
-        let keeper = spawn("spool-keep", move || keeper.run(&batches))?;
+        let keeper = spawn("spool-keep", move || keeper.run(batches))?;
         let inner = Inner {
             shared,
             requests,

@@ -278,7 +278,9 @@ fn frame(record: &Record) -> Result<Vec<u8>, Fault> {
 fn crc(parts: &[&[u8]]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(MAGIC);
-    parts.iter().for_each(|part| hasher.update(part));
+    for part in parts {
+        hasher.update(part);
+    }
     hasher.finalize()
 }
 

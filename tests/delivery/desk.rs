@@ -30,10 +30,12 @@ use postern::smtp::client::Patience;
 /// Jobs go out in order; what comes back is kept.
 #[derive(Default)]
 pub(crate) struct TestDesk {
-    jobs: Mutex<VecDeque<Job>>,
+    pub(crate) jobs: Mutex<VecDeque<Job>>,
     pub(crate) settled: Mutex<Vec<Delivery>>,
     pub(crate) providers: Mutex<Vec<String>>,
     pub(crate) left: Mutex<u32>,
+    /// The desk wants no connection.
+    pub(crate) busy: bool,
 }
 
 impl Desk for TestDesk {
@@ -47,6 +49,14 @@ impl Desk for TestDesk {
 
     fn provider(&self, _domain: &Domain, provider: &str) {
         self.providers.lock().unwrap().push(provider.to_owned());
+    }
+
+    fn may_connect(&self, _carrier: CarrierId) -> bool {
+        !self.busy
+    }
+
+    fn hand_back(&self, _carrier: CarrierId, job: Job) {
+        self.jobs.lock().unwrap().push_front(job);
     }
 
     fn leave(&self, _carrier: CarrierId) {
@@ -188,13 +198,22 @@ pub(crate) async fn carry_patiently(
     jobs: Vec<Job>,
     span: Duration,
 ) -> Arc<TestDesk> {
+    let desk = Arc::new(TestDesk::default());
+    desk.jobs.lock().unwrap().extend(jobs);
+    carry_at(desk, config, names, span).await
+}
+
+pub(crate) async fn carry_at(
+    desk: Arc<TestDesk>,
+    config: Config,
+    names: Arc<dyn Names>,
+    span: Duration,
+) -> Arc<TestDesk> {
     let client = client(&Orders::new(&config)).await;
     let config = Arc::new(ArcSwap::from_pointee(config));
     let mut context = Context::new(config, client, names, 7).unwrap();
     context.patience = patience(span);
     context.connect_wait = span;
-    let desk = Arc::new(TestDesk::default());
-    desk.jobs.lock().unwrap().extend(jobs);
     let run =
         delivery::run(Arc::clone(&desk), CarrierId(1), domain("there.example"), Arc::new(context));
     tokio::time::timeout(Duration::from_secs(60), run).await.unwrap();

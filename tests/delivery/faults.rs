@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use postern::mail::answer::Phase;
 
-use crate::desk::{CONTENT, carry, carry_patiently, config, egress, job, table};
-use crate::peer::{GREETING, Peer, Step, after_opening, answer, say};
+use crate::desk::{
+    CONTENT, TestDesk, carry, carry_at, carry_patiently, config, egress, job, table,
+};
+use crate::peer::{EHLO, GREETING, Peer, Step, after_opening, answer, say};
 
 /// Plays `first` at the better MX and an ordinary host at the other one.
 async fn two_hosts(first: Vec<Step>) -> (Vec<String>, Peer, Peer) {
@@ -90,20 +92,20 @@ async fn a_passing_refusal_outweighs_one_for_good() {
 #[tokio::test]
 async fn a_connection_that_breaks_is_answered_by_its_phase_and_only_the_dot_is_in_doubt() {
     let mail = || answer("MAIL", "250 ok\r\n");
-    let rcpt = || answer("RCPT", "250 ok\r\n");
+    let to = || answer("RCPT", "250 ok\r\n");
     let data = || answer("DATA", "354 go\r\n");
     let cases = [
         (vec![], Phase::Mail, false),
         (vec![mail()], Phase::Rcpt, false),
-        (vec![mail(), rcpt()], Phase::Data, false),
-        (vec![mail(), rcpt(), data(), Step::Content], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, Step::Reset], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, Step::Hang], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, say("25")], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, say("hm\r\n")], Phase::Dot, true),
-        (vec![mail(), rcpt(), data(), Step::Content, say("354 more\r\n")], Phase::Dot, true),
+        (vec![mail(), to()], Phase::Data, false),
+        (vec![mail(), to(), data(), Step::Content], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, Step::Reset], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, Step::Hang], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, say("25")], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, say("hm\r\n")], Phase::Dot, true),
+        (vec![mail(), to(), data(), Step::Content, say("354 more\r\n")], Phase::Dot, true),
         (vec![mail(), Step::Hang], Phase::Rcpt, false),
-        (vec![mail(), rcpt(), Step::Hang], Phase::Data, false),
+        (vec![mail(), to(), Step::Hang], Phase::Data, false),
     ];
     for (steps, phase, in_doubt) in cases {
         let answers = one_host(after_opening(steps.clone())).await;
@@ -148,6 +150,30 @@ async fn a_421_ends_the_transaction_and_answers_everybody() {
     let desk = carry(config(egress(peer.port), Vec::new()), names, jobs).await;
     assert!(desk.answers().iter().all(|answer| answer.ends_with("Rcpt 421 4.3.2 closing")));
     assert_eq!(desk.answers().len(), 3);
+}
+
+#[tokio::test]
+async fn a_host_that_closes_as_soon_as_it_is_ready_costs_an_attempt() {
+    let ehlo = format!("{EHLO}421 4.3.2 closing\r\n");
+    let script = vec![say(GREETING), answer("EHLO", &ehlo)];
+    let peer = Peer::start("127.0.0.1", 0, vec![script]).await;
+    let names = table(&[(10, "a.there.example", &["127.0.0.1"])]);
+    let jobs = vec![job(&["x@there.example"], CONTENT)];
+    let desk = carry(config(egress(peer.port), Vec::new()), names, jobs).await;
+    assert_eq!(desk.answers(), ["0 Mail 4.4.2 the host closed the connection before MAIL"]);
+    assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_desk_that_wants_no_connection_gets_its_job_back() {
+    let peer = Peer::start("127.0.0.1", 0, vec![after_opening(vec![Step::Serve])]).await;
+    let names = table(&[(10, "a.there.example", &["127.0.0.1"])]);
+    let desk = Arc::new(TestDesk { busy: true, ..TestDesk::default() });
+    desk.jobs.lock().unwrap().push_back(job(&["x@there.example"], CONTENT));
+    let config = config(egress(peer.port), Vec::new());
+    let desk = carry_at(desk, config, Arc::new(names), Duration::from_secs(5)).await;
+    assert_eq!((desk.jobs.lock().unwrap().len(), peer.connections()), (1, 0));
+    assert!(desk.answers().is_empty());
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn a_host_without_extensions_hears_one_command_at_a_time() {
 #[tokio::test]
 async fn parameters_go_only_to_hosts_that_know_them() {
     let bare = "250-mx\r\n250 8BITMIME\r\n";
-    for (offer, mail, rcpt) in [
+    for (offer, mail, recipient) in [
         (
             EHLO,
             "MAIL FROM:<a@source.example> SIZE=11 BODY=8BITMIME RET=HDRS ENVID=e+2B\r\n",
@@ -69,13 +69,13 @@ async fn parameters_go_only_to_hosts_that_know_them() {
         let parcel = std::sync::Arc::make_mut(&mut sent.parcel);
         parcel.envelope.ret = Some(Ret::Hdrs);
         parcel.envelope.envid = Some("e+2B".into());
-        let recipient = &mut parcel.envelope.recipients[0];
-        recipient.notify = Some(Notify::On { success: true, failure: false, delay: true });
-        recipient.orcpt = Some("rfc822;x@there.example".into());
+        let first = &mut parcel.envelope.recipients[0];
+        first.notify = Some(Notify::On { success: true, failure: false, delay: true });
+        first.orcpt = Some("rfc822;x@there.example".into());
         let desk = carry(config(egress(peer.port), Vec::new()), names, vec![sent]).await;
         assert_eq!(desk.answers(), ["0 Dot 250 2.0.0 taken"]);
         let heard = peer.transcript(0);
-        assert!(heard.contains(mail) && heard.contains(rcpt), "{heard}");
+        assert!(heard.contains(mail) && heard.contains(recipient), "{heard}");
     }
 }
 

@@ -44,9 +44,12 @@ async fn many_requests_run_side_by_side() {
         }
     });
     let client = client(&orders(to.port())).await;
-    let opened = (0..64).map(|_| client.connect_tcp("wan", to, WAIT));
-    let opened = futures_util::future::join_all(opened).await;
-    assert!(opened.iter().all(Result::is_ok));
+    let mut opening = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let client = client.clone();
+        opening.spawn(async move { client.connect_tcp("wan", to, WAIT).await });
+    }
+    assert!(opening.join_all().await.iter().all(Result::is_ok));
 }
 
 #[tokio::test]

@@ -23,20 +23,27 @@ use postern::smtp::sasl::{hmac_sha256, sha256};
 use postern::smtp::server::ask::{Question, ScramKeys, Verdict};
 use postern::smtp::server::{Action, Ending, Session, Terms, TlsFacts};
 
-use super::player::{Ended, Stage, Transport};
+use super::player::{Ended, Stage, Transport, describe};
 
 /// A session with a house behind it.
 pub(crate) struct Core {
     pub(crate) session: Session,
     pub(crate) now: Instant,
     pub(crate) heard: Vec<u8>,
-    pub(crate) admitted: VecDeque<Submitted>,
     pub(crate) ending: Option<Ending>,
-    pub(crate) questions: Vec<String>,
+    pub(crate) house: House,
     unread: Option<String>,
-    scripted: BTreeMap<String, VecDeque<Verdict>>,
-    identified: bool,
     hands_due: bool,
+}
+
+/// Who decides.
+#[derive(Default)]
+pub(crate) struct House {
+    pub(crate) admitted: VecDeque<Submitted>,
+    pub(crate) questions: Vec<String>,
+    /// The peer has shown who it is.
+    pub(crate) identified: bool,
+    scripted: BTreeMap<String, VecDeque<Verdict>>,
     messages: u128,
 }
 
@@ -64,15 +71,14 @@ impl Core {
             session: Session::new(terms, peer, tls, [7; 32], now),
             now,
             heard: Vec::new(),
-            admitted: VecDeque::new(),
             ending: None,
-            questions: Vec::new(),
-            unread: None,
-            scripted: BTreeMap::new(),
             // A clear listener is for network sources: the peer is known by its address.
-            identified: matches!(&*stage.door, "clear" | "bare"),
+            house: House {
+                identified: matches!(&*stage.door, "clear" | "bare"),
+                ..House::default()
+            },
+            unread: None,
             hands_due: false,
-            messages: 0,
         };
         core.drain();
         core
@@ -84,7 +90,7 @@ impl Core {
             match action {
                 Action::Send(octets) => self.heard.extend_from_slice(&octets),
                 Action::Ask(question) => {
-                    let verdict = self.answer(question);
+                    let verdict = self.house.answer(question);
                     self.session.handle_verdict(verdict, self.now);
                 }
                 Action::StartTls => self.hands_due = true,
@@ -92,8 +98,16 @@ impl Core {
             }
         }
     }
+}
 
-    fn answer(&mut self, question: Question) -> Verdict {
+impl House {
+    /// A house that may know its visitor by its address.
+    pub(crate) fn knowing(identified: bool) -> Self {
+        Self { identified, ..Self::default() }
+    }
+
+    /// The answer to `question`.
+    pub(crate) fn answer(&mut self, question: Question) -> Verdict {
         let kind = kind(&question);
         self.questions.push(kind.to_owned());
         if let Question::Message(message) = &question {
@@ -204,8 +218,9 @@ impl Transport for Core {
         self.drain();
     }
 
-    fn admitted(&mut self) -> Option<Submitted> {
-        self.admitted.pop_front()
+    fn admitted(&mut self) -> Option<(Vec<u8>, Option<String>)> {
+        let message = self.house.admitted.pop_front()?;
+        Some((message.content.to_vec(), Some(describe(&message))))
     }
 
     fn ended(&mut self) -> Ended {
@@ -229,7 +244,7 @@ impl Transport for Core {
         }
         let (leave, text) = text.strip_prefix("leave ").map_or((false, text), |text| (true, text));
         if text == "yes" {
-            return self.scripted.entry(kind.to_owned()).or_default().push_back(Verdict::Yes);
+            return self.house.scripted.entry(kind.to_owned()).or_default().push_back(Verdict::Yes);
         }
         let mut words = text.splitn(3, ' ');
         let code = words.next().unwrap().parse().unwrap();
@@ -242,7 +257,7 @@ impl Transport for Core {
             _ => {
                 let refusal = Refusal::new("test", reply);
                 let verdict = if leave { Verdict::Leave(refusal) } else { Verdict::No(refusal) };
-                return self.scripted.entry(kind.to_owned()).or_default().push_back(verdict);
+                return self.house.scripted.entry(kind.to_owned()).or_default().push_back(verdict);
             }
         }
         self.drain();

@@ -47,6 +47,13 @@ pub(super) fn document(
     }
 }
 
+/// The control socket alone; see [`super::control_socket`].
+pub(super) fn control_socket(text: &str) -> std::path::PathBuf {
+    let document = Document::parse(text);
+    let config = gateway::control(&mut document.top(), &super::Anywhere);
+    config.map_or_else(|| gateway::CONTROL_SOCKET.into(), |config| config.socket)
+}
+
 /// The whole configuration; `None` if a part without default is missing or unreadable.
 fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) -> Option<Config> {
     let version = "Write version = 1";

@@ -33,18 +33,24 @@ pub fn examine(orders: &Orders) -> BTreeMap<String, Option<String>> {
 }
 
 fn judge(egress: &Egress, interfaces: &BTreeMap<String, Interface>) -> Option<String> {
-    if let Some(device) = &egress.device {
-        let Some(interface) = interfaces.get(device) else {
-            return Some(format!("interface {device} does not exist"));
-        };
-        if !interface.running {
-            return Some(format!("interface {device} has no link"));
-        }
-        let sources = [egress.ipv4.map(IpAddr::V4), egress.ipv6.map(IpAddr::V6)];
-        for source in sources.into_iter().flatten().filter(|source| !source.is_loopback()) {
-            if !interface.addresses.contains(&source) {
-                return Some(format!("interface {device} has lost the address {source}"));
+    let at = match &egress.device {
+        None => "this machine".to_owned(),
+        Some(device) => match interfaces.get(device) {
+            None => return Some(format!("interface {device} does not exist")),
+            Some(interface) if !interface.running => {
+                return Some(format!("interface {device} has no link"));
             }
+            Some(_) => format!("interface {device}"),
+        },
+    };
+    let here = |(name, _): &(&String, &Interface)| {
+        egress.device.as_ref().is_none_or(|device| device == *name)
+    };
+    let sources = [egress.ipv4.map(IpAddr::V4), egress.ipv6.map(IpAddr::V6)];
+    for source in sources.into_iter().flatten().filter(|source| !source.is_loopback()) {
+        let mut held = interfaces.iter().filter(here).flat_map(|(_, known)| &known.addresses);
+        if !held.any(|address| *address == source) {
+            return Some(format!("{at} has lost the address {source}"));
         }
     }
     let probes = egress.resolvers.iter().map(|resolver| routed(egress, *resolver));
@@ -105,6 +111,6 @@ mod tests {
         let address = verdict(egress(Some("lo"), "192.0.2.77")).unwrap();
         assert!(address.contains("lost the address 192.0.2.77"), "{address}");
         let unbound = verdict(egress(None, "192.0.2.77")).unwrap();
-        assert!(unbound.contains("address 192.0.2.77"), "{unbound}");
+        assert!(unbound.contains("this machine has lost"), "{unbound}");
     }
 }

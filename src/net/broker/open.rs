@@ -10,6 +10,7 @@ use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::TcpSocket;
 
+use super::way;
 use super::words::{EgressError, Orders, Transport};
 use crate::config::checked::Egress;
 use crate::route::special::{Origin, permitted};
@@ -32,15 +33,13 @@ pub async fn open(
         .ok_or_else(|| EgressError::NotAllowed(format!("no egress {egress}")))?;
     allowed(orders, egress, transport, to)?;
     let socket = bound(egress, transport, to.ip())?;
+    routed(egress, to)?;
     match transport {
         Transport::Udp => {
             socket.connect(&SockAddr::from(to)).map_err(|error| unrouted(&error))?;
             Ok(socket.into())
         }
-        Transport::Tcp => {
-            routed(egress, to)?;
-            connect(socket, to, wait).await
-        }
+        Transport::Tcp => connect(socket, to, wait).await,
     }
 }
 
@@ -49,9 +48,15 @@ pub async fn open(
 /// # Errors
 /// `Suspended`, with what is missing.
 pub fn routed(egress: &Egress, to: SocketAddr) -> Result<(), EgressError> {
-    // Connecting a UDP socket looks the route up and sends nothing.
-    let probe = bound(egress, Transport::Udp, to.ip())?;
-    probe.connect(&SockAddr::from(to)).map_err(|error| unrouted(&error))
+    let source = source(egress, to.ip())?;
+    let index = match &egress.device {
+        None => None,
+        Some(device) => Some(
+            nix::net::if_::if_nametoindex(device.as_str())
+                .map_err(|error| EgressError::Suspended(format!("interface {device}: {error}")))?,
+        ),
+    };
+    way::exists(index, source, to.ip()).map_err(|error| unrouted(&error))
 }
 
 fn allowed(
@@ -85,17 +90,22 @@ fn allowed(
     }
 }
 
+/// The egress's address of the family of `to`.
+fn source(egress: &Egress, to: IpAddr) -> Result<IpAddr, EgressError> {
+    let source = match to {
+        IpAddr::V4(_) => egress.ipv4.map(IpAddr::V4),
+        IpAddr::V6(_) => egress.ipv6.map(IpAddr::V6),
+    };
+    let none = || EgressError::NotAllowed("the egress has no address of this family".to_owned());
+    source.ok_or_else(none)
+}
+
 /// A socket that can only speak through this egress.
 fn bound(egress: &Egress, transport: Transport, to: IpAddr) -> Result<Socket, EgressError> {
     let suspended =
         |what: &str, error: &io::Error| EgressError::Suspended(format!("{what}: {error}"));
-    let (domain, source) = match to {
-        IpAddr::V4(_) => (Domain::IPV4, egress.ipv4.map(IpAddr::V4)),
-        IpAddr::V6(_) => (Domain::IPV6, egress.ipv6.map(IpAddr::V6)),
-    };
-    let source = source.ok_or_else(|| {
-        EgressError::NotAllowed("the egress has no address of this family".to_owned())
-    })?;
+    let source = source(egress, to)?;
+    let domain = if to.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let (kind, protocol) = match transport {
         Transport::Tcp => (Type::STREAM, Protocol::TCP),
         Transport::Udp => (Type::DGRAM, Protocol::UDP),

@@ -3,9 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::link::{Link, Unusable};
 use super::{Context, Tls, ours};
@@ -17,7 +16,7 @@ use crate::mail::reply::PeerReply;
 use crate::net::broker::words::own_addresses;
 use crate::net::egress::EgressError;
 use crate::route::{self, Addresses, Chosen, Host, MxAnswer, Unroutable};
-use crate::service::post::Desk;
+use crate::service::post::{CarrierId, Desk};
 use crate::smtp::client::Settings;
 
 /// Why no host could be used.
@@ -73,13 +72,22 @@ impl Setbacks {
     }
 }
 
+/// How an approach ended, if not with a setback.
+pub(super) enum Approached {
+    /// A host is ready for a transaction.
+    Ready(Box<Link>),
+    /// The desk wants no connection to this provider now.
+    TurnedAway,
+}
+
 /// Finds a host of `domain` that is ready for a transaction.
 pub(super) async fn approach<D: Desk>(
     context: &Context,
     config: &Config,
     domain: &Domain,
     desk: &D,
-) -> Result<Link, Setback> {
+    carrier: CarrierId,
+) -> Result<Approached, Setback> {
     let Some(chosen) = route::choose(config, domain) else {
         let reply = ours((4, 3, 5), "the route names an egress that does not exist");
         return Err(Setback::new(Phase::Routing, reply, "none", "none"));
@@ -91,6 +99,9 @@ pub(super) async fn approach<D: Desk>(
     let hosts = find_hosts(context, &chosen, domain).await?;
     if let Some(provider) = route::provider(&hosts) {
         desk.provider(domain, provider);
+        if !desk.may_connect(carrier) {
+            return Ok(Approached::TurnedAway);
+        }
     }
     let own = own_addresses(config);
     let mut walk = Walk {
@@ -106,7 +117,7 @@ pub(super) async fn approach<D: Desk>(
             break;
         }
         if let Some(link) = walk.visit(host, &own).await {
-            return Ok(link);
+            return Ok(Approached::Ready(Box::new(link)));
         }
     }
     Err(walk.setbacks.verdict(egress))
@@ -194,19 +205,21 @@ impl Walk<'_> {
         addresses: &mut Vec<SocketAddr>,
     ) -> Result<(TcpStream, SocketAddr), Setback> {
         let wait = self.context.connect_wait;
-        let dial = |to: SocketAddr| async move {
-            (to, self.context.egress.connect_tcp(&self.egress.name, to, wait).await)
+        let dial = |to: SocketAddr| {
+            let (client, egress) = (self.context.egress.clone(), self.egress.name.clone());
+            async move { (to, client.connect_tcp(&egress, to, wait).await) }
         };
         let mut setbacks = Setbacks::default();
-        let mut dialling = FuturesUnordered::new();
+        // Whoever is still on the way when this ends is called back.
+        let mut dialling = JoinSet::new();
         let mut head_start = Duration::ZERO;
         loop {
             let more = !addresses.is_empty();
             let answered = tokio::select! {
                 biased;
-                Some(answered) = dialling.next() => answered,
+                Some(Ok(answered)) = dialling.join_next() => answered,
                 () = tokio::time::sleep(head_start), if more => {
-                    dialling.push(dial(addresses.remove(0)));
+                    dialling.spawn(dial(addresses.remove(0)));
                     head_start = HAPPY_EYEBALLS_DELAY;
                     continue;
                 }
@@ -232,7 +245,8 @@ impl Walk<'_> {
     ) -> Result<Link, (Setback, bool)> {
         let patience = self.context.patience;
         let ehlo = self.egress.ehlo.clone();
-        let settings = Settings { ehlo, tls: self.floor, patience };
+        let tls_required = self.floor == TlsFloor::Encrypted;
+        let settings = Settings { ehlo, tls_required, patience };
         let relay = relay(host, address);
         let mut link = Link::new(stream, settings, relay.clone(), &self.egress.name);
         let tls = Tls { client: &self.context.tls, wait: patience.handshake };

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context as Waker, Poll};
+use std::task::{self, Context as Waker, Poll};
 
 use bytes::{Buf, Bytes};
-use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::{Tls, now};
+use super::Tls;
+use crate::host::clock::now;
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::net::tls_client::{Rung, Wire};
@@ -71,11 +71,6 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Whether NOTIFY goes on to this host (RFC 3461).
-    pub(super) fn offers_dsn(&self) -> bool {
-        self.talk.offer().dsn
-    }
-
     pub(super) fn new(stream: TcpStream, settings: Settings, relay: String, egress: &str) -> Self {
         Self {
             wire: Some(Wire::Clear(stream)),
@@ -124,13 +119,19 @@ impl Link {
     /// Whether another transaction may begin. Looks at the socket without waiting: a host that
     /// said 421 or closed in the meantime is found out before a command is wasted.
     pub(super) fn is_ready(&mut self) -> bool {
-        while let Some(event) = self.event().now_or_never() {
+        while let Poll::Ready(event) = self.poll_event(&mut Waker::from_waker(task::Waker::noop()))
+        {
             self.take(event);
             if !self.talk.is_ready() {
                 return false;
             }
         }
         self.talk.is_ready()
+    }
+
+    /// Whether NOTIFY went on to the host.
+    pub(super) fn offers_dsn(&self) -> bool {
+        self.talk.offer().dsn
     }
 
     /// Says goodbye; waits for the reply so that the host sees an orderly end.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::settle::attempt;
 use super::{Dispatch, FetchError, Late, Reporter, Store};
@@ -23,19 +22,24 @@ const REPORTS_AT_ONCE: usize = 64;
 
 impl<S: Store, R: Reporter> Dispatch<S, R> {
     /// Works off what the queue says is late, for as long as the house stands.
-    pub(super) async fn keep_promises(self: Arc<Self>, late: mpsc::UnboundedReceiver<Late>) {
-        let late =
-            stream::unfold(late, async |mut late| late.recv().await.map(|next| (next, late)));
-        let work = late.for_each_concurrent(REPORTS_AT_ONCE, |late| {
+    pub(super) async fn keep_promises(
+        self: Arc<Self>,
+        mut receiver: mpsc::UnboundedReceiver<Late>,
+    ) {
+        let mut at_work = JoinSet::new();
+        while let Some(late) = receiver.recv().await {
+            while at_work.try_join_next().is_some() {}
+            if at_work.len() >= REPORTS_AT_ONCE {
+                let _ = at_work.join_next().await;
+            }
             let desk = Arc::clone(&self);
-            async move {
+            at_work.spawn(async move {
                 match late {
                     Late::Expired(overdue) => desk.expire(overdue).await,
                     Late::Delayed(overdue) => desk.notice(overdue).await,
                 }
-            }
-        });
-        work.await;
+            });
+        }
     }
 
     async fn expire(&self, overdue: Overdue) {

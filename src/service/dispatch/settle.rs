@@ -29,11 +29,21 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     pub(super) async fn settle_job(&self, carrier: u64, job: &Job, delivery: &Delivery) {
         let judged: Vec<(&Answer, Judgement)> =
             delivery.answers.iter().map(|answer| (answer, classify(answer))).collect();
+        if judged.is_empty() {
+            let fault = Fault::new("delivering", job.parcel.id, "the carrier brought no answer");
+            self.fault_seen(&fault);
+            self.with(|queue, at| queue.handle_fault(carrier, at.now));
+            return;
+        }
         let untried = |(_, judgement): &(&Answer, Judgement)| judgement.verdict == Verdict::Untried;
         if judged.iter().all(untried) {
-            let egress = (!judged.is_empty()).then_some(delivery.egress.as_str());
-            self.with(|queue, at| queue.handle_untried(carrier, egress, at.now));
+            let egress = delivery.egress.as_str();
+            self.with(|queue, at| queue.handle_untried(carrier, Some(egress), at.now));
             return;
+        }
+        for (answer, _) in judged.iter().filter(|(_, judgement)| judgement.own_defect) {
+            // The journal of an administrator, not only the report to a sender.
+            self.fault_seen(&Fault::new("delivering", job.parcel.id, &answer.reply));
         }
         let (health, reason) = health_of(&judged);
         let mut batch = self.sort(carrier, job, delivery, &judged);

@@ -12,7 +12,6 @@ use super::offer::Offer;
 use super::preflight::ours;
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::config::checked::TlsFloor;
 use crate::mail::address::Domain;
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
@@ -62,8 +61,8 @@ impl Default for Patience {
 pub struct Settings {
     /// EHLO name.
     pub ehlo: Domain,
-    /// How much TLS the route asks for.
-    pub tls: TlsFloor,
+    /// The route asks for TLS: without STARTTLS the mail waits.
+    pub tls_required: bool,
     /// Time limits.
     pub patience: Patience,
 }
@@ -302,7 +301,7 @@ impl Conversation {
     }
 
     fn greeting_done(&mut self, now: Instant) {
-        if self.settings.tls == TlsFloor::Encrypted && !self.encrypted {
+        if self.settings.tls_required && !self.encrypted {
             let text = "the route asks for TLS and the host does not offer STARTTLS";
             return self.fail(Phase::StartTls, ours((4, 7, 5), text));
         }
@@ -418,3 +417,6 @@ impl Conversation {
         self.deadline = Some(now.after(wait));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Asks the kernel whether an egress has a route, and which kind (rtnetlink, RFC 3549).
+//!
+//! Not by trying: a socket that is bound to an interface without a route takes every destination
+//! for a neighbour on the wire and waits for an answer to ARP that never comes. `RTM_GETROUTE` with
+//! `RTM_F_FIB_MATCH` gives the entry of the table itself, or an error if there is none.
+
+use std::io;
+use std::net::IpAddr;
+
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+/// Message types and flags of linux/netlink.h and linux/rtnetlink.h.
+const NLMSG_ERROR: u16 = 2;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+const NLM_F_REQUEST: u16 = 1;
+const RTM_F_FIB_MATCH: u32 = 0x2000;
+const RTA_DST: u16 = 1;
+const RTA_SRC: u16 = 2;
+const RTA_OIF: u16 = 4;
+const RTN_UNICAST: u8 = 1;
+const RTN_LOCAL: u8 = 2;
+
+/// Octets of the message header and of the route header behind it.
+const HEADERS: usize = 16 + 12;
+
+/// Checks that `to` has a route from `source` by the interface with this index.
+///
+/// # Errors
+/// There is none, or the kernel was not asked.
+pub fn exists(index: Option<u32>, source: IpAddr, to: IpAddr) -> io::Result<()> {
+    // Protocol 0 is NETLINK_ROUTE.
+    let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    rustix::net::send(&socket, &question(index, source, to), SendFlags::empty())?;
+    let mut answer = [0; 4096];
+    let (octets, _) = rustix::net::recv(&socket, &mut answer[..], RecvFlags::empty())?;
+    read(&answer[..octets])
+}
+
+fn question(index: Option<u32>, source: IpAddr, to: IpAddr) -> Vec<u8> {
+    let (family, bits) = match to {
+        IpAddr::V4(_) => (2, 32),
+        IpAddr::V6(_) => (10, 128),
+    };
+    let mut message = Vec::with_capacity(96);
+    message.extend_from_slice(&[0; 4]); // length, below
+    message.extend_from_slice(&RTM_GETROUTE.to_ne_bytes());
+    message.extend_from_slice(&NLM_F_REQUEST.to_ne_bytes());
+    message.extend_from_slice(&[0; 8]); // sequence and port: the socket is used once
+    message.extend_from_slice(&[family, bits, bits, 0, 0, 0, 0, 0]);
+    message.extend_from_slice(&RTM_F_FIB_MATCH.to_ne_bytes());
+    attribute(&mut message, RTA_DST, &octets(to));
+    attribute(&mut message, RTA_SRC, &octets(source));
+    if let Some(index) = index {
+        attribute(&mut message, RTA_OIF, &index.to_ne_bytes());
+    }
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    message[..4].copy_from_slice(&length.to_ne_bytes());
+    message
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// All our values are multiples of four octets, so no padding is needed.
+fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+    message.extend_from_slice(&length.to_ne_bytes());
+    message.extend_from_slice(&kind.to_ne_bytes());
+    message.extend_from_slice(value);
+}
+
+fn read(answer: &[u8]) -> io::Result<()> {
+    let short = || io::Error::other("a short answer of rtnetlink");
+    let kind = answer.get(4..6).and_then(|two| two.try_into().ok()).map(u16::from_ne_bytes);
+    match kind.ok_or_else(short)? {
+        NLMSG_ERROR => {
+            let code = answer.get(16..20).and_then(|four| four.try_into().ok());
+            let code = code.map(i32::from_ne_bytes).ok_or_else(short)?;
+            Err(io::Error::from_raw_os_error(-code))
+        }
+        RTM_NEWROUTE => match answer.get(..HEADERS).ok_or_else(short)?[16 + 7] {
+            RTN_UNICAST | RTN_LOCAL => Ok(()),
+            _ => Err(io::Error::other("the table says unreachable")),
+        },
+        _ => Err(io::Error::other("an odd answer of rtnetlink")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_has_a_route_and_nonsense_is_none() {
+        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+        let index = nix::net::if_::if_nametoindex("lo").unwrap();
+        exists(Some(index), loopback, loopback).unwrap();
+        exists(None, loopback, loopback).unwrap();
+        assert!(exists(Some(index), loopback, "8.8.8.8".parse().unwrap()).is_err());
+        assert!(
+            read(&[]).is_err() && read(&[0; 5]).is_err() && read(&[24, 0, 0, 0, 24, 0]).is_err()
+        );
+    }
+}
