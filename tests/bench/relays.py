@@ -132,6 +132,7 @@ network_sources = true
 clear_text = true
 
 [connections]
+total_max = 20000
 per_address_max = 1000
 
 [source.bench]
@@ -161,7 +162,7 @@ connections_max = 20
         self.folder, self.next_port, self.port = folder, next_port, load.free_port()
         folder.mkdir()
         known = {"folder": folder, "next_port": next_port, "port": self.port,
-                 "unsigned": "" if signed else "unsigned = true"}
+                 "unsigned": "" if signed else 'unsigned = "allow"'}
         text = self.CONFIG.format(**known)
         if signed:
             text += self._keys()

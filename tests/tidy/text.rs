@@ -200,7 +200,7 @@ pub(crate) fn imports(place: &str, code: &str) -> Vec<String> {
 }
 
 /// Code without the blanks around `::` and braces.
-fn squeeze(code: &str) -> String {
+pub(crate) fn squeeze(code: &str) -> String {
     let mut out = String::with_capacity(code.len());
     let mut blank = false;
     for c in code.chars() {
@@ -241,9 +241,8 @@ fn heads(rest: &str) -> Vec<String> {
     names
 }
 
-/// True if the code imports `name` or writes a path that begins with it.
-pub(crate) fn mentions_crate(code: &str, name: &str) -> bool {
-    let squeezed = squeeze(code);
+/// True if the squeezed code imports `name` or writes a path that begins with it.
+pub(crate) fn mentions_crate(squeezed: &str, name: &str) -> bool {
     let mut from = 0;
     while let Some(at) = squeezed[from..].find(name).map(|at| at + from) {
         from = at + name.len();
