@@ -307,6 +307,10 @@ pub const EGRESS_OPENING_MAX: usize = 1024;
 /// The beat at which the broker looks at interfaces, addresses and routes.
 pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
 
+/// A broker that has said nothing for so long is asked how it is; after the same time without an
+/// answer it hangs, and is replaced. One packet in five seconds costs nothing.
+pub const EGRESS_SILENCE: Duration = Duration::from_secs(5);
+
 // ---- delivery: the SMTP client ----------------------------------------------------------------
 
 /// TCP connection (Postfix 30 s).

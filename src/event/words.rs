@@ -307,7 +307,7 @@ impl Event {
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
             Self::RoleRestarted { role, reason } => format!("{role} was started again: {reason}"),
             Self::RoleStopped { role, reason } => {
-                format!("{role} ended too often and stays down: {reason}")
+                format!("{role} ended too often and rests for a minute: {reason}")
             }
             Self::StopAllChanged { stopped: true, by } => format!("{by} stopped all mail"),
             Self::StopAllChanged { stopped: false, by } => format!("{by} lets mail run again"),

@@ -68,3 +68,47 @@ fn a_missing_interface_suspends_and_burns_no_attempt() {
     daemon.wait_told("egress lo is whole again");
     daemon.stop();
 }
+
+/// A broker that hangs holds no mail back: it is found out, ended and replaced.
+#[test]
+fn a_broker_that_hangs_is_replaced() {
+    let daemon = Stage::new().start();
+    let mut app = daemon.app();
+    app.post(&["b@example.net"]);
+    daemon.stage.sink.wait(|_| true);
+    // The connection to the next host is kept for a while, and needs no broker.
+    daemon.wait_queued(0);
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    let old = broker(&daemon);
+    kill(Pid::from_raw(i32::try_from(old).unwrap()), Signal::SIGSTOP).unwrap();
+    let id = app.post(&["b@example.net"]);
+    let line = daemon.wait_told("egress was started again");
+    assert!(line.contains("does not answer"), "{line}");
+    daemon.stage.sink.wait(|_| true);
+    let sent = daemon.wait_told(&format!("{id}: to="));
+    assert!(sent.contains("attempts=1"), "{sent}");
+    assert_ne!(broker(&daemon), old);
+    daemon.stop();
+}
+
+/// Five crashes in a minute: the role rests and the gateway says so, while mail is still taken.
+#[test]
+fn a_broker_that_dies_again_and_again_rests() {
+    let daemon = Stage::new().start();
+    for _ in 0..5 {
+        wait_for("a broker", || broker(&daemon) != 0);
+        let old = broker(&daemon);
+        kill(Pid::from_raw(i32::try_from(old).unwrap()), Signal::SIGKILL).unwrap();
+        wait_for("its end", || broker(&daemon) != old);
+    }
+    daemon.wait_told("ended too often");
+    assert_eq!(broker(&daemon), 0);
+    let status = daemon.json(&["status"]);
+    assert_eq!(status["state"], "degraded", "{status}");
+    assert!(status["reasons"][0].as_str().unwrap().contains("broker"), "{status}");
+    let id = daemon.app().post(&["b@example.net"]);
+    let shown = daemon.json(&["queue", "show", &id]);
+    assert_eq!(shown["attempts"], 0, "{shown}");
+    // An end in order needs no broker.
+    daemon.stop();
+}
