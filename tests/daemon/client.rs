@@ -40,7 +40,8 @@ impl Identity {
         let made = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
         let spki =
             postern::smtp::sasl::sha256(&rcgen::PublicKeyData::subject_public_key_info(&key));
-        let spki_sha256 = spki.iter().map(|octet| format!("{octet:02x}")).collect();
+        let hex: Vec<String> = spki.iter().map(|octet| format!("{octet:02x}")).collect();
+        let spki_sha256 = hex.concat();
         Self { certificate: made.pem(), key: key.serialize_pem(), spki_sha256 }
     }
 }

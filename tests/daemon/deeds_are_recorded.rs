@@ -50,7 +50,7 @@ fn every_deed_is_recorded_and_a_changed_log_is_found() {
     };
     assert_eq!(verify(), 0);
     let lines: Vec<&str> = honest.lines().collect();
-    let whole = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let whole = |lines: &[&str]| lines.join("\n") + "\n";
     let mut swapped = lines.clone();
     swapped.swap(2, 3);
     for (how, changed) in [

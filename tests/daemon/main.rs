@@ -5,6 +5,7 @@
 
 #[path = "../submission/authors.rs"]
 mod authors;
+mod bombs_are_bounded;
 mod client;
 #[path = "../transcripts/player.rs"]
 mod player;

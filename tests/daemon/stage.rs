@@ -74,6 +74,7 @@ impl Stage {
     }
 
     /// The document as it stands now.
+    #[expect(clippy::too_many_lines, reason = "a document reads best in one piece")]
     pub(crate) fn document(&self) -> String {
         let place = |name: &str| self.path(name).display().to_string();
         format!(

@@ -1,10 +1,10 @@
 //! What a service manager sees: READY, RELOADING, WATCHDOG and STOPPING on its socket, sockets that
 //! it passes taken, and one daemon for one spool.
 
-use std::os::fd::AsRawFd as _;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -75,64 +75,33 @@ fn a_reload_that_fails_does_not_keep_the_manager_waiting() {
     daemon.stop();
 }
 
-/// Starts the daemon with sockets as systemd passes them.
+/// Starts the daemon with one or two sockets as systemd passes them: a shell, which knows its
+/// process id before it becomes the daemon, moves them from its standard input and output.
 fn launch_with(
     stage: &Stage,
     names: &str,
-    sockets: &[&std::net::TcpListener],
-) -> std::process::Child {
+    first: TcpListener,
+    second: Option<TcpListener>,
+) -> Child {
     std::fs::write(stage.path("postern.toml"), stage.document()).unwrap();
     let told = std::fs::File::create(stage.path("told")).unwrap();
-    // A shell knows its process id before it becomes the daemon, and moves the descriptors.
-    let moves: String = sockets
-        .iter()
-        .enumerate()
-        .map(|(at, socket)| format!("{}<&{} ", at + 3, socket.as_raw_fd() + 100))
-        .collect();
-    let script = format!("exec {moves}; LISTEN_PID=$$ exec \"$0\" serve --config \"$1\"");
+    let count = 1 + usize::from(second.is_some());
+    let script = "exec 3<&0 4>&1 </dev/null >/dev/null
+        LISTEN_PID=$$ exec \"$0\" serve --config \"$1\"";
+    let second = second.map_or_else(Stdio::null, |socket| OwnedFd::from(socket).into());
     let mut command = Command::new("bash");
     command.arg("-c").arg(script).arg(PROGRAM).arg(stage.path("postern.toml"));
-    command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", names);
-    let descriptors: Vec<i32> = sockets.iter().map(|socket| socket.as_raw_fd()).collect();
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(told);
-    pass(&mut command, descriptors);
-    command.spawn().unwrap()
-}
-
-/// The child gets copies of `descriptors`, a hundred numbers higher.
-#[allow(unsafe_code, reason = "descriptors are passed between fork and exec")]
-fn pass(command: &mut Command, descriptors: Vec<i32>) {
-    // SAFETY: dup2 is async-signal-safe, and nothing else is called between fork and exec.
-    unsafe {
-        command.pre_exec(move || {
-            for descriptor in &descriptors {
-                if libc_dup2(*descriptor, descriptor + 100) < 0 {
-                    return Err(std::io::Error::last_os_error());
-                }
-            }
-            Ok(())
-        });
-    }
-}
-
-#[allow(unsafe_code, reason = "see `pass`")]
-fn libc_dup2(from: i32, to: i32) -> i32 {
-    unsafe extern "C" {
-        fn dup2(from: i32, to: i32) -> i32;
-    }
-    // SAFETY: two numbers; an error is returned as -1.
-    unsafe { dup2(from, to) }
+    command.env("LISTEN_FDS", count.to_string()).env("LISTEN_FDNAMES", names);
+    command.stdin(OwnedFd::from(first)).stdout(second).stderr(told).spawn().unwrap()
 }
 
 #[test]
 fn passed_sockets_are_taken_by_name() {
     let stage = Stage::new();
-    let tls = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let clear = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tls = TcpListener::bind("127.0.0.1:0").unwrap();
+    let clear = TcpListener::bind("127.0.0.1:0").unwrap();
     let (tls_at, clear_at) = (tls.local_addr().unwrap(), clear.local_addr().unwrap());
-    let child = launch_with(&stage, "clear:tls", &[&clear, &tls]);
-    // The manager's own copies may close: the daemon has its own.
-    drop((tls, clear));
+    let child = launch_with(&stage, "clear:tls", clear, Some(tls));
     let daemon = Daemon::new(stage, child, 0);
     assert_eq!((daemon.address("tls"), daemon.address("clear")), (tls_at, clear_at));
     daemon.app().post(&["b@example.net"]);
@@ -145,8 +114,8 @@ fn passed_sockets_are_taken_by_name() {
 #[test]
 fn a_passed_socket_that_no_listener_has_is_said() {
     let stage = Stage::new();
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut child = launch_with(&stage, "submision", &[&socket]);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut child = launch_with(&stage, "submision", socket, None);
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(1), "{}", stage.told());
     assert!(stage.told().contains("submision"), "{}", stage.told());
