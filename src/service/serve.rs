@@ -275,6 +275,10 @@ impl Switchboard {
             let present = health.borrow_and_update().clone();
             for (egress, reason) in &present {
                 let before = known.get(egress).cloned().flatten();
+                if !known.contains_key(egress) && reason.is_none() {
+                    // Mail may have come before the broker did: it does not wait any longer.
+                    self.desk.set_egress(egress, false);
+                }
                 if before.is_some() == reason.is_some() {
                     continue;
                 }
