@@ -125,28 +125,27 @@ path = "{folder}/spool"
 [control]
 socket = "{folder}/control.sock"
 
-[[listener]]
-name = "intake"
+[listener.intake]
 address = "127.0.0.1:{port}"
 kind = "smtp"
 network_sources = true
 clear_text = true
 
 [connections]
+total_max = 20000
 per_address_max = 1000
 
-[[source]]
-name = "bench"
-owner = "owner@bench.test"
+[source.bench]
+proof = "network"
 networks = ["127.0.0.0/8"]
-from = ["@bench.test"]
-reverse_paths = ["@bench.test"]
+pairs = [{{ reverse_path = "*@bench.test", from = "*@bench.test" }}]
+owner = "owner@bench.test"
 {unsigned}
 
-[[egress]]
-name = "out"
+[egress.out]
 ipv4 = "127.0.0.1"
 ehlo = "relay.bench.test"
+resolvers = ["127.0.0.1"]
 allow_networks = ["127.0.0.0/8"]
 
 [[route]]
@@ -154,7 +153,6 @@ domain = "*"
 hosts = ["127.0.0.1:{next_port}"]
 
 [lanes]
-connections_first = 20
 connections_max = 20
 """
 
@@ -164,7 +162,7 @@ connections_max = 20
         self.folder, self.next_port, self.port = folder, next_port, load.free_port()
         folder.mkdir()
         known = {"folder": folder, "next_port": next_port, "port": self.port,
-                 "unsigned": "" if signed else "unsigned = true"}
+                 "unsigned": "" if signed else 'unsigned = "allow"'}
         text = self.CONFIG.format(**known)
         if signed:
             text += self._keys()
@@ -214,8 +212,8 @@ connections_max = 20
         self.process.wait(10)
 
     def flush(self):
-        subprocess.run([self.binary, "queue", "retry", "--all",
-                        "--socket", self.folder / "control.sock"],
+        subprocess.run([self.binary, "--socket", self.folder / "control.sock",
+                        "queue", "retry"],
                        check=True, capture_output=True)
 
     def spool(self):
