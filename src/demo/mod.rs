@@ -134,7 +134,7 @@ impl Stage {
             let all: Vec<String> = complaints.iter().map(ToString::to_string).collect();
             Fault::new("reading", "the demonstration's configuration", all.join("; "))
         })?;
-        let gateway = Gateway::start(reading.config, place, herald).await?;
+        let gateway = Gateway::start(reading.config, &place, herald)?;
         let address = |name: &str| {
             let found = gateway.listeners().iter().find(|(known, _)| known == name);
             found.map(|(_, address)| *address).ok_or_else(|| Fault::new("finding", name, "gone"))

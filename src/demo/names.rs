@@ -39,7 +39,7 @@ impl Names {
         response.metadata.recursion_desired = query.metadata.recursion_desired;
         response.metadata.recursion_available = true;
         response.metadata.authoritative = true;
-        response.metadata.response_code = self.code(&name.to_ascii());
+        response.metadata.response_code = code(&name.to_ascii());
         for data in self.records(&name.to_ascii(), question.query_type()) {
             response.add_answer(Record::from_rdata(question.name().clone(), TTL_SECS, data));
         }
@@ -47,13 +47,8 @@ impl Names {
         response.to_vec().ok()
     }
 
-    fn code(&self, name: &str) -> ResponseCode {
-        let missing = name.ends_with("nowhere.example.") || !name.ends_with(".example.");
-        if missing { ResponseCode::NXDomain } else { ResponseCode::NoError }
-    }
-
     fn records(&self, name: &str, kind: RecordType) -> Vec<RData> {
-        if self.code(name) != ResponseCode::NoError {
+        if code(name) != ResponseCode::NoError {
             return Vec::new();
         }
         match kind {
@@ -72,6 +67,12 @@ impl Names {
             _ => Vec::new(),
         }
     }
+}
+
+/// What exists here.
+fn code(name: &str) -> ResponseCode {
+    let missing = name.ends_with("nowhere.example.") || !name.ends_with(".example.");
+    if missing { ResponseCode::NXDomain } else { ResponseCode::NoError }
 }
 
 /// A long text as character-strings of at most 255 octets (RFC 1035 3.3).

@@ -43,7 +43,7 @@ pub(super) fn introduce(stage: &Stage) {
     let (ca, password) = (props.ca.display(), props.password.expose());
     let (starttls, tls) = (stage.submission.port(), stage.submissions.port());
     println!(
-        r#"
+        r"
 Postern's demonstration runs: the gateway, its egress broker, a name server and an Internet.
 
   submission (STARTTLS)  localhost:{starttls}      source  {USER}
@@ -59,8 +59,9 @@ Send a message with curl:
 
 or with swaks, to one recipient who is put off twice and one who is refused:
 
-  swaks --server localhost:{starttls} --tls --auth PLAIN --auth-user {USER} --auth-password {password} \
-    --from {FROM} --to defer-ann@inbox.example,refuse-bob@inbox.example --header 'Subject: Invoice 2'
+  swaks --server localhost:{starttls} --tls --auth PLAIN --auth-user {USER} \
+    --auth-password {password} --from {FROM} --header 'Subject: Invoice 2' \
+    --to defer-ann@inbox.example,refuse-bob@inbox.example
 
 Ask the gateway (in another terminal):
 
@@ -69,7 +70,7 @@ Ask the gateway (in another terminal):
 
 Everything below *.example has a mailbox, except nowhere.example (no such domain) and nomail.example
 (a domain without mail). Ctrl-C ends it. What happens:
-"#,
+",
         spool = props.spool.display(),
         sink = props.sink.display(),
         control = props.control.display(),

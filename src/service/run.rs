@@ -41,7 +41,7 @@ pub async fn run(path: PathBuf) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let place = Place { document: path, program: None };
-    let gateway = match Gateway::start(reading.config, place, herald).await {
+    let gateway = match Gateway::start(reading.config, &place, herald) {
         Ok(gateway) => gateway,
         Err(fault) => return failed(&fault),
     };

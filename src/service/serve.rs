@@ -28,6 +28,7 @@ use crate::dns::resolver::Resolvers;
 use crate::event::Event;
 use crate::event::herald::Herald;
 use crate::host::{clock, passed, peer, walls};
+use crate::mail::source::SourceState;
 use crate::net::egress::EgressClient;
 use crate::net::listen::{Door, open_doors};
 use crate::net::tls::ServerTls;
@@ -74,11 +75,12 @@ struct Parts {
 }
 
 impl Gateway {
-    /// Opens everything and serves. Returns when the listeners accept.
+    /// Opens everything and serves; the listeners accept when it returns. Must be called inside
+    /// the runtime.
     ///
     /// # Errors
     /// What could not be opened; nothing serves then.
-    pub async fn start(config: Config, place: Place, herald: Arc<Herald>) -> Result<Self, Fault> {
+    pub fn start(config: Config, place: &Place, herald: Arc<Herald>) -> Result<Self, Fault> {
         walls::seal_memory();
         let parts = Parts::open(config, &herald)?;
         let config = parts.standing.load().config.clone();
@@ -132,22 +134,27 @@ impl Gateway {
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         board.apply_switches();
         tasks.extend(start_desk(&desk, context));
-        tasks.push(tokio::spawn(recover(desk, recovery)));
-        tasks.extend(board.start_egress(&place)?);
+        tasks.push(tokio::spawn(recover(board.clone(), recovery)));
+        tasks.extend(board.start_egress(place)?);
         tasks.push(tokio::spawn(board.clone().keep_house()));
         tasks.push(tokio::spawn(watchdog::watch(vault.0.clone())));
         let reception = tokio::spawn(reception.run(doors));
-        herald.tell(Event::ConfigLoaded {
-            path: place.document.display().to_string(),
+        let socket = config.control.socket.clone();
+        let gateway = Self { board, vault, herald, listeners, reception, tasks, socket };
+        gateway.tell_start(&config);
+        Ok(gateway)
+    }
+
+    fn tell_start(&self, config: &Config) {
+        self.herald.tell(Event::ConfigLoaded {
+            path: self.board.document.display().to_string(),
             sources: config.sources.len() as u64,
         });
-        herald.tell(Event::ServiceStarted {
+        self.herald.tell(Event::ServiceStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            listeners: listeners.iter().map(|(name, at)| format!("{name} {at}")).collect(),
-            queued: vault.0.usage().live,
+            listeners: self.listeners.iter().map(|(name, at)| format!("{name} {at}")).collect(),
+            queued: self.vault.0.usage().live,
         });
-        let socket = config.control.socket.clone();
-        Ok(Self { board, vault, herald, listeners, reception, tasks, socket })
     }
 
     /// Name and address of every listener.
@@ -318,9 +325,15 @@ fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHa
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.
-async fn recover(desk: Arc<SortingDesk>, mut recovery: Recovery) {
+async fn recover(board: Arc<Switchboard>, mut recovery: Recovery) {
     while let Some(batch) = recovery.next().await {
-        desk.recover(&batch);
+        // Mail of a source that is gone from the configuration is held, not let loose.
+        let standing = board.standing.load();
+        let gone = batch.iter().map(|queued| &queued.label.source);
+        for source in gone.filter(|name| standing.directory.source(name).is_none()) {
+            board.desk.set_source_state(source, SourceState::Revoked);
+        }
+        board.desk.recover(&batch);
     }
 }
 

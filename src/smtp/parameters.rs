@@ -216,8 +216,10 @@ mod tests {
 
     #[test]
     fn parameters_of_recipients_are_read() {
-        let found =
-            RecipientParameters::parse(" NOTIFY=success,DELAY ORCPT=rfc822;a+2Bb@example.org", false);
+        let found = RecipientParameters::parse(
+            " NOTIFY=success,DELAY ORCPT=rfc822;a+2Bb@example.org",
+            false,
+        );
         let found = found.unwrap();
         let on = Notify::On { success: true, failure: false, delay: true };
         assert_eq!(found.notify, Some(on));

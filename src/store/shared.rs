@@ -124,6 +124,20 @@ impl Shared {
         if octets == 0 || self.ballast.load(Relaxed) || self.gauge.free_octets() < wanted {
             return;
         }
+        self.allocate_ballast(octets);
+    }
+
+    /// Takes a part of the reserve, so that a spool that is closed on a full disk can be opened
+    /// and drained although others fill the disk meanwhile.
+    pub(super) fn take_some_ballast(&self) {
+        let mut octets = self.config.ballast_octets;
+        while octets >= BALLAST_PART_OCTETS && !self.ballast.load(Relaxed) {
+            self.allocate_ballast(octets);
+            octets /= 2;
+        }
+    }
+
+    fn allocate_ballast(&self, octets: u64) {
         let path = self.ballast_path();
         let _ = self.disk.unlink(&path);
         let taken = self.disk.create(&path).and_then(|file| self.disk.allocate(&file, 0, octets));
@@ -133,6 +147,9 @@ impl Shared {
         }
     }
 }
+
+/// The smallest reserve that is worth a file: outcomes of ten thousand recipients.
+const BALLAST_PART_OCTETS: u64 = 256 * 1024;
 
 /// Wakes the keeper.
 #[derive(Debug, Default)]

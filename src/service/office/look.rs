@@ -156,7 +156,7 @@ impl Rooms {
             let ends = rotation.retired.values().max();
             secrets.extend(ends.map(|end| format!("older ones are void after {end}")));
         }
-        let switched = positions
+        let last_switch = positions
             .sources
             .get(&source.name)
             .map(|switched| format!("{} by {} at {}", switched.state, switched.by, switched.at));
@@ -176,7 +176,7 @@ impl Rooms {
             pairs: source.pairs.iter().map(pair).collect(),
             expires: source.expires,
             owner: source.owner.as_ref().map(ToString::to_string),
-            switched,
+            switched: last_switch,
             notes,
         }
     }
@@ -315,7 +315,7 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             (
                 "permit",
                 format!(
-                    "{source} may send as <{reverse_path}> From: {from} to {recipients} recipient(s)"
+                    "{source} may send as <{reverse_path}> From: {from}; {recipients} recipients"
                 ),
             ),
             ("clear", "the structure of the content is within bounds".to_owned()),

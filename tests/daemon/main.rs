@@ -1,0 +1,20 @@
+//! The daemon from outside: each test starts `postern serve` with a configuration of its own, and
+//! sees only what a peer, an operator or a service manager can see.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "../submission/authors.rs"]
+mod authors;
+mod client;
+#[path = "../transcripts/player.rs"]
+mod player;
+#[path = "../submission/probes.rs"]
+mod probes;
+mod sink;
+mod stage;
+#[path = "../transcripts/wire.rs"]
+mod wire;
+
+mod authors_are_not_spoofed;
+mod strangers_relay_nothing;
+mod transcripts_hold;
