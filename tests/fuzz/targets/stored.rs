@@ -64,10 +64,9 @@ pub(crate) fn record(octets: &[u8]) {
         }
         assert!(places.is_sorted(), "a walk that goes back");
     }
-    if let Some(first) = octets.first_chunk::<HEADER_OCTETS>() {
-        if let Some(header) = Header::decode_any(first) {
-            heads(&header, &octets[HEADER_OCTETS..]);
-        }
+    let header = octets.first_chunk::<HEADER_OCTETS>().and_then(Header::decode_any);
+    if let Some(header) = header {
+        heads(&header, &octets[HEADER_OCTETS..]);
     }
     let _ = state::decode::<state::Meta>(b"meta", &octets);
 }
@@ -99,7 +98,7 @@ pub(crate) fn route(octets: &[u8]) {
     }
     let domain = Domain::parse("next.example").expect("a domain");
     let chosen = choose(settings(), &domain).expect("a way out");
-    let answer = MxAnswer { hosts, ..MxAnswer::default() };
+    let answer = MxAnswer { hosts };
     if let Ok(hosts) = hosts_of(&chosen, &domain, Ok(answer), &mut chance) {
         let mut names: Vec<_> = hosts.iter().map(|host| host.name.as_str()).collect();
         assert!(names.iter().all(|name| !name.is_empty()));
