@@ -306,11 +306,15 @@ impl Switchboard {
         loop {
             let present = health.borrow_and_update().clone();
             for (egress, reason) in &present {
-                let before = known.get(egress).cloned().flatten();
-                if before.is_some() == reason.is_some() {
+                let before = known.get(egress).map(Option::is_some);
+                if before == Some(reason.is_some()) {
                     continue;
                 }
+                // Mail of an earlier run may have been dealt out before the broker was there.
                 self.desk.set_egress(egress, reason.is_some());
+                if before.is_none() && reason.is_none() {
+                    continue;
+                }
                 let egress = egress.clone();
                 self.herald.tell(match reason.clone() {
                     Some(reason) => Event::EgressSuspended { egress, reason },
