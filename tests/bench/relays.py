@@ -125,8 +125,7 @@ path = "{folder}/spool"
 [control]
 socket = "{folder}/control.sock"
 
-[[listener]]
-name = "intake"
+[listener.intake]
 address = "127.0.0.1:{port}"
 kind = "smtp"
 network_sources = true
@@ -135,18 +134,18 @@ clear_text = true
 [connections]
 per_address_max = 1000
 
-[[source]]
-name = "bench"
-owner = "owner@bench.test"
+[source.bench]
+proof = "network"
 networks = ["127.0.0.0/8"]
-from = ["@bench.test"]
-reverse_paths = ["@bench.test"]
-{unsigned}
+pairs = [{{ reverse_path = "*@bench.test", from = "*@bench.test" }}]
+owner = "owner@bench.test"
+unsigned = "{unsigned}"
 
-[[egress]]
-name = "out"
+[egress.out]
+device = "lo"
 ipv4 = "127.0.0.1"
 ehlo = "relay.bench.test"
+resolvers = ["127.0.0.1:9"]
 allow_networks = ["127.0.0.0/8"]
 
 [[route]]
@@ -164,7 +163,7 @@ connections_max = 20
         self.folder, self.next_port, self.port = folder, next_port, load.free_port()
         folder.mkdir()
         known = {"folder": folder, "next_port": next_port, "port": self.port,
-                 "unsigned": "" if signed else "unsigned = true"}
+                 "unsigned": "refuse" if signed else "allow"}
         text = self.CONFIG.format(**known)
         if signed:
             text += self._keys()
