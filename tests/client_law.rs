@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use postern::base::id::QueueId;
 use postern::base::time::{Instant, WallTime};
-use postern::config::checked::TlsFloor;
 use postern::mail::address::{Domain, Mailbox, ReversePath};
 use postern::mail::class::MessageClass;
 use postern::mail::envelope::{Envelope, Recipient};

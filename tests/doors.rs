@@ -8,6 +8,7 @@
 use std::process::Command;
 
 use postern::config::checked::{Listener, ListenerKind};
+use postern::host::passed;
 use postern::net::listen::{bind, open_doors};
 
 fn listener(name: &str, address: &str, device: Option<&str>) -> Listener {
@@ -24,23 +25,23 @@ fn listener(name: &str, address: &str, device: Option<&str>) -> Listener {
 #[tokio::test]
 async fn a_passed_socket_is_taken_by_its_name() {
     if std::env::var_os("LISTEN_FDS").is_none() {
-        return be_the_service_manager();
+        return stand_in_for_systemd();
     }
     let listeners = [
         listener("bound", "127.0.0.1:0", None),
         // Nobody could bind this address here: it is the passed socket that is taken.
         listener("passed", "192.0.2.1:587", None),
     ];
-    let doors = open_doors(&listeners).unwrap();
+    let doors = open_doors(&listeners, passed::sockets().unwrap()).unwrap();
     let address = doors[1].local_address().unwrap();
     println!("PASSED {address}");
     // Once: what was taken is not passed again.
-    assert!(open_doors(&listeners[..1]).is_ok());
+    assert!(passed::sockets().unwrap().is_empty());
 }
 
 /// `systemd-socket-activate` in a few words: a listening socket as descriptor 3.
-fn be_the_service_manager() {
-    const MANAGER: &str = "import os, socket, sys\n\
+fn stand_in_for_systemd() {
+    const SYSTEMD: &str = "import os, socket, sys\n\
         s = socket.create_server(('127.0.0.1', 0))\n\
         port = s.getsockname()[1]\n\
         os.dup2(s.fileno(), 3)\n\
@@ -52,7 +53,7 @@ fn be_the_service_manager() {
                  'a_passed_socket_is_taken_by_its_name', '--nocapture'])\n";
     let run = |name: &str| {
         let program = std::env::current_exe().unwrap();
-        let output = Command::new("python3").args(["-c", MANAGER]).arg(program).arg(name).output();
+        let output = Command::new("python3").args(["-c", SYSTEMD]).arg(program).arg(name).output();
         let output = output.unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())

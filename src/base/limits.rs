@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-// ---- reception: the SMTP server -----------------------------------------------------------
+// ---- reception: the SMTP server ---------------------------------------------------------------
 
 /// A command line with its CRLF. RFC 5321 4.5.3.1.4 asks for 512; extensions add to MAIL and
 /// RCPT (DSN 500+, SIZE 26, SMTPUTF8 10, AUTH= 500), Postfix allows 2,048.
@@ -88,7 +88,7 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that wait for accept: a burst of a thousand clients must not see a lost SYN.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-// ---- hygiene and screening ------------------------------------------------------------------
+// ---- hygiene and screening --------------------------------------------------------------------
 
 /// The header block (Postfix `header_size_limit` is 102,400 per field).
 pub const HEADER_OCTETS_MAX: usize = 256 * 1024;
@@ -112,7 +112,7 @@ pub const MIME_PARTS_MAX: usize = 1000;
 /// Parameters of one Content-Type field; RFC 2231 continuations of an honest file name are few.
 pub const MIME_PARAMETERS_MAX: usize = 64;
 
-// ---- sources ---------------------------------------------------------------------------------
+// ---- sources ----------------------------------------------------------------------------------
 
 /// Passwords that are verified at a time. Argon2id costs 19 MiB and tens of milliseconds.
 pub const PASSWORD_CHECKS_AT_ONCE: usize = 2;
@@ -154,13 +154,13 @@ pub const WELCOME_MEMORY: Duration = Duration::from_secs(24 * 3600);
 /// Content that is sealed on the async worker that read it. Hashing and signing 256 KiB takes about
 /// a millisecond; larger messages move off the worker so that other sessions are not delayed.
 pub const SEAL_INLINE_OCTETS_MAX: usize = 256 * 1024;
-// ---- signatures --------------------------------------------------------------------------------
+// ---- signatures -------------------------------------------------------------------------------
 
 /// How long a DKIM signature is valid at least (`x=`): a week, against replay (RFC 6376 3.5). It
 /// is longer only where delivery is tried for longer.
 pub const DKIM_LIFETIME_MIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
-// ---- custody -----------------------------------------------------------------------------------
+// ---- custody ----------------------------------------------------------------------------------
 
 /// A ledger segment. 64 MiB hold 15,000 messages of 4 KiB or two of 25 MB.
 pub const SEGMENT_OCTETS: u64 = 64 * 1024 * 1024;
@@ -201,7 +201,7 @@ pub const BALLAST_OCTETS: u64 = 32 * 1024 * 1024;
 /// Content kept in memory between commit and delivery, so that the happy path reads no disk.
 pub const FRESH_CONTENT_OCTETS_MAX: usize = 16 * 1024 * 1024;
 
-// ---- queue -----------------------------------------
+// ---- queue ------------------------------------------------------------------------------------
 
 /// First retry of transactional mail. RFC 5321 4.5.4.1 says 30 minutes *in general*; greylisting
 /// receivers ask for 5, and an invoice is worth the second look (Postfix: 300 s).
@@ -274,7 +274,7 @@ pub const REPORT_HEADER_OCTETS_MAX: usize = 64 * 1024;
 /// Messages on one connection; Postfix's limit is time, Google asks for at most 100.
 pub const CONNECTION_MESSAGES_MAX: u32 = 100;
 
-// ---- names and routes -----------------------------------------
+// ---- names and routes -------------------------------------------------------------------------
 
 /// MX addresses tried in one attempt (Postfix `smtp_mx_address_limit` 5, doubled for two families).
 pub const MX_ADDRESSES_MAX: usize = 10;
@@ -285,9 +285,10 @@ pub const DNS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between the first address and the next one of the other family (RFC 8305 section 5).
 pub const HAPPY_EYEBALLS_DELAY: Duration = Duration::from_millis(250);
 
-// ---- delivery: the SMTP client -----------------------------------------
+// ---- delivery: the SMTP client ----------------------------------------------------------------
 /// The wait for the other family's addresses once one family has answered: a name server that
-/// drops AAAA questions must not delay every connection (RFC 8305 section 3 has 50 ms for browsers).
+/// drops AAAA questions must not delay every connection (RFC 8305 section 3 has 50 ms for
+/// browsers).
 pub const DNS_FAMILY_GRACE: Duration = Duration::from_millis(500);
 
 /// Names in the cache of each egress's resolver. A record is some 300 octets.
@@ -306,7 +307,7 @@ pub const EGRESS_OPENING_MAX: usize = 1024;
 /// The beat at which the broker looks at interfaces, addresses and routes.
 pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
 
-// ---- delivery: the SMTP client --------------------------------------------------------------------
+// ---- delivery: the SMTP client ----------------------------------------------------------------
 
 /// TCP connection (Postfix 30 s).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -336,7 +337,7 @@ pub const PEER_REPLY_LINES_MAX: usize = 100;
 /// Text of a peer's reply that is kept for the journal and for reports.
 pub const PEER_REPLY_KEPT_OCTETS_MAX: usize = 512;
 
-// ---- control -----------------------------------------
+// ---- control ----------------------------------------------------------------------------------
 
 /// One request on the control socket.
 pub const CONTROL_REQUEST_OCTETS_MAX: usize = 64 * 1024;
@@ -364,7 +365,10 @@ pub const PAGE_ROWS_MAX: usize = 1000;
 /// is 90 s.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-// ---- supervision --------------------------------------------------------------------------------
+/// How long a gateway whose ledger has failed takes to say 421 to its peers before it ends.
+pub const FAILED_TIMEOUT: Duration = Duration::from_secs(3);
+
+// ---- supervision ------------------------------------------------------------------------------
 
 /// Crashes of one role within `ROLE_CRASH_WINDOW` after which it rests: a fault that comes back at
 /// once is not mended by starting faster.

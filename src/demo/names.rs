@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, MX, TXT};
@@ -15,6 +16,8 @@ use tokio::net::UdpSocket;
 
 /// Seconds that answers may be kept.
 const TTL_SECS: u32 = 60;
+/// Before the socket is read again after an error.
+const PAUSE: Duration = Duration::from_millis(50);
 /// The one receiving host of the built-in Internet.
 const MX_HOST: &str = "mx.internet.example.";
 
@@ -39,7 +42,7 @@ impl Names {
         response.metadata.recursion_desired = query.metadata.recursion_desired;
         response.metadata.recursion_available = true;
         response.metadata.authoritative = true;
-        response.metadata.response_code = self.code(&name.to_ascii());
+        response.metadata.response_code = code(&name.to_ascii());
         for data in self.records(&name.to_ascii(), question.query_type()) {
             response.add_answer(Record::from_rdata(question.name().clone(), TTL_SECS, data));
         }
@@ -47,13 +50,8 @@ impl Names {
         response.to_vec().ok()
     }
 
-    fn code(&self, name: &str) -> ResponseCode {
-        let missing = name.ends_with("nowhere.example.") || !name.ends_with(".example.");
-        if missing { ResponseCode::NXDomain } else { ResponseCode::NoError }
-    }
-
     fn records(&self, name: &str, kind: RecordType) -> Vec<RData> {
-        if self.code(name) != ResponseCode::NoError {
+        if code(name) != ResponseCode::NoError {
             return Vec::new();
         }
         match kind {
@@ -74,6 +72,12 @@ impl Names {
     }
 }
 
+/// What exists here.
+fn code(name: &str) -> ResponseCode {
+    let missing = name.ends_with("nowhere.example.") || !name.ends_with(".example.");
+    if missing { ResponseCode::NXDomain } else { ResponseCode::NoError }
+}
+
 /// A long text as character-strings of at most 255 octets (RFC 1035 3.3).
 fn character_strings(text: &str) -> Vec<String> {
     text.as_bytes().chunks(255).map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect()
@@ -89,7 +93,12 @@ pub async fn serve(names: Names) -> io::Result<SocketAddr> {
     let names = Arc::new(names);
     tokio::spawn(async move {
         let mut buffer = [0_u8; 4096];
-        while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
+        loop {
+            let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
+                // A passing lack of memory; asking again at once would spin.
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
             if let Some(answer) = names.answer(&buffer[..length]) {
                 // A lost answer is asked for again: that is what UDP promises.
                 let _ = socket.send_to(&answer, peer).await;

@@ -2,6 +2,7 @@
 //!
 //! What is secret is made new, or taken from the folder of an earlier run.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -88,23 +89,22 @@ impl Props {
     /// The configuration document, with the name server and the receiving host of this run.
     #[must_use]
     pub fn document(&self, names: SocketAddr, internet: SocketAddr) -> String {
-        let keys: String = self
-            .keys
-            .iter()
-            .map(|key| {
-                let algorithm = match key.algorithm {
-                    DkimAlgorithm::RsaSha256 => "rsa-sha256",
-                    DkimAlgorithm::Ed25519Sha256 => "ed25519-sha256",
-                };
-                format!(
-                    "\n[[dkim]]\ndomain = {:?}\nselector = {:?}\nalgorithm = {algorithm:?}\n\
-                     file = {:?}\n",
-                    key.domain.as_str(),
-                    key.selector,
-                    key.file
-                )
-            })
-            .collect();
+        let mut keys = String::new();
+        for key in &self.keys {
+            let algorithm = match key.algorithm {
+                DkimAlgorithm::RsaSha256 => "rsa-sha256",
+                DkimAlgorithm::Ed25519Sha256 => "ed25519-sha256",
+            };
+            // Writing to a String cannot fail.
+            let _ = write!(
+                keys,
+                "\n[[dkim]]\ndomain = \"{}\"\nselector = \"{}\"\nalgorithm = {algorithm:?}\n\
+                 file = {}\n",
+                key.domain,
+                key.selector,
+                quoted(&key.file)
+            );
+        }
         let scram = self.verifier.scram_sha256.as_ref();
         let scram = scram.map_or_else(String::new, |keys| format!("scram_sha256 = {keys:?}\n"));
         format!(
@@ -114,13 +114,13 @@ hostname = "gateway.shop.example"
 lab = true
 
 [spool]
-path = {spool:?}
+path = {spool}
 ballast = "1MiB"
 free_min = "16MiB"
 
 [tls]
-certificate = {ca:?}
-key = {key:?}
+certificate = {ca}
+key = {key}
 
 [listener.submission]
 address = "127.0.0.1:0"
@@ -157,16 +157,21 @@ lifetime = "10m"
 delay_notice = "5m"
 
 [control]
-socket = {control:?}
+socket = {control}
 "#,
-            spool = self.spool,
-            ca = self.ca,
-            key = self.folder.join("keys/key.pem"),
+            spool = quoted(&self.spool),
+            ca = quoted(&self.ca),
+            key = quoted(&self.folder.join("keys/key.pem")),
             argon = self.verifier.argon2id,
             port = internet.port(),
-            control = self.control,
+            control = quoted(&self.control),
         )
     }
+}
+
+/// A path as a TOML string; the escapes of JSON are those of TOML, too.
+fn quoted(path: &Path) -> String {
+    serde_json::json!(path.to_string_lossy()).to_string()
 }
 
 fn domain(text: &str) -> Result<Domain, Fault> {

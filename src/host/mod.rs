@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod disk;
 pub mod journal;
+pub mod notify;
+pub mod passed;
 pub mod peer;
 pub mod signals;
 pub mod walls;

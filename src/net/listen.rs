@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{BorrowedFd, FromRawFd as _, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,12 +29,14 @@ pub struct Door {
 }
 
 /// Opens all listeners: sockets that systemd passed under a listener's name are taken, the others
-/// are bound. Call it once, inside the runtime.
+/// are bound. `passed` are those sockets (`host::passed`). Call it inside the runtime.
 ///
 /// # Errors
 /// An address that cannot be bound, or a passed socket whose name no listener has.
-pub fn open_doors(listeners: &[Listener]) -> Result<Vec<Door>, Fault> {
-    let mut passed = passed_sockets()?;
+pub fn open_doors(
+    listeners: &[Listener],
+    mut passed: Vec<(String, std::net::TcpListener)>,
+) -> Result<Vec<Door>, Fault> {
     let mut doors = Vec::with_capacity(listeners.len());
     for listener in listeners {
         let mut found = false;
@@ -85,32 +86,6 @@ fn bind_socket(listener: &Listener) -> io::Result<std::net::TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())
-}
-
-/// Sockets that the service manager passed, by name; none at the second call.
-fn passed_sockets() -> Result<Vec<(String, std::net::TcpListener)>, Fault> {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
-    if TAKEN.swap(true, Ordering::SeqCst) {
-        return Ok(Vec::new());
-    }
-    let passed = sd_notify::listen_fds_with_names()
-        .map_err(|error| Fault::new("taking the passed sockets", "LISTEN_FDS", error))?;
-    passed.map(|(descriptor, name)| own(descriptor, &name).map(|socket| (name, socket))).collect()
-}
-
-// JUSTIFICATION: sockets of socket activation arrive as bare descriptor numbers.
-#[allow(unsafe_code, reason = "socket activation passes bare descriptor numbers")]
-fn own(descriptor: RawFd, name: &str) -> Result<std::net::TcpListener, Fault> {
-    // SAFETY: sd-notify has checked LISTEN_PID, so the number was passed to this process. It is
-    // only looked at here; should it be closed, the system call says so.
-    let looked_at = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    match rustix::net::sockopt::socket_acceptconn(looked_at) {
-        // SAFETY: an open listening socket, as was just seen; `TAKEN` makes this the only place
-        // and the only time that it is owned.
-        Ok(true) => Ok(unsafe { std::net::TcpListener::from_raw_fd(descriptor) }),
-        Ok(false) => Err(Fault::new("taking the passed socket", name, "it does not listen")),
-        Err(error) => Err(Fault::new("taking the passed socket", name, error)),
-    }
 }
 
 impl Door {

@@ -114,7 +114,7 @@ impl Admission {
         self.stopped.store(stopped, Ordering::Release);
     }
 
-    // ---- identify ---------------------------------------------------------------------------
+    // ---- identify -----------------------------------------------------------------------------
 
     async fn password(
         &self,
@@ -220,7 +220,7 @@ impl Admission {
         Ok(attributed)
     }
 
-    // ---- permit ------------------------------------------------------------------------------
+    // ---- permit -------------------------------------------------------------------------------
 
     fn sender(
         &self,
@@ -253,7 +253,7 @@ impl Admission {
         }
     }
 
-    // ---- the message ----------------------------------------------------------------------------
+    // ---- the message --------------------------------------------------------------------------
 
     /// Permit, clear, seal, commit.
     async fn message(&self, visitor: &mut Visitor, message: Submitted) -> Result<Custody, Refusal> {
@@ -261,7 +261,7 @@ impl Admission {
         let large = message.content.len() > SEAL_INLINE_OCTETS_MAX;
         let work = || self.prepare(&attributed, message);
         let sealed = if large { tokio::task::block_in_place(work)? } else { work()? };
-        let accepted = self.accepted(visitor, &sealed);
+        let accepted = Self::accepted(visitor, &sealed);
         let (spool, desk, herald) = (self.spool.clone(), self.desk.clone(), self.herald.clone());
         // A task of its own: a session that ends here must not tear custody from the queue.
         let commit = tokio::spawn(async move {
@@ -304,7 +304,7 @@ impl Admission {
         })
     }
 
-    fn accepted(&self, visitor: &Visitor, sealed: &Sealed) -> Event {
+    fn accepted(visitor: &Visitor, sealed: &Sealed) -> Event {
         let parcel = sealed.signed.parcel();
         Event::MessageAccepted {
             id: parcel.id,
@@ -320,7 +320,7 @@ impl Admission {
         }
     }
 
-    // ---- helpers of all steps ---------------------------------------------------------------------
+    // ---- for all steps -----------------------------------------------------------------
 
     fn fault(&self, room: &str, cause: &dyn std::fmt::Display) -> Refusal {
         let (room, fault) = (room.to_owned(), cause.to_string());

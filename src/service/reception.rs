@@ -438,5 +438,4 @@ fn read(
 }
 
 #[cfg(test)]
-#[path = "reception_tests.rs"]
 mod tests;

@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::notify;
 use super::serve::{Gateway, Place};
 use crate::event::herald::Herald;
 use crate::event::journal::install;
 use crate::host::disk::{self, NoConfig};
 use crate::host::journal::{Journal, under_journal};
 use crate::host::signals::{Request, Signals};
-use crate::host::{clock, walls};
+use crate::host::{clock, notify, walls};
 
 /// How long the journal may take to write what was told last.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(2);
@@ -42,13 +41,22 @@ pub async fn run(path: PathBuf) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let place = Place { document: path, program: None };
-    let gateway = match Gateway::start(reading.config, place, herald).await {
+    let gateway = match Gateway::start(reading.config, &place, herald) {
         Ok(gateway) => gateway,
         Err(fault) => return failed(&fault),
     };
     notify::ready("accepts and delivers");
-    loop {
-        match signals.next().await {
+    let code = loop {
+        let request = tokio::select! {
+            request = signals.next() => request,
+            reason = gateway.failed() => {
+                notify::stopping();
+                gateway.abandon(&format!("the ledger failed: {reason}")).await;
+                // The service manager starts it again, and what is stored is compared.
+                break ExitCode::FAILURE;
+            }
+        };
+        match request {
             Request::Reload => {
                 notify::reloading();
                 gateway.reload().await;
@@ -57,13 +65,13 @@ pub async fn run(path: PathBuf) -> ExitCode {
             Request::End(signal) => {
                 notify::stopping();
                 gateway.stop(signal).await;
-                break;
+                break ExitCode::SUCCESS;
             }
         }
-    }
+    };
     // What the journal does not take in time is lost to the journal only.
     let _ = journal.flush(JOURNAL_PATIENCE);
-    ExitCode::SUCCESS
+    code
 }
 
 fn unusable(path: &Path, error: &NoConfig) -> ExitCode {

@@ -16,9 +16,9 @@ use super::office::Rooms;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::switchboard::{Switchboard, rules};
-use super::{delivery, notify, supervise};
+use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
-use crate::base::limits::DRAIN_TIMEOUT;
+use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
 use crate::config::checked::Config;
 use crate::control::answer::ListenerRow;
 use crate::control::keeper::Keeper;
@@ -27,7 +27,8 @@ use crate::control::server as control;
 use crate::dns::resolver::Resolvers;
 use crate::event::Event;
 use crate::event::herald::Herald;
-use crate::host::{clock, peer, walls};
+use crate::host::{clock, passed, peer, walls};
+use crate::mail::source::SourceState;
 use crate::net::egress::EgressClient;
 use crate::net::listen::{Door, open_doors};
 use crate::net::tls::ServerTls;
@@ -74,11 +75,12 @@ struct Parts {
 }
 
 impl Gateway {
-    /// Opens everything and serves. Returns when the listeners accept.
+    /// Opens everything and serves; the listeners accept when it returns. Must be called inside
+    /// the runtime.
     ///
     /// # Errors
     /// What could not be opened; nothing serves then.
-    pub async fn start(config: Config, place: Place, herald: Arc<Herald>) -> Result<Self, Fault> {
+    pub fn start(config: Config, place: &Place, herald: Arc<Herald>) -> Result<Self, Fault> {
         walls::seal_memory();
         let parts = Parts::open(config, &herald)?;
         let config = parts.standing.load().config.clone();
@@ -96,7 +98,7 @@ impl Gateway {
         let house = House::of(&config);
         let reception = Reception::new(house, admission.clone(), tls.clone(), heard);
         let socket = control::open(&config.control.socket)?;
-        let doors = open_doors(&config.listeners)?;
+        let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
@@ -132,22 +134,27 @@ impl Gateway {
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         board.apply_switches();
         tasks.extend(start_desk(&desk, context));
-        tasks.push(tokio::spawn(recover(desk, recovery)));
-        tasks.extend(board.start_egress(&place)?);
+        tasks.push(tokio::spawn(recover(board.clone(), recovery)));
+        tasks.extend(board.start_egress(place)?);
         tasks.push(tokio::spawn(board.clone().keep_house()));
-        tasks.push(tokio::spawn(notify::watch(vault.0.clone())));
+        tasks.push(tokio::spawn(watchdog::watch(vault.0.clone())));
         let reception = tokio::spawn(reception.run(doors));
-        herald.tell(Event::ConfigLoaded {
-            path: place.document.display().to_string(),
+        let socket = config.control.socket.clone();
+        let gateway = Self { board, vault, herald, listeners, reception, tasks, socket };
+        gateway.tell_start(&config);
+        Ok(gateway)
+    }
+
+    fn tell_start(&self, config: &Config) {
+        self.herald.tell(Event::ConfigLoaded {
+            path: self.board.document.display().to_string(),
             sources: config.sources.len() as u64,
         });
-        herald.tell(Event::ServiceStarted {
+        self.herald.tell(Event::ServiceStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            listeners: listeners.iter().map(|(name, at)| format!("{name} {at}")).collect(),
-            queued: vault.0.usage().live,
+            listeners: self.listeners.iter().map(|(name, at)| format!("{name} {at}")).collect(),
+            queued: self.vault.0.usage().live,
         });
-        let socket = config.control.socket.clone();
-        Ok(Self { board, vault, herald, listeners, reception, tasks, socket })
     }
 
     /// Name and address of every listener.
@@ -166,6 +173,31 @@ impl Gateway {
     pub async fn reload(&self) {
         // Complaints are told as a fact; the old configuration stays.
         let _ = self.board.reload().await;
+    }
+
+    /// Returns when something has failed that nothing mends but a restart, with the reason.
+    pub async fn failed(&self) -> String {
+        self.vault.0.failed().await
+    }
+
+    /// Ends at once, because the ledger has failed: nothing more is promised (peers hear 421) and
+    /// nothing more is sent, because nobody could write down what becomes of it.
+    pub async fn abandon(self, reason: &str) {
+        self.herald.tell(Event::ServiceStopping { reason: reason.to_owned() });
+        let Self { board, vault, reception, tasks, socket, .. } = self;
+        board.bell.send_modify(|bell| bell.shift = Shift::Closed);
+        board.desk.drain(Duration::ZERO).await;
+        for task in tasks {
+            task.abort();
+        }
+        let farewell = async {
+            // Sessions that linger are cut off with the process.
+            let _ = reception.await;
+            vault.0.close().await;
+        };
+        // A disk that fails may also hang: the end must come all the same.
+        let _ = tokio::time::timeout(FAILED_TIMEOUT, farewell).await;
+        let _ = std::fs::remove_file(socket);
     }
 
     /// Ends in order: nobody new, transactions and deliveries in flight within `DRAIN_TIMEOUT`,
@@ -274,11 +306,15 @@ impl Switchboard {
         loop {
             let present = health.borrow_and_update().clone();
             for (egress, reason) in &present {
-                let before = known.get(egress).cloned().flatten();
-                if before.is_some() == reason.is_some() {
+                let before = known.get(egress).map(Option::is_some);
+                if before == Some(reason.is_some()) {
                     continue;
                 }
+                // Mail of an earlier run may have been dealt out before the broker was there.
                 self.desk.set_egress(egress, reason.is_some());
+                if before.is_none() && reason.is_none() {
+                    continue;
+                }
                 let egress = egress.clone();
                 self.herald.tell(match reason.clone() {
                     Some(reason) => Event::EgressSuspended { egress, reason },
@@ -318,9 +354,15 @@ fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHa
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.
-async fn recover(desk: Arc<SortingDesk>, mut recovery: Recovery) {
+async fn recover(board: Arc<Switchboard>, mut recovery: Recovery) {
     while let Some(batch) = recovery.next().await {
-        desk.recover(&batch);
+        // Mail of a source that is gone from the configuration is held, not let loose.
+        let standing = board.standing.load();
+        let gone = batch.iter().map(|queued| &queued.label.source);
+        for source in gone.filter(|name| standing.directory.source(name).is_none()) {
+            board.desk.set_source_state(source, SourceState::Revoked);
+        }
+        board.desk.recover(&batch);
     }
 }
 

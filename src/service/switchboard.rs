@@ -176,7 +176,10 @@ impl Switchboard {
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls) {
             tls.reload(files).map_err(|fault| vec![fault.to_string()])?;
         }
-        self.standing.store(Arc::new(standing));
+        let before = self.standing.swap(Arc::new(standing));
+        for gone in before.config.sources.keys().filter(|name| !config.sources.contains_key(name)) {
+            self.desk.set_source_state(gone, SourceState::Revoked);
+        }
         self.config.store(config.clone());
         self.reception.renovate(House::of(&config));
         if let Some(rules) = rules(&config) {

@@ -10,14 +10,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::base::limits::{
     PIPELINE_OCTETS_MAX, READ_OCTETS_MAX, RECEPTION_OCTETS_MAX, REPLY_WRITE_TIMEOUT,
 };
 use crate::base::time::Instant;
-use crate::net::tls;
+use crate::net::tls::{self, TlsAcceptor, TlsStream};
 use crate::smtp::server::TlsFacts;
 
 /// The monotonic clock of all sessions.

@@ -2,6 +2,7 @@
 //! of record is an independent verifier (`tests/dkim.rs`).
 
 use mail_auth::AuthenticatedMessage;
+use mail_auth::common::headers::Header as SignatureField;
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::{DomainKey, VerifySignature};
 use mail_auth::dkim::Signature;
@@ -26,7 +27,7 @@ pub fn verify(
     record: impl Fn(&str) -> Option<String>,
 ) -> Vec<Verified> {
     let Some(message) = AuthenticatedMessage::parse(content) else { return Vec::new() };
-    let one = |header: &mail_auth::common::headers::Header<'_, Signature>| {
+    let one = |header: &SignatureField<'_, Signature>| {
         let signature = &header.header;
         let name = format!("{}/{}", signature.d, signature.s);
         let key = record(signature.domain_key().trim_end_matches('.'));

@@ -5,7 +5,7 @@
 //! white space at the end of a line is ignored (RFC 5321 4.1.1 asks for it), and one space may
 //! follow the colon of `MAIL FROM:` and `RCPT TO:` (printers, old .NET applications).
 
-use super::parameters::{MailParameters, RcptParameters};
+use super::parameters::{MailParameters, RecipientParameters};
 use super::replies;
 use super::reply::Reply;
 use crate::base::secret::Secret;
@@ -24,7 +24,7 @@ pub enum Command {
     /// MAIL FROM.
     Mail(ReversePath, MailParameters),
     /// RCPT TO.
-    Rcpt(Mailbox, RcptParameters),
+    Rcpt(Mailbox, RecipientParameters),
     /// DATA.
     Data,
     /// BDAT (RFC 3030 section 2).
@@ -106,7 +106,7 @@ pub fn parse(line: &[u8], utf8: bool) -> Result<Command, NotACommand> {
         b"EHLO" => Ok(Command::Ehlo(hello(rest)?)),
         b"HELO" => Ok(Command::Helo(hello(rest)?)),
         b"MAIL" => mail(rest.unwrap_or_default()),
-        b"RCPT" => rcpt(rest.unwrap_or_default(), utf8),
+        b"RCPT" => recipient(rest.unwrap_or_default(), utf8),
         b"DATA" => alone(rest, Command::Data),
         b"BDAT" => bdat(rest.unwrap_or_default()),
         b"STARTTLS" => alone(rest, Command::StartTls),
@@ -158,9 +158,9 @@ fn mail(rest: &str) -> Result<Command, NotACommand> {
     Ok(Command::Mail(reverse_path, parameters))
 }
 
-fn rcpt(rest: &str, utf8: bool) -> Result<Command, NotACommand> {
+fn recipient(rest: &str, utf8: bool) -> Result<Command, NotACommand> {
     let (path, rest) = path(rest, "TO:").ok_or(replies::RCPT_SYNTAX)?;
-    let parameters = RcptParameters::parse(rest, utf8)?;
+    let parameters = RecipientParameters::parse(rest, utf8)?;
     let mailbox =
         Mailbox::parse(path, utf8).map_err(|error| address_reply(error, replies::BAD_RECIPIENT))?;
     Ok(Command::Rcpt(mailbox, parameters))

@@ -57,14 +57,14 @@ impl MailParameters {
 
 /// What RCPT may say after the forward-path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RcptParameters {
+pub struct RecipientParameters {
     /// NOTIFY= (RFC 3461 4.1).
     pub notify: Option<Notify>,
     /// ORCPT= (RFC 3461 4.2), as written.
     pub orcpt: Option<Box<str>>,
 }
 
-impl RcptParameters {
+impl RecipientParameters {
     /// Reads ` KEYWORD=value` words. `utf8` allows RFC 6533's address type beyond ASCII.
     ///
     /// # Errors
@@ -211,13 +211,15 @@ mod tests {
             assert_eq!(reply, want, "{bad}");
         }
         assert_eq!(MailParameters::parse(" X=1"), Err(replies::UNKNOWN_PARAMETER));
-        assert_eq!(RcptParameters::parse(" SIZE=1", false), Err(replies::UNKNOWN_PARAMETER));
+        assert_eq!(RecipientParameters::parse(" SIZE=1", false), Err(replies::UNKNOWN_PARAMETER));
     }
 
     #[test]
-    fn parameters_of_rcpt_are_read() {
-        let found =
-            RcptParameters::parse(" NOTIFY=success,DELAY ORCPT=rfc822;a+2Bb@example.org", false);
+    fn parameters_of_recipients_are_read() {
+        let found = RecipientParameters::parse(
+            " NOTIFY=success,DELAY ORCPT=rfc822;a+2Bb@example.org",
+            false,
+        );
         let found = found.unwrap();
         let on = Notify::On { success: true, failure: false, delay: true };
         assert_eq!(found.notify, Some(on));
@@ -225,9 +227,9 @@ mod tests {
         for bad in
             [" NOTIFY=NEVER,DELAY", " NOTIFY=", " NOTIFY=DELAY,DELAY", " ORCPT=a", " ORCPT=;a"]
         {
-            assert_eq!(RcptParameters::parse(bad, true), Err(replies::BAD_PARAMETER), "{bad}");
+            assert_eq!(RecipientParameters::parse(bad, true), Err(replies::BAD_PARAMETER), "{bad}");
         }
-        assert!(RcptParameters::parse(" ORCPT=utf-8;jos\u{e9}@b.example", true).is_ok());
-        assert!(RcptParameters::parse(" ORCPT=utf-8;jos\u{e9}@b.example", false).is_err());
+        assert!(RecipientParameters::parse(" ORCPT=utf-8;jos\u{e9}@b.example", true).is_ok());
+        assert!(RecipientParameters::parse(" ORCPT=utf-8;jos\u{e9}@b.example", false).is_err());
     }
 }

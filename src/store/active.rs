@@ -140,23 +140,27 @@ impl Active {
         synced.map_err(|error| WriteError::Broken(format!("syncing the ledger: {error}")))
     }
 
-    /// Reserves room up to `end`: a generous step if there is room for it, else what is needed.
+    /// Reserves room up to `end`: a generous step if there is room for it, else less of it.
     fn reserve(&mut self, shared: &Shared, end: u64) -> Result<(), WriteError> {
         let needed = end.next_multiple_of(BLOCK_OCTETS);
         if needed <= self.allocated {
             return Ok(());
         }
-        let generous = needed.max(self.allocated + PREALLOCATE_OCTETS).min(self.capacity);
-        let goals = [generous.max(needed), needed];
-        for goal in goals {
-            let octets = goal - self.allocated;
-            match shared.disk.allocate(&self.file, self.allocated, octets) {
+        let generous = (self.allocated + PREALLOCATE_OCTETS).min(self.capacity).max(needed);
+        let mut spare = generous - needed;
+        loop {
+            let goal = (needed + spare).next_multiple_of(BLOCK_OCTETS);
+            match shared.disk.allocate(&self.file, self.allocated, goal - self.allocated) {
                 Ok(()) => {
                     self.allocated = goal;
                     self.note_octets(shared, goal);
                     return Ok(());
                 }
-                Err(error) if is_full(&error) => {}
+                Err(error) if is_full(&error) && spare == 0 => break,
+                // Half as much to spare, at last nothing.
+                Err(error) if is_full(&error) => {
+                    spare = if spare > BLOCK_OCTETS { spare / 2 } else { 0 };
+                }
                 Err(error) => return Err(fault("reserving room for", &error, false)),
             }
         }

@@ -97,6 +97,7 @@ impl Effect {
 type Entry = (Draft, Effect);
 
 /// What ended the wait.
+#[expect(clippy::large_enum_variant, reason = "one on the stack of one thread")]
 enum Wake {
     Request(Request),
     Due,
@@ -135,7 +136,9 @@ impl Committer {
     /// Serves until the spool is closed or all its handles are gone.
     pub(super) fn run(mut self) {
         // A segment is prepared before the first message wants it; no room is no reason to fail.
-        let _ = self.ensure_active(0);
+        if let Err(WriteError::Broken(reason)) = self.ensure_active(0) {
+            self.shared.latch(&reason);
+        }
         while self.closing.is_none() {
             let first = match self.wait() {
                 Wake::Request(request) => Some(request),
@@ -453,6 +456,7 @@ impl Committer {
             self.write(vec![(draft, Effect::Note(answer))]);
         }
         self.retire();
+        self.shared.take_some_ballast();
         if let Some(closing) = self.closing.take() {
             let _ = closing.send(());
         }

@@ -1,7 +1,7 @@
 //! The thread behind the ledger: it recovers at the start, lets the state follow on its beat, and
 //! gives segments back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Sender};
@@ -16,10 +16,10 @@ use super::state::{Changes, State, StateError};
 use crate::base::id::QueueId;
 use crate::base::limits::{COPY_OCTETS_MAX, PREALLOCATE_OCTETS, STATE_BEAT, STATE_OCTETS_MIN};
 use crate::event::Event;
-use crate::mail::queued::Queued;
+use crate::mail::queued::{Change, Queued, Settlement};
 use crate::spool::index::{Dirty, Slot};
-use crate::spool::record::{Carried, Draft, End, Freed, Kind, Stored};
-use crate::spool::state::{Live, Meta, encode, fingerprint, touch};
+use crate::spool::record::{Carried, Draft, End, Freed, Header, Kind, Stored};
+use crate::spool::state::{Live, Meta, Touch, encode, fingerprint, touch};
 
 /// How long a state that could not be written waits for the next try.
 const REBUILD_WAIT: Duration = Duration::from_secs(10);
@@ -36,6 +36,8 @@ pub(super) struct Keeper {
     meta: Meta,
     /// When the state failed last.
     failed: Option<Instant>,
+    /// When the ledger was read for want of a state last.
+    read: Option<Instant>,
 }
 
 impl Keeper {
@@ -44,7 +46,7 @@ impl Keeper {
         requests: Sender<Request>,
         old: BTreeMap<u32, Segment>,
     ) -> Self {
-        Self { shared, requests, old, state: None, meta: Meta::default(), failed: None }
+        Self { shared, requests, old, state: None, meta: Meta::default(), failed: None, read: None }
     }
 
     /// Recovers, then serves until the spool is closed.
@@ -98,6 +100,7 @@ impl Keeper {
         hand.flush();
         shared.floor.fetch_max(floor, Relaxed);
         lock(&shared.applied).index.recovered();
+        self.trim_old(&segments, end);
         self.note_end(end);
         let live = lock(&shared.applied).index.len() as u64;
         (shared.tell)(Event::SpoolOpened {
@@ -132,6 +135,19 @@ impl Keeper {
             None => self.lose_state(),
         }
         (rebuilt.floor, rebuilt.end)
+    }
+
+    /// On a full disk, what a crash left reserved and unused is given back.
+    fn trim_old(&self, segments: &BTreeMap<u32, Segment>, end: End) {
+        let Some(segment) = segments.get(&end.segment) else { return };
+        let octets = u64::from(end.offset).next_multiple_of(4096);
+        if self.shared.gauge.health() != super::Health::Full || segment.octets <= octets {
+            return;
+        }
+        let file = std::fs::File::options().write(true).open(segment.path(&self.shared.ledger()));
+        if file.and_then(|file| file.set_len(octets)).is_ok() {
+            lock(&self.shared.segments).insert(end.segment, Segment { octets, ..*segment });
+        }
     }
 
     /// Where a crash left the last segment is written down, so that a later loss of its end is
@@ -186,7 +202,7 @@ impl Keeper {
 
     fn write_state(
         &mut self,
-        dirty: std::collections::HashMap<QueueId, Dirty>,
+        dirty: HashMap<QueueId, Dirty>,
         mut meta: Meta,
     ) -> Result<(), StateError> {
         let Some(state) = &mut self.state else { return Ok(()) };
@@ -227,17 +243,7 @@ impl Keeper {
             return;
         }
         recover::set_state_aside(&self.shared.config.path);
-        let (segments, until) = {
-            let mut applied = lock(&self.shared.applied);
-            applied.index.track(true);
-            let through = applied.through;
-            let records = applied.records;
-            let until = End { segment: through.segment, records, offset: through.offset };
-            let mut segments = lock(&self.shared.segments).clone();
-            segments.retain(|number, _| through.segment == 0 || *number <= through.segment);
-            (segments, until)
-        };
-        let until = (until.segment != 0).then_some(until);
+        let (segments, until) = self.track_from_here();
         let mut hand = Hand::new(&self.shared, None);
         let rebuilt = recover::rebuild(&self.shared, &segments, until, &mut hand);
         let Some(state) = rebuilt.state else { return self.lose_state() };
@@ -300,7 +306,6 @@ impl Keeper {
 
     /// The few survivors of the oldest segment are copied on, so that it can be given back.
     fn copy_survivors(&mut self) -> bool {
-        let Some(state) = &self.state else { return false };
         let (oldest, total) = {
             let segments = lock(&self.shared.segments);
             let total: u64 = segments.values().map(|segment| segment.octets).sum();
@@ -320,35 +325,100 @@ impl Keeper {
             (tally, applied.index.octets(), here, applied.index.places(oldest.number))
         };
         debug_assert!(tally.octets <= live && oldest.number < here);
+        let known = match &self.state {
+            Some(state) => Known::State(state.as_ref()),
+            // No room for a state is no reason to keep a segment for the sake of a few messages:
+            // the ledger knows as well.
+            None if self.read.is_some_and(|read| read.elapsed() < REBUILD_WAIT) => return false,
+            None => {
+                self.read = Some(Instant::now());
+                let (segments, until) = self.track_from_here();
+                Known::Ledger(recover::read(&self.shared, &segments, until, false).touches)
+            }
+        };
         let mut copied = false;
         let mut pending = Vec::new();
         let mut octets = 0;
         for (at, size) in places {
             octets += u64::from(size);
-            pending.extend(self.copy(state.as_ref(), Slot::bare(at, size)));
+            pending.extend(self.copy(&known, Slot::bare(at, size)));
             if octets >= COPY_OCTETS_MAX {
                 octets = 0;
                 copied |= settle_copies(&mut pending);
             }
         }
-        copied | settle_copies(&mut pending)
+        copied |= settle_copies(&mut pending);
+        if self.state.is_none() {
+            lock(&self.shared.applied).index.track(false);
+        }
+        copied
     }
 
-    fn copy(&self, state: &dyn State, slot: Slot) -> Option<mpsc::Receiver<bool>> {
+    /// From here on the index remembers what changes; the segments up to here, and their end.
+    fn track_from_here(&self) -> (BTreeMap<u32, Segment>, Option<End>) {
+        let mut applied = lock(&self.shared.applied);
+        applied.index.track(true);
+        let (through, records) = (applied.through, applied.records);
+        let mut segments = lock(&self.shared.segments).clone();
+        if through.segment == 0 {
+            return (segments, None);
+        }
+        segments.retain(|number, _| *number <= through.segment);
+        let until = End { segment: through.segment, records, offset: through.offset };
+        (segments, Some(until))
+    }
+
+    fn copy(&self, known: &Known<'_>, slot: Slot) -> Option<mpsc::Receiver<bool>> {
         let (octets, segment) = self.shared.octets(slot).ok()?;
-        let read = parse(octets, segment)?;
+        let Some(read) = parse(octets, segment) else {
+            self.give_up(segment, slot);
+            return None;
+        };
         let id = read.header.id;
-        let value = state.get(&id.octets()).ok()??;
-        let live = recover::live(&id.octets(), &value).filter(|live| live.at == slot.at)?;
-        let stored =
-            Stored { carried: Some(Carried::of(&live.queued)), settles: Vec::new(), ..read.stored };
+        let queued = known.queued(id, slot, &read.stored, read.content.len() as u64)?;
+        let carried = Some(Carried::of(&queued));
+        let stored = Stored { carried, settles: Vec::new(), ..read.stored };
         // A damaged content stays damaged: its old checksum goes with it.
         let draft = Draft::new(Kind::Message, id, &stored, read.content).ok()?;
         let draft = draft.with_body_checksum(read.header.body_checksum);
         let (answer, answered) = mpsc::channel();
-        let request = Request::Copy { draft, queued: live.queued, from: slot.at, answer };
-        self.requests.send(request).ok()?;
+        self.requests.send(Request::Copy { draft, queued, from: slot.at, answer }).ok()?;
         Some(answered)
+    }
+
+    /// A survivor whose envelope cannot be read any more: its octets are kept for a person, and
+    /// its segment is not kept for its sake.
+    fn give_up(&self, segment: Segment, slot: Slot) {
+        if let Ok((octets, _)) = self.shared.octets(slot) {
+            self.shared.keep_damaged(segment.number, slot.at.offset, &octets);
+        }
+        let Some(id) = self.name_of(segment, slot) else { return };
+        let open = lock(&self.shared.applied).index.open(id);
+        (self.shared.tell)(Event::RecordQuarantined {
+            id: Some(id),
+            place: super::segment::place(segment.number, slot.at.offset),
+            reason: "its envelope is damaged; nobody can be told".into(),
+        });
+        let settlement = Settlement::Purged;
+        let purge = |recipient| Change::Settled { id, recipient, settlement: settlement.clone() };
+        let changes = open.into_iter().map(purge).collect();
+        drop(self.requests.send(Request::Record { changes, answer: None }));
+    }
+
+    /// The message at a place: its header says so, or else the state.
+    fn name_of(&self, segment: Segment, slot: Slot) -> Option<QueueId> {
+        let (octets, _) = self.shared.octets(slot).ok()?;
+        if let Some(header) = Header::decode(&octets, segment.salt, segment.number) {
+            return Some(header.id);
+        }
+        let mut name = None;
+        let state = self.state.as_ref()?;
+        let looked = state.each(&mut |key, value| {
+            name = recover::live(key, value).filter(|live| live.at == slot.at);
+            name.is_none()
+        });
+        looked.ok()?;
+        name.map(|live| live.queued.id)
     }
 
     /// Nothing lives: the active segment is left, so that it can be given back as well.
@@ -369,6 +439,31 @@ impl Keeper {
     }
 }
 
+/// Who knows the present state of a message.
+enum Known<'a> {
+    State(&'a dyn State),
+    Ledger(HashMap<QueueId, Vec<Touch>>),
+}
+
+impl Known<'_> {
+    fn queued(&self, id: QueueId, slot: Slot, stored: &Stored, octets: u64) -> Option<Queued> {
+        match self {
+            Self::State(state) => {
+                let value = state.get(&id.octets()).ok()??;
+                let live = recover::live(&id.octets(), &value)?;
+                (live.at == slot.at).then_some(live.queued)
+            }
+            Self::Ledger(touches) => {
+                let mut queued = stored.queued(id, octets);
+                for one in touches.get(&id).into_iter().flatten() {
+                    touch(&mut queued, *one);
+                }
+                Some(queued)
+            }
+        }
+    }
+}
+
 fn settle_copies(pending: &mut Vec<mpsc::Receiver<bool>>) -> bool {
     pending.drain(..).fold(false, |any, answer| answer.recv().unwrap_or(false) | any)
 }
@@ -377,11 +472,7 @@ fn broken(doing: &str) -> StateError {
     StateError::Broken(format!("{doing} a record failed"))
 }
 
-fn touched(
-    key: &[u8],
-    old: Option<&[u8]>,
-    touches: &[crate::spool::state::Touch],
-) -> Result<Live, StateError> {
+fn touched(key: &[u8], old: Option<&[u8]>, touches: &[Touch]) -> Result<Live, StateError> {
     let live = old.and_then(|old| recover::live(key, old));
     let mut live = live.ok_or_else(|| StateError::Broken("a record is missing".into()))?;
     for one in touches {

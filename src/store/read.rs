@@ -153,12 +153,14 @@ impl Shared {
         }
     }
 
-    /// A reserve of an earlier run counts if it is whole.
+    /// A reserve of an earlier run counts, unless a whole one can be had in its place.
     pub(super) fn adopt_ballast(&self) {
         let octets = std::fs::metadata(self.ballast_path()).map_or(0, |meta| meta.len());
-        let whole = octets > 0 && octets >= self.config.ballast_octets;
-        self.ballast.store(whole, Relaxed);
+        self.ballast.store(octets > 0 && octets >= self.config.ballast_octets, Relaxed);
         self.take_ballast();
+        if octets > 0 && self.ballast_path().exists() {
+            self.ballast.store(true, Relaxed);
+        }
     }
 }
 

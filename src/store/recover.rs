@@ -16,7 +16,7 @@ use super::state::{Changes, Sled, State, StateError};
 use crate::base::id::QueueId;
 use crate::mail::queued::Queued;
 use crate::spool::index::{Dirty, Index};
-use crate::spool::record::End;
+use crate::spool::record::{End, Position};
 use crate::spool::scan::Depth;
 use crate::spool::state::{Live, Meta, Touch, decode, encode, fingerprint, touch};
 
@@ -241,16 +241,25 @@ pub(super) struct Rebuilt {
     pub(super) end: End,
 }
 
-/// Reads the whole ledger (up to `until`, if it is being written) and writes a new state.
-pub(super) fn rebuild(
+/// What the ledger alone says.
+pub(super) struct Read {
+    /// Every live message.
+    index: Index,
+    /// What has happened to it since its record.
+    pub(super) touches: HashMap<QueueId, Vec<Touch>>,
+    floor: u32,
+    end: End,
+}
+
+/// Reads the whole ledger, up to `until` if it is being written.
+pub(super) fn read(
     shared: &Shared,
     segments: &BTreeMap<u32, Segment>,
     until: Option<End>,
-    hand: &mut Hand<'_>,
-) -> Rebuilt {
+    starting: bool,
+) -> Read {
     let mut index = Index::default();
     let mut touches: HashMap<QueueId, Vec<Touch>> = HashMap::new();
-    let starting = hand.sender.is_some();
     let mut replay = Replay::new(shared, Depth::Whole, starting);
     replay.run(segments, None, until, &mut |said| {
         let (live, settles) = match said {
@@ -270,7 +279,21 @@ pub(super) fn rebuild(
             index.insert(&live);
         }
     });
-    let (floor, through, records) = (replay.floor, replay.through, replay.records);
+    let through = replay.through;
+    let (floor, records) = (replay.floor, replay.records);
+    let end = End { segment: through.segment, records, offset: through.offset };
+    Read { index, touches, floor, end }
+}
+
+/// Reads the whole ledger (up to `until`, if it is being written) and writes a new state.
+pub(super) fn rebuild(
+    shared: &Shared,
+    segments: &BTreeMap<u32, Segment>,
+    until: Option<End>,
+    hand: &mut Hand<'_>,
+) -> Rebuilt {
+    let starting = hand.sender.is_some();
+    let Read { index, mut touches, floor, end } = read(shared, segments, until, starting);
     if starting {
         report_missing(shared, segments, floor);
     }
@@ -289,11 +312,12 @@ pub(super) fn rebuild(
         writer.put(&live);
         hand.adopt(live, None);
     });
-    let end = End { segment: through.segment, records, offset: through.offset };
     if shared.bell.is_closing() {
         writer.state = None;
     }
-    let meta = Meta { through, records, count: writer.count, digest: writer.digest };
+    let through = Position { segment: end.segment, offset: end.offset };
+    let (count, digest) = (writer.count, writer.digest);
+    let meta = Meta { through, records: end.records, count, digest };
     Rebuilt { state: writer.finish(&meta), meta, floor, end }
 }
 

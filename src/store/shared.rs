@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::disk::Disk;
 use super::fresh::Fresh;
 use super::gauge::{Gauge, Health};
@@ -40,6 +42,8 @@ pub(super) struct Shared {
     pub(super) bell: Bell,
     /// The reserve is on disk.
     pub(super) ballast: AtomicBool,
+    /// Why the ledger failed, for everyone who must know.
+    pub(super) failure: watch::Sender<Option<String>>,
     told: Mutex<Health>,
 }
 
@@ -64,6 +68,7 @@ impl Shared {
             floor: AtomicU32::new(0),
             bell: Bell::default(),
             ballast: AtomicBool::new(false),
+            failure: watch::Sender::default(),
             told: Mutex::new(Health::Open),
         }
     }
@@ -108,6 +113,7 @@ impl Shared {
     pub(super) fn latch(&self, reason: &str) {
         if self.gauge.latch(reason) {
             (self.tell)(Event::SpoolLatched { reason: reason.to_owned() });
+            self.failure.send_replace(Some(reason.to_owned()));
             self.bell.ring();
         }
     }
@@ -124,6 +130,20 @@ impl Shared {
         if octets == 0 || self.ballast.load(Relaxed) || self.gauge.free_octets() < wanted {
             return;
         }
+        self.allocate_ballast(octets);
+    }
+
+    /// Takes a part of the reserve, so that a spool that is closed on a full disk can be opened
+    /// and drained although others fill the disk meanwhile.
+    pub(super) fn take_some_ballast(&self) {
+        let mut octets = self.config.ballast_octets;
+        while octets >= BALLAST_PART_OCTETS && !self.ballast.load(Relaxed) {
+            self.allocate_ballast(octets);
+            octets /= 2;
+        }
+    }
+
+    fn allocate_ballast(&self, octets: u64) {
         let path = self.ballast_path();
         let _ = self.disk.unlink(&path);
         let taken = self.disk.create(&path).and_then(|file| self.disk.allocate(&file, 0, octets));
@@ -133,6 +153,9 @@ impl Shared {
         }
     }
 }
+
+/// The smallest reserve that is worth a file: outcomes of ten thousand recipients.
+const BALLAST_PART_OCTETS: u64 = 256 * 1024;
 
 /// Wakes the keeper.
 #[derive(Debug, Default)]

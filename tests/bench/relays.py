@@ -192,9 +192,11 @@ connections_max = 20
         """Starts it; the seconds until it greets."""
         began = time.monotonic()
         log = open(self.folder / "log", "ab")
+        # A session of its own, as Postfix's master makes one: the kernel shares the processor
+        # out by session (sched_autogroup).
         self.process = subprocess.Popen(
             [self.binary, "serve", "--config", self.folder / "postern.toml"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
         def ready():
             if self.process.poll() is not None:

@@ -2,4 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails so")]
 
 mod bench;
+mod faults;
+mod full;
+mod pace;
+mod rot;
 mod rows;

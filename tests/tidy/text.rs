@@ -6,6 +6,14 @@ pub(crate) fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut at = 0;
     while at < octets.len() {
+        // Only these octets begin a comment or a literal; the rest is copied in runs.
+        let telling = |octet: &u8| matches!(octet, b'/' | b'"' | b'\'' | b'b' | b'c' | b'r');
+        let run = octets[at..].iter().position(telling).unwrap_or(octets.len() - at);
+        code.push_str(&text[at..at + run]);
+        at += run;
+        if at == octets.len() {
+            break;
+        }
         let rest = &text[at..];
         let skipped = comment(rest).or_else(|| string(rest, &code)).or_else(|| character(rest));
         if let Some(length) = skipped {
@@ -140,6 +148,22 @@ pub(crate) fn idents(code: &str) -> Vec<String> {
     code.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
+/// Names that are ours: those on a path (`futures_util::`, `::common`) were given by others, and
+/// our own are seen where they are declared.
+pub(crate) fn own_names(code: &str) -> Vec<String> {
+    let squeezed = squeeze(code);
+    let mut names = Vec::new();
+    let mut at = 0;
+    while let Some(start) = squeezed[at..].find(is_word).map(|found| found + at) {
+        let length = squeezed[start..].find(|c| !is_word(c)).unwrap_or(squeezed.len() - start);
+        at = start + length;
+        if !squeezed[..start].ends_with("::") && !squeezed[at..].starts_with("::") {
+            names.push(squeezed[start..at].to_owned());
+        }
+    }
+    names
+}
+
 /// The words that a name is made of: `QueueManager`, `queue_manager` and `queue-manager` alike.
 pub(crate) fn words_of(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
@@ -184,7 +208,7 @@ pub(crate) fn imports(place: &str, code: &str) -> Vec<String> {
 }
 
 /// Code without the blanks around `::` and braces.
-fn squeeze(code: &str) -> String {
+pub(crate) fn squeeze(code: &str) -> String {
     let mut out = String::with_capacity(code.len());
     let mut blank = false;
     for c in code.chars() {
@@ -225,9 +249,8 @@ fn heads(rest: &str) -> Vec<String> {
     names
 }
 
-/// True if the code imports `name` or writes a path that begins with it.
-pub(crate) fn mentions_crate(code: &str, name: &str) -> bool {
-    let squeezed = squeeze(code);
+/// True if the squeezed code imports `name` or writes a path that begins with it.
+pub(crate) fn mentions_crate(squeezed: &str, name: &str) -> bool {
     let mut from = 0;
     while let Some(at) = squeezed[from..].find(name).map(|at| at + from) {
         from = at + name.len();

@@ -72,7 +72,7 @@ impl Reception {
             listener("starttls", ListenerKind::Submission, false),
             listener("clear", ListenerKind::Smtp, true),
         ];
-        let doors = open_doors(&listeners).unwrap();
+        let doors = open_doors(&listeners, Vec::new()).unwrap();
         let names = ["tls", "starttls", "clear"];
         let addresses = doors.iter().map(|door| door.local_address().unwrap());
         let addresses = names.into_iter().zip(addresses).collect();

@@ -8,10 +8,13 @@ fn parts(content: &str) -> Result<(usize, usize), &'static str> {
     measure(content.as_bytes()).map(|s| (s.parts, s.depth)).map_err(|refusal| refusal.rule)
 }
 
-const MIXED: &str = "Content-Type: multipart/mixed; boundary=a\r\n\r\npreamble\r\n--a\r\n\r\ntext\r\n\
-    --a\r\nContent-Type: multipart/alternative;\r\n boundary=\"b\"\r\n\r\n--b\r\n\r\none\r\n--b  \r\n\
-    \r\ntwo\r\n--b--\r\n--a\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\
-    Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n--a--\r\nepilogue\r\n";
+const MIXED: &str = "Content-Type: multipart/mixed; boundary=a\r\n\r\npreamble\r\n\
+    --a\r\n\r\ntext\r\n\
+    --a\r\nContent-Type: multipart/alternative;\r\n boundary=\"b\"\r\n\r\n\
+    --b\r\n\r\none\r\n--b  \r\n\r\ntwo\r\n--b--\r\n\
+    --a\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\
+    Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n--a--\r\n\
+    epilogue\r\n";
 
 #[test]
 fn honest_structures_are_measured() {

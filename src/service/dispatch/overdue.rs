@@ -59,12 +59,16 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             Ok(parcel) => {
                 let lines = lines(&overdue, &reply, Fate::Expired);
                 let at = (self.clock)();
-                if let Err(fault) = self.report(&parcel, &lines, &changes, at).await {
-                    self.fault_seen(&fault);
-                    self.with(|queue, at| queue.handle_postponed(&overdue, at.now));
-                    return;
-                }
+                let written = match self.report(&parcel, &lines, &changes, at).await {
+                    Ok(written) => written,
+                    Err(fault) => {
+                        self.fault_seen(&fault);
+                        self.with(|queue, at| queue.handle_postponed(&overdue, at.now));
+                        return;
+                    }
+                };
                 self.tell_expired(&parcel, &overdue, &reply);
+                self.post(written);
             }
             Err(FetchError::Damaged(reason)) => {
                 self.note(changes);
@@ -124,8 +128,9 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let until = parcel.label.expires;
         let lines = lines(&overdue, &reply, Fate::Delayed { until });
         let at = (self.clock)();
-        if let Err(fault) = self.report(&parcel, &lines, &changes, at).await {
-            self.fault_seen(&fault);
+        match self.report(&parcel, &lines, &changes, at).await {
+            Ok(written) => self.post(written),
+            Err(fault) => self.fault_seen(&fault),
         }
     }
 }

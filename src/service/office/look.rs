@@ -8,7 +8,7 @@ use crate::control::answer::{
     Status, StepRow, Trouble, TroubleKind, WallRow,
 };
 use crate::control::office::Done;
-use crate::event::Event;
+use crate::event::{Attempt, Event, harmless};
 use crate::host::clock;
 use crate::mail::source::{Proof, Source, SourceState};
 use crate::queue::{MessageView, Selection};
@@ -156,7 +156,7 @@ impl Rooms {
             let ends = rotation.retired.values().max();
             secrets.extend(ends.map(|end| format!("older ones are void after {end}")));
         }
-        let switched = positions
+        let last_switch = positions
             .sources
             .get(&source.name)
             .map(|switched| format!("{} by {} at {}", switched.state, switched.by, switched.at));
@@ -176,7 +176,7 @@ impl Rooms {
             pairs: source.pairs.iter().map(pair).collect(),
             expires: source.expires,
             owner: source.owner.as_ref().map(ToString::to_string),
-            switched,
+            switched: last_switch,
             notes,
         }
     }
@@ -315,7 +315,7 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             (
                 "permit",
                 format!(
-                    "{source} may send as <{reverse_path}> From: {from} to {recipients} recipient(s)"
+                    "{source} may send as <{reverse_path}> From: {from}; {recipients} recipients"
                 ),
             ),
             ("clear", "the structure of the content is within bounds".to_owned()),
@@ -329,10 +329,48 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             ),
             ("spool", format!("{octets} octets were synced to disk before the 250")),
         ],
-        Event::ReportQueued { .. } | Event::ReportOmitted { .. } => {
-            vec![("report", event.text())]
+        Event::RecipientDelivered(attempt) => {
+            let how = if attempt.tls == "none" { "in clear text" } else { attempt.tls.as_str() };
+            let at = format!("{} has taken responsibility ({how})", attempt.relay);
+            deliver(attempt, &at)
         }
-        Event::MessageCompleted { .. } => vec![("complete", event.text())],
-        other => vec![("deliver", other.text())],
+        Event::RecipientDeferred { attempt, next } => {
+            deliver(attempt, &format!("{}; to be tried again at {next}", host(attempt)))
+        }
+        Event::RecipientFailed(attempt) => deliver(attempt, &format!("{} for good", host(attempt))),
+        Event::RecipientExpired(attempt) => deliver(attempt, "given up, its time is over"),
+        Event::DeliveryInDoubt(attempt) => {
+            deliver(attempt, "the connection broke after the last dot: it may arrive twice")
+        }
+        Event::ReportQueued { id, to, kind, .. } => {
+            vec![("report", format!("a {kind} report to <{to}> was queued as {id}"))]
+        }
+        Event::ReportOmitted { reason, .. } => {
+            vec![("report", format!("a report was due but has nowhere to go: {reason}"))]
+        }
+        Event::MessageCompleted { .. } => {
+            vec![("complete", "every recipient has an outcome; the spool forgets it".to_owned())]
+        }
+        Event::MessageQuarantined { reason, .. } | Event::RecordQuarantined { reason, .. } => {
+            vec![("quarantine", reason.clone())]
+        }
+        other => vec![("note", other.text())],
     }
+}
+
+/// Who did not take it.
+fn host(attempt: &Attempt) -> String {
+    match attempt.relay.as_str() {
+        "none" => "not possible".to_owned(),
+        relay => format!("refused by {relay}"),
+    }
+}
+
+/// One attempt in words: for whom, what became of it, what was said.
+fn deliver(attempt: &Attempt, what: &str) -> Vec<(&'static str, String)> {
+    let Attempt { recipient, attempts, reply, .. } = attempt;
+    vec![(
+        "deliver",
+        format!("<{recipient}>, attempt {attempts}: {what}: {}", harmless(&reply.to_string())),
+    )]
 }

@@ -8,7 +8,7 @@ use crate::base::time::Instant;
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::envelope::{Envelope, Recipient};
 use crate::smtp::command::{Command, Mechanism, NotACommand, parse};
-use crate::smtp::parameters::{MailParameters, RcptParameters};
+use crate::smtp::parameters::{MailParameters, RecipientParameters};
 use crate::smtp::replies;
 use crate::smtp::reply::Reply;
 
@@ -171,7 +171,7 @@ impl Session {
         self.ask(Question::Mail { reverse_path, size }, Pending::Mail(transaction));
     }
 
-    fn recipient(&mut self, forward_path: Mailbox, parameters: RcptParameters) {
+    fn recipient(&mut self, forward_path: Mailbox, parameters: RecipientParameters) {
         let transaction = match std::mem::replace(&mut self.state, State::Idle) {
             State::Sender(transaction) | State::Recipients(transaction) => transaction,
             other => return self.out_of_order(other),

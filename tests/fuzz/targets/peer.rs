@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use postern::base::id::QueueId;
 use postern::base::time::{Instant, WallTime};
-use postern::config::checked::TlsFloor;
 use postern::mail::address::{Domain, Mailbox, ReversePath};
 use postern::mail::class::MessageClass;
 use postern::mail::envelope::{BodyType, Envelope, Recipient};
@@ -26,7 +25,7 @@ pub(crate) fn reply(octets: &[u8]) {
         for block in octets.chunks(step.max(1)) {
             reader.push(block);
             loop {
-                match reader.next() {
+                match reader.next_reply() {
                     Ok(Some(reply)) => heard.push(reply),
                     Ok(None) => break,
                     Err(_) => return heard,
@@ -73,9 +72,10 @@ pub(crate) fn conversation(octets: &[u8]) {
     let step = usize::from(take(&mut octets)) + 1;
     let recipients = mood % 5;
     let now = Instant(1);
-    let tls = if mood & 0x80 == 0 { TlsFloor::Opportunistic } else { TlsFloor::Encrypted };
+    let tls_required = mood & 0x80 != 0;
     let ehlo = Domain::parse("relay.example").expect("a domain");
-    let mut peer = Conversation::new(Settings { ehlo, tls, patience: Patience::default() }, now);
+    let mut peer =
+        Conversation::new(Settings { ehlo, tls_required, patience: Patience::default() }, now);
     let mut blocks = octets.chunks(step);
     let (mut open, mut closed, mut jobs) = (false, false, 0);
     while !closed {

@@ -109,7 +109,7 @@ fn start(connections: ConnectionLimits) -> Fixture {
         listener(ListenerKind::Submissions, false),
         listener(ListenerKind::Smtp, true),
     ];
-    let doors = open_doors(&listeners).unwrap();
+    let doors = open_doors(&listeners, Vec::new()).unwrap();
     let addresses = doors.iter().map(|door| door.local_address().unwrap()).collect();
     let (bell, ears) = watch::channel(Bell::default());
     let gate = Arc::new(TestGate::default());

@@ -1,0 +1,24 @@
+//! The daemon from outside: each test starts `postern serve` with a configuration of its own, and
+//! sees only what a peer, an operator or a service manager can see.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "../submission/authors.rs"]
+mod authors;
+mod client;
+#[path = "../transcripts/player.rs"]
+mod player;
+#[path = "../submission/probes.rs"]
+mod probes;
+mod sink;
+mod stage;
+#[path = "../transcripts/wire.rs"]
+mod wire;
+
+mod a_certificate_identifies;
+mod a_source_is_stopped_at_once;
+mod authors_are_not_spoofed;
+mod stop_all_survives;
+mod strangers_relay_nothing;
+mod the_queue_obeys;
+mod transcripts_hold;
