@@ -6,7 +6,8 @@ use super::slab::NONE;
 use super::stock::{Place, Recipients, Tick};
 use super::{Alarm, Doing, Overdue, Queue, seconds_up};
 use crate::base::limits::{
-    EGRESS_RECHECK, FAULT_WAIT, OVERDUE_RECHECK, RETRY_JITTER_PERCENT, THROTTLES_BEFORE_PAUSE,
+    EGRESS_HEALTH_BEAT, EGRESS_RECHECK, FAULT_WAIT, OVERDUE_RECHECK, RETRY_JITTER_PERCENT,
+    THROTTLES_BEFORE_PAUSE,
 };
 use crate::base::time::Instant;
 use crate::mail::address::Domain;
@@ -122,7 +123,10 @@ impl Queue {
         if let Some(egress) = egress {
             let entry = &mut self.destinations[destination];
             entry.parked = Some(egress.into());
-            let again = now.after(EGRESS_RECHECK);
+            // An egress that is whole as far as we know: the good news and this carrier's bad
+            // news have crossed, or the next look at its health will tell.
+            let known = self.suspended.contains(egress);
+            let again = now.after(if known { EGRESS_RECHECK } else { EGRESS_HEALTH_BEAT });
             self.alarms.insert((again, Alarm::Destination(destination)));
         }
         if self.messages[message].held {

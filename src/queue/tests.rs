@@ -391,6 +391,22 @@ fn mail_that_waits_for_our_own_way_out_burns_no_attempt_and_never_expires() {
     assert!(matches!(desk.deferred(carrier, Health::Neutral), Some(Plan::Over { attempts: 1 })));
 }
 
+/// The broker comes up a moment after the first message: nothing is known of the egress, or the
+/// news that it is whole has crossed the carrier's news that it is not.
+#[test]
+fn mail_that_came_before_the_way_out_waits_for_a_moment_only() {
+    let mut desk = Desk::new(rules());
+    let id = desk.add("bank", Otp, "example.net");
+    let carrier = desk.drain()[0];
+    desk.job(carrier);
+    desk.queue.set_egress("main", false, desk.at.now);
+    desk.queue.handle_untried(carrier, Some("main"), desk.at.now);
+    desk.leave(carrier);
+    desk.pass(Duration::from_secs(2));
+    let carrier = *desk.carriers.keys().next().unwrap();
+    assert_eq!(desk.next(carrier), Next::Job(Ticket { id, recipients: vec![0], attempts: 0 }));
+}
+
 #[test]
 fn held_mail_never_leaves_and_never_expires() {
     let mut desk = Desk::new(rules());

@@ -18,7 +18,7 @@ use super::standing::Standing;
 use super::switchboard::{Switchboard, rules};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
-use crate::base::limits::DRAIN_TIMEOUT;
+use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
 use crate::config::checked::Config;
 use crate::control::answer::ListenerRow;
 use crate::control::keeper::Keeper;
@@ -175,6 +175,31 @@ impl Gateway {
         let _ = self.board.reload().await;
     }
 
+    /// Returns when something has failed that nothing mends but a restart, with the reason.
+    pub async fn failed(&self) -> String {
+        self.vault.0.failed().await
+    }
+
+    /// Ends at once, because the ledger has failed: nothing more is promised (peers hear 421) and
+    /// nothing more is sent, because nobody could write down what becomes of it.
+    pub async fn abandon(self, reason: &str) {
+        self.herald.tell(Event::ServiceStopping { reason: reason.to_owned() });
+        let Self { board, vault, reception, tasks, socket, .. } = self;
+        board.bell.send_modify(|bell| bell.shift = Shift::Closed);
+        board.desk.drain(Duration::ZERO).await;
+        for task in tasks {
+            task.abort();
+        }
+        let farewell = async {
+            // Sessions that linger are cut off with the process.
+            let _ = reception.await;
+            vault.0.close().await;
+        };
+        // A disk that fails may also hang: the end must come all the same.
+        let _ = tokio::time::timeout(FAILED_TIMEOUT, farewell).await;
+        let _ = std::fs::remove_file(socket);
+    }
+
     /// Ends in order: nobody new, transactions and deliveries in flight within `DRAIN_TIMEOUT`,
     /// then the spool is closed. Loses nothing.
     pub async fn stop(self, reason: &str) {
@@ -281,15 +306,15 @@ impl Switchboard {
         loop {
             let present = health.borrow_and_update().clone();
             for (egress, reason) in &present {
-                let before = known.get(egress).cloned().flatten();
-                if !known.contains_key(egress) && reason.is_none() {
-                    // Mail may have come before the broker did: it does not wait any longer.
-                    self.desk.set_egress(egress, false);
-                }
-                if before.is_some() == reason.is_some() {
+                let before = known.get(egress).map(Option::is_some);
+                if before == Some(reason.is_some()) {
                     continue;
                 }
+                // Mail of an earlier run may have been dealt out before the broker was there.
                 self.desk.set_egress(egress, reason.is_some());
+                if before.is_none() && reason.is_none() {
+                    continue;
+                }
                 let egress = egress.clone();
                 self.herald.tell(match reason.clone() {
                     Some(reason) => Event::EgressSuspended { egress, reason },

@@ -15,6 +15,10 @@ mod stage;
 #[path = "../transcripts/wire.rs"]
 mod wire;
 
+mod a_certificate_identifies;
+mod a_source_is_stopped_at_once;
 mod authors_are_not_spoofed;
+mod stop_all_survives;
 mod strangers_relay_nothing;
+mod the_queue_obeys;
 mod transcripts_hold;

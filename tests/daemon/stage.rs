@@ -230,8 +230,8 @@ impl Said {
 
 /// A daemon that serves.
 pub(crate) struct Daemon {
-    pub(crate) stage: Stage,
     child: Process,
+    pub(crate) stage: Stage,
     listeners: Vec<(String, SocketAddr)>,
     /// Where in `told` this run begins.
     began: usize,
@@ -240,7 +240,8 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Waits until the control socket answers.
     pub(crate) fn new(stage: Stage, child: Child, began: usize) -> Self {
-        let mut daemon = Self { stage, child: Process(child), listeners: Vec::new(), began };
+        let child = Process(child, stage.path("told"));
+        let mut daemon = Self { child, stage, listeners: Vec::new(), began };
         let waited = Instant::now();
         loop {
             if let Some(status) = daemon.child.0.try_wait().unwrap() {
@@ -357,14 +358,18 @@ impl Daemon {
     }
 }
 
-/// A child of ours, which never outlives its test.
-struct Process(Child);
+/// A child of ours, which never outlives its test, and where it writes.
+struct Process(Child, PathBuf);
 
 impl Drop for Process {
     fn drop(&mut self) {
         // One that has ended is only reaped.
         let _ = self.0.kill();
         let _ = self.0.wait();
+        if std::thread::panicking() {
+            let told = fs::read(&self.1).unwrap_or_default();
+            eprintln!("told by the daemon:\n{}", String::from_utf8_lossy(&told));
+        }
     }
 }
 
