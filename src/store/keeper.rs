@@ -80,6 +80,8 @@ impl Keeper {
             shared.latch(&format!("syncing what an earlier run wrote: {error}"));
             return;
         }
+        let state_folder = shared.config.path.join("state");
+        let fresh = segments.is_empty() && !state_folder.exists();
         let mut hand = Hand::new(&shared, Some(batches));
         let loaded = recover::load(&shared, &segments);
         let followed = loaded.and_then(|(state, meta)| {
@@ -93,8 +95,12 @@ impl Keeper {
                 (floor, end, "followed")
             }
             Err(error) => {
+                if fresh {
+                    // Nothing was there, so nothing is worth keeping.
+                    recover::remove(&state_folder);
+                }
                 let (floor, end) = self.start_over(&segments, &error, &mut hand);
-                (floor, end, "rebuilt")
+                (floor, end, if fresh { "new" } else { "rebuilt" })
             }
         };
         hand.flush();
