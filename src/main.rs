@@ -1,6 +1,7 @@
 //! The one binary: each role is a subcommand.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use postern::cli::{self, Role};
 use postern::demo;
@@ -23,7 +24,12 @@ fn main() -> ExitCode {
 
 fn block_on(role: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(role),
+        Ok(runtime) => {
+            let code = runtime.block_on(role);
+            // Whatever still waits for a disk or a peer must not keep the process.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            code
+        }
         Err(cause) => failed(&format!("no threads can be started: {cause}")),
     }
 }

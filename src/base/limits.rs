@@ -369,6 +369,9 @@ pub const PAGE_ROWS_MAX: usize = 1000;
 /// is 90 s.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a gateway whose ledger has failed takes to say 421 to its peers before it ends.
+pub const FAILED_TIMEOUT: Duration = Duration::from_secs(3);
+
 // ---- supervision ------------------------------------------------------------------------------
 
 /// Crashes of one role within `ROLE_CRASH_WINDOW` after which it rests: a fault that comes back at

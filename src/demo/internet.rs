@@ -1,8 +1,8 @@
 //! The receiving host of the demonstration: an MX that accepts, defers and refuses by recipient.
 //!
 //! It is deliberately not our own server machine: what leaves is judged by something that shares
-//! no code with what sent it. Local parts decide: `refuse…` is refused for good, `defer…` is put
-//! off twice and then accepted, everything else is accepted and written to the sink folder, octet
+//! no code with what sent it. Local parts decide: `refuse…` is refused for good, `defer…` is
+//! put off twice and then accepted, everything else is accepted and written to the sink folder, octet
 //! for octet.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +21,9 @@ use tokio::sync::Mutex;
 const DEFERRALS: u32 = 2;
 /// Longest line that is taken; the demonstration's receiver is not an example of strictness.
 const LINE_OCTETS_MAX: usize = 64 * 1024;
+
+/// Before another connection is taken after one that could not be.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The receiving host.
 #[derive(Debug)]
@@ -38,14 +42,19 @@ impl Internet {
     pub async fn serve(sink: &Path) -> io::Result<SocketAddr> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let earlier = std::fs::read_dir(sink)?.count() as u64;
+        let earlier = last_number(sink)?;
         let internet = Arc::new(Self {
             sink: sink.to_owned(),
             count: AtomicU64::new(earlier),
             deferrals: Mutex::default(),
         });
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    // Out of descriptors, most likely: some will be free again.
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                };
                 let internet = Arc::clone(&internet);
                 // A peer that breaks off is an ordinary event for a receiving host.
                 tokio::spawn(async move {
@@ -119,6 +128,8 @@ impl Internet {
             if *seen <= DEFERRALS {
                 return "451 4.2.1 Try again soon (the local part starts with \"defer\")";
             }
+            // The next message to it is put off again.
+            deferrals.remove(&path);
         }
         recipients.push(path);
         "250 2.1.5 Ok"
@@ -132,6 +143,17 @@ impl Internet {
         tokio::fs::rename(&beside, self.sink.join(&name)).await?;
         Ok(name)
     }
+}
+
+/// The highest number that an earlier run gave to a message in the sink.
+fn last_number(sink: &Path) -> io::Result<u64> {
+    let mut last = 0;
+    for entry in std::fs::read_dir(sink)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".eml")?.parse().ok());
+        last = last.max(number.unwrap_or(0));
+    }
+    Ok(last)
 }
 
 async fn say<S: AsyncWrite + Unpin>(stream: &mut S, text: &str) -> io::Result<()> {
@@ -187,6 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sink = folder.path().join("sink");
         std::fs::create_dir(&sink).unwrap();
+        std::fs::write(sink.join("00000007.eml"), "of an earlier run").unwrap();
         let address = Internet::serve(&sink).await.unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
         let script = "EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<refuse@c.example>\r\n\
@@ -195,10 +218,10 @@ mod tests {
         stream.write_all(script.as_bytes()).await.unwrap();
         let mut said = String::new();
         stream.read_to_string(&mut said).await.unwrap();
-        for reply in ["550 5.1.1", "451 4.2.1", "354 ", "kept as 00000001.eml", "221 "] {
+        for reply in ["550 5.1.1", "451 4.2.1", "354 ", "kept as 00000008.eml", "221 "] {
             assert!(said.contains(reply), "{reply} in {said}");
         }
-        let kept = std::fs::read(sink.join("00000001.eml")).unwrap();
+        let kept = std::fs::read(sink.join("00000008.eml")).unwrap();
         assert_eq!(kept, b"A: b\r\n\r\n.dot\r\n");
     }
 }

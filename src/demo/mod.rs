@@ -4,7 +4,9 @@
 //! server and a receiving host. Ctrl-C ends it and leaves nothing behind, unless `--spool` says
 //! where to keep things.
 
+mod folder;
 pub mod internet;
+mod live;
 pub mod names;
 pub mod once;
 pub mod props;
@@ -13,7 +15,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -21,10 +23,12 @@ use crate::base::fault::Fault;
 use crate::config;
 use crate::event::herald::Herald;
 use crate::host::clock;
-use crate::host::signals::Signals;
+use crate::host::signals::{Request, Signals};
 use crate::service::serve::{Gateway, Place};
 
+use folder::Folder;
 use internet::Internet;
+use live::{Live, say};
 use names::Names;
 use props::Props;
 
@@ -49,75 +53,73 @@ pub struct Stage {
     pub submission: SocketAddr,
     /// TLS from the first octet.
     pub submissions: SocketAddr,
-    temporary: Option<PathBuf>,
+    /// Goes last, whichever way the run ends.
+    temporary: Folder,
 }
 
 /// Runs the demonstration to its end.
 pub async fn run(options: Options) -> ExitCode {
     let mut signals = match Signals::take() {
         Ok(signals) => signals,
-        Err(e) => {
-            eprintln!("postern demo: taking the signals over: {e}");
-            return ExitCode::FAILURE;
-        }
+        Err(e) => return failed(&format!("taking the signals over: {e}")),
     };
     crate::host::walls::raise_descriptors();
     let herald = Arc::new(Herald::new(clock::wall));
-    if !options.json && !options.once {
-        words::listen(&herald);
-    }
+    let mut live = (!options.json && !options.once).then(|| Live::listen(&herald));
     let stage = match Stage::set(&options, herald).await {
         Ok(stage) => stage,
-        Err(fault) => {
-            eprintln!("postern demo: {fault}");
-            return ExitCode::FAILURE;
-        }
+        Err(fault) => return failed(&fault),
     };
     let code = if options.once {
         once::play(&stage).await
     } else {
-        if options.json {
-            println!("{}", words::object(&stage));
-        } else {
-            words::introduce(&stage);
+        let opening =
+            if options.json { words::object(&stage) } else { words::introduction(&stage) };
+        say(&opening);
+        if let Some(live) = &mut live {
+            live.begin();
         }
-        let by = signals.end().await;
-        if !options.json {
-            eprintln!("\n{by}: finishing what is under way …");
+        let by = end(&mut signals).await;
+        if live.is_some() {
+            say(&format!("\n{by}: finishing what is under way"));
         }
         ExitCode::SUCCESS
     };
     stage.strike().await;
+    if let Some(live) = live {
+        live.end();
+    }
     code
+}
+
+/// The signal that ends the run. A terminal that was closed (SIGHUP) ends it, too.
+async fn end(signals: &mut Signals) -> &'static str {
+    match signals.next().await {
+        Request::End(name) => name,
+        Request::Reload => "SIGHUP",
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    use std::io::Write as _;
+    // Whoever has closed standard error still gets the exit code.
+    let _ = writeln!(std::io::stderr(), "postern demo: {error}");
+    ExitCode::FAILURE
 }
 
 impl Stage {
     async fn set(options: &Options, herald: Arc<Herald>) -> Result<Self, Fault> {
-        let temporary = std::env::temp_dir().join(format!("postern-demo-{}", std::process::id()));
-        let (folder, temporary) = match &options.spool {
-            Some(kept) => {
-                let kept = std::path::absolute(kept)
-                    .map_err(|e| Fault::new("finding the folder", kept.display(), e))?;
-                (kept, temporary)
-            }
-            None => (temporary.clone(), temporary),
+        let temporary = Folder::make()?;
+        let folder = match &options.spool {
+            Some(kept) => std::path::absolute(kept)
+                .map_err(|e| Fault::new("finding the folder", kept.display(), e))?,
+            None => temporary.path().to_owned(),
         };
-        let made = std::fs::create_dir_all(&temporary);
-        made.map_err(|e| Fault::new("making the folder", temporary.display(), e))?;
-        let set = Self::build(&folder, &temporary, herald).await;
-        if set.is_err() {
-            // Nothing is left behind, also when the stage could not be set.
-            let _ = std::fs::remove_dir_all(&temporary);
-        }
-        set
+        Self::build(&folder, temporary, herald).await
     }
 
-    async fn build(
-        folder: &std::path::Path,
-        temporary: &std::path::Path,
-        herald: Arc<Herald>,
-    ) -> Result<Self, Fault> {
-        let props = Props::prepare(folder, temporary)?;
+    async fn build(folder: &Path, temporary: Folder, herald: Arc<Herald>) -> Result<Self, Fault> {
+        let props = Props::prepare(folder, temporary.path())?;
         let txt: BTreeMap<String, String> = props
             .records
             .iter()
@@ -127,7 +129,8 @@ impl Stage {
         let names = names::serve(Names { txt }).await.map_err(fault)?;
         let internet = Internet::serve(&props.sink).await.map_err(fault)?;
         let document = props.document(names, internet);
-        let path = props.folder.join("postern.toml");
+        // It names ports of this run: another run in the same folder must not find it.
+        let path = temporary.path().join("postern.toml");
         std::fs::write(&path, &document).map_err(|e| Fault::new("writing", path.display(), e))?;
         let place = Place { document: path, program: None };
         let reading = config::read(&document, &config::Anywhere).map_err(|complaints| {
@@ -140,7 +143,6 @@ impl Stage {
             found.map(|(_, address)| *address).ok_or_else(|| Fault::new("finding", name, "gone"))
         };
         let (submission, submissions) = (address("submission")?, address("submissions")?);
-        let temporary = Some(temporary.to_owned());
         Ok(Self { props, gateway, submission, submissions, temporary })
     }
 
@@ -148,9 +150,6 @@ impl Stage {
     async fn strike(self) {
         let Self { gateway, temporary, .. } = self;
         gateway.stop("the demonstration ends").await;
-        if let Some(folder) = temporary {
-            // The folder is ours alone; if the system has cleaned it already, so be it.
-            let _ = std::fs::remove_dir_all(folder);
-        }
+        drop(temporary);
     }
 }

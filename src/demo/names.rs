@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, MX, TXT};
@@ -15,6 +16,8 @@ use tokio::net::UdpSocket;
 
 /// Seconds that answers may be kept.
 const TTL_SECS: u32 = 60;
+/// Before the socket is read again after an error.
+const PAUSE: Duration = Duration::from_millis(50);
 /// The one receiving host of the built-in Internet.
 const MX_HOST: &str = "mx.internet.example.";
 
@@ -90,7 +93,12 @@ pub async fn serve(names: Names) -> io::Result<SocketAddr> {
     let names = Arc::new(names);
     tokio::spawn(async move {
         let mut buffer = [0_u8; 4096];
-        while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
+        loop {
+            let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
+                // A passing lack of memory; asking again at once would spin.
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
             if let Some(answer) = names.answer(&buffer[..length]) {
                 // A lost answer is asked for again: that is what UDP promises.
                 let _ = socket.send_to(&answer, peer).await;

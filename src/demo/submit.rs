@@ -42,7 +42,7 @@ pub async fn submit(
         trust::connect(submission.address, submission.server_name, submission.ca_pem).await?;
     let mut stream = BufStream::new(stream);
     let credentials = format!("\0{}\0{}", submission.user, submission.password);
-    tell(&format!("S: {}", reply(&mut stream, "220").await?));
+    reply(&mut stream, "220", tell).await?;
     let steps = [
         ("EHLO application.shop.example".to_owned(), "250"),
         (format!("AUTH PLAIN {}", STANDARD.encode(credentials)), "235"),
@@ -54,11 +54,10 @@ pub async fn submit(
         let shown = if command.starts_with("AUTH") { "AUTH PLAIN …" } else { &command };
         tell(&format!("C: {shown}"));
         send(&mut stream, &format!("{command}\r\n")).await?;
-        tell(&format!("S: {}", reply(&mut stream, expected).await?));
+        reply(&mut stream, expected, tell).await?;
     }
     send(&mut stream, &format!("{}.\r\n", submission.content)).await?;
-    let accepted = reply(&mut stream, "250").await?;
-    tell(&format!("S: {accepted}"));
+    let accepted = reply(&mut stream, "250", tell).await?;
     send(&mut stream, "QUIT\r\n").await?;
     Ok(accepted)
 }
@@ -72,16 +71,18 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     stream.flush().await.map_err(fault)
 }
 
-/// The last line of a reply, which must begin with `expected`.
+/// The last line of a reply, which must begin with `expected`; every line is told.
 async fn reply<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut BufStream<S>,
     expected: &str,
+    tell: &mut dyn FnMut(&str),
 ) -> Result<String, Fault> {
     loop {
         let mut line = String::new();
         let read = stream.read_line(&mut line).await;
         read.map_err(|e| Fault::new("reading from", "the listener", e))?;
         let line = line.trim_end();
+        tell(&format!("S: {line}"));
         if line.as_bytes().get(3) == Some(&b'-') {
             continue;
         }

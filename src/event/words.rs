@@ -312,7 +312,14 @@ impl Event {
             Self::StopAllChanged { stopped: true, by } => format!("{by} stopped all mail"),
             Self::StopAllChanged { stopped: false, by } => format!("{by} lets mail run again"),
             Self::ControlActed { by, action, subject, messages } => {
-                format!("{by}: {action} {subject} ({messages} messages)")
+                let mut text = format!("{by}: {action}");
+                if !subject.is_empty() {
+                    let _ = write!(text, " {subject}");
+                }
+                if *messages > 0 {
+                    let _ = write!(text, " ({messages} messages)");
+                }
+                text
             }
             Self::FaultSeen { room, fault } => format!("fault in {room}: {fault}"),
             _ => String::new(),

@@ -46,8 +46,17 @@ pub async fn run(path: PathBuf) -> ExitCode {
         Err(fault) => return failed(&fault),
     };
     notify::ready("accepts and delivers");
-    loop {
-        match signals.next().await {
+    let code = loop {
+        let request = tokio::select! {
+            request = signals.next() => request,
+            reason = gateway.failed() => {
+                notify::stopping();
+                gateway.abandon(&format!("the ledger failed: {reason}")).await;
+                // The service manager starts it again, and what is stored is compared.
+                break ExitCode::FAILURE;
+            }
+        };
+        match request {
             Request::Reload => {
                 notify::reloading();
                 gateway.reload().await;
@@ -56,13 +65,13 @@ pub async fn run(path: PathBuf) -> ExitCode {
             Request::End(signal) => {
                 notify::stopping();
                 gateway.stop(signal).await;
-                break;
+                break ExitCode::SUCCESS;
             }
         }
-    }
+    };
     // What the journal does not take in time is lost to the journal only.
     let _ = journal.flush(JOURNAL_PATIENCE);
-    ExitCode::SUCCESS
+    code
 }
 
 fn unusable(path: &Path, error: &NoConfig) -> ExitCode {

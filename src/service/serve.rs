@@ -18,7 +18,7 @@ use super::standing::Standing;
 use super::switchboard::{Switchboard, rules};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
-use crate::base::limits::DRAIN_TIMEOUT;
+use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
 use crate::config::checked::Config;
 use crate::control::answer::ListenerRow;
 use crate::control::keeper::Keeper;
@@ -173,6 +173,31 @@ impl Gateway {
     pub async fn reload(&self) {
         // Complaints are told as a fact; the old configuration stays.
         let _ = self.board.reload().await;
+    }
+
+    /// Returns when something has failed that nothing mends but a restart, with the reason.
+    pub async fn failed(&self) -> String {
+        self.vault.0.failed().await
+    }
+
+    /// Ends at once, because the ledger has failed: nothing more is promised (peers hear 421) and
+    /// nothing more is sent, because nobody could write down what becomes of it.
+    pub async fn abandon(self, reason: &str) {
+        self.herald.tell(Event::ServiceStopping { reason: reason.to_owned() });
+        let Self { board, vault, reception, tasks, socket, .. } = self;
+        board.bell.send_modify(|bell| bell.shift = Shift::Closed);
+        board.desk.drain(Duration::ZERO).await;
+        for task in tasks {
+            task.abort();
+        }
+        let farewell = async {
+            // Sessions that linger are cut off with the process.
+            let _ = reception.await;
+            vault.0.close().await;
+        };
+        // A disk that fails may also hang: the end must come all the same.
+        let _ = tokio::time::timeout(FAILED_TIMEOUT, farewell).await;
+        let _ = std::fs::remove_file(socket);
     }
 
     /// Ends in order: nobody new, transactions and deliveries in flight within `DRAIN_TIMEOUT`,

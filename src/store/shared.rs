@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::disk::Disk;
 use super::fresh::Fresh;
 use super::gauge::{Gauge, Health};
@@ -40,6 +42,8 @@ pub(super) struct Shared {
     pub(super) bell: Bell,
     /// The reserve is on disk.
     pub(super) ballast: AtomicBool,
+    /// Why the ledger failed, for everyone who must know.
+    pub(super) failure: watch::Sender<Option<String>>,
     told: Mutex<Health>,
 }
 
@@ -64,6 +68,7 @@ impl Shared {
             floor: AtomicU32::new(0),
             bell: Bell::default(),
             ballast: AtomicBool::new(false),
+            failure: watch::Sender::default(),
             told: Mutex::new(Health::Open),
         }
     }
@@ -108,6 +113,7 @@ impl Shared {
     pub(super) fn latch(&self, reason: &str) {
         if self.gauge.latch(reason) {
             (self.tell)(Event::SpoolLatched { reason: reason.to_owned() });
+            self.failure.send_replace(Some(reason.to_owned()));
             self.bell.ring();
         }
     }

@@ -287,6 +287,17 @@ impl Spool {
         Ok(())
     }
 
+    /// Returns when the ledger has failed, with the reason. Nothing mends it but a restart, which
+    /// compares what is stored and goes on.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.inner.shared.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // Not before the spool itself is gone, and this handle keeps it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// What the gate may promise.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -6,6 +6,14 @@ pub(crate) fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut at = 0;
     while at < octets.len() {
+        // Only these octets begin a comment or a literal; the rest is copied in runs.
+        let telling = |octet: &u8| matches!(octet, b'/' | b'"' | b'\'' | b'b' | b'c' | b'r');
+        let run = octets[at..].iter().position(telling).unwrap_or(octets.len() - at);
+        code.push_str(&text[at..at + run]);
+        at += run;
+        if at == octets.len() {
+            break;
+        }
         let rest = &text[at..];
         let skipped = comment(rest).or_else(|| string(rest, &code)).or_else(|| character(rest));
         if let Some(length) = skipped {

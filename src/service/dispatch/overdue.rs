@@ -55,21 +55,34 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
                 settlement: Settlement::Expired { reply: reply.clone() },
             })
             .collect();
-        match self.store.fetch(overdue.id).await {
+        let fetched = match self.store.fetch(overdue.id).await {
+            Err(FetchError::Damaged { reason, known: Some(parcel) }) => {
+                (self.tell)(Event::MessageQuarantined { id: overdue.id, reason });
+                Ok(parcel)
+            }
+            other => other,
+        };
+        match fetched {
             Ok(parcel) => {
                 let lines = lines(&overdue, &reply, Fate::Expired);
                 let at = (self.clock)();
-                if let Err(fault) = self.report(&parcel, &lines, &changes, at).await {
-                    self.fault_seen(&fault);
-                    self.with(|queue, at| queue.handle_postponed(&overdue, at.now));
-                    return;
-                }
+                let written = match self.report(&parcel, &lines, &changes, at).await {
+                    Ok(written) => written,
+                    Err(fault) => {
+                        self.fault_seen(&fault);
+                        self.with(|queue, at| queue.handle_postponed(&overdue, at.now));
+                        return;
+                    }
+                };
                 self.tell_expired(&parcel, &overdue, &reply);
+                self.post(written);
             }
-            Err(FetchError::Damaged(reason)) => {
-                self.note(changes);
-                (self.tell)(Event::ReportOmitted { about: overdue.id, reason: reason.clone() });
-                (self.tell)(Event::MessageQuarantined { id: overdue.id, reason });
+            Err(FetchError::Damaged { reason, .. }) => {
+                if let Err(fault) = self.store.quarantine(overdue.id, &reason).await {
+                    self.fault_seen(&fault);
+                    self.note(changes);
+                }
+                (self.tell)(Event::ReportOmitted { about: overdue.id, reason });
             }
             Err(FetchError::Fault(fault)) => {
                 self.fault_seen(&fault);
@@ -114,7 +127,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let parcel = match self.store.fetch(overdue.id).await {
             Ok(parcel) => parcel,
             // A notice is a courtesy: the end of the message will be reported, or was.
-            Err(FetchError::Damaged(_)) => return,
+            Err(FetchError::Damaged { .. }) => return,
             Err(FetchError::Fault(fault)) => return self.fault_seen(&fault),
         };
         let reply = overdue
@@ -124,8 +137,9 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let until = parcel.label.expires;
         let lines = lines(&overdue, &reply, Fate::Delayed { until });
         let at = (self.clock)();
-        if let Err(fault) = self.report(&parcel, &lines, &changes, at).await {
-            self.fault_seen(&fault);
+        match self.report(&parcel, &lines, &changes, at).await {
+            Ok(written) => self.post(written),
+            Err(fault) => self.fault_seen(&fault),
         }
     }
 }

@@ -13,6 +13,16 @@ use crate::outcome::dsn::{self, Fate, Line, Omitted};
 use crate::queue::{Health, Moment, Plan, Retry};
 use crate::service::post::{Delivery, Job};
 
+/// What became of a report.
+pub(super) enum Written {
+    /// Nobody wants one.
+    Nothing,
+    /// It was due and has nowhere to go.
+    Omitted(Event),
+    /// It is in custody.
+    Report(Box<Queued>, Event),
+}
+
 /// The outcomes of one job, on their way to the store.
 struct Batch<'a> {
     changes: Vec<Change>,
@@ -48,18 +58,24 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let (health, reason) = health_of(&judged);
         let mut batch = self.sort(carrier, job, delivery, &judged);
         let at = (self.clock)();
+        let mut written = Written::Nothing;
         if batch.lines.is_empty() {
             self.note(std::mem::take(&mut batch.changes));
-        } else if let Err(fault) = self.report(&job.parcel, &batch.lines, &batch.changes, at).await
-        {
-            self.fault_seen(&fault);
-            batch.keep_the_ended(job.attempts);
-            self.note(std::mem::take(&mut batch.changes));
+        } else {
+            match self.report(&job.parcel, &batch.lines, &batch.changes, at).await {
+                Ok(report) => written = report,
+                Err(fault) => {
+                    self.fault_seen(&fault);
+                    batch.keep_the_ended(job.attempts);
+                    self.note(std::mem::take(&mut batch.changes));
+                }
+            }
         }
         let Batch { events, settled, retry, .. } = batch;
         for event in events {
             (self.tell)(event);
         }
+        self.post(written);
         let (complete, slowed) = self.with(|queue, at| {
             for (answer, judgement) in &judged {
                 if judgement.verdict != Verdict::Delivered {
@@ -131,14 +147,16 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     }
 
     /// Tells the sender what `lines` say, durably together with `changes`; without a report to
-    /// write, `changes` go their ordinary way.
+    /// write, `changes` go their ordinary way. What was written goes to [`Self::post`], once the
+    /// facts that it is about are told.
+    #[must_use = "a report that is not posted waits for the next start"]
     pub(super) async fn report(
         &self,
         parcel: &Parcel,
         lines: &[Line],
         changes: &[Change],
         at: Moment,
-    ) -> Result<(), Fault> {
+    ) -> Result<Written, Fault> {
         let hostname = self.reporter.hostname();
         let owner = self.reporter.owner(&parcel.label.source);
         let desk = dsn::Desk {
@@ -151,11 +169,11 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             Ok(report) => report,
             Err(omitted) => {
                 self.note(changes.to_vec());
-                if omitted != Omitted::NotWanted {
-                    let reason = omitted.as_str().to_owned();
-                    (self.tell)(Event::ReportOmitted { about: parcel.id, reason });
+                if omitted == Omitted::NotWanted {
+                    return Ok(Written::Nothing);
                 }
-                return Ok(());
+                let reason = omitted.as_str().to_owned();
+                return Ok(Written::Omitted(Event::ReportOmitted { about: parcel.id, reason }));
             }
         };
         let (to, kind) = (report.to.to_string(), report.kind.as_str().to_owned());
@@ -163,10 +181,20 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let stored = std::sync::Arc::clone(signed.parcel());
         let custody = self.store.commit(signed, changes.to_vec()).await?;
         let (id, about) = (custody.id(), parcel.id);
-        (self.tell)(Event::ReportQueued { id, about, to, kind });
-        let queued = Queued::fresh(&stored);
-        self.with(|queue, at| queue.handle_custody(&queued, at));
-        Ok(())
+        let queued = Box::new(Queued::fresh(&stored));
+        Ok(Written::Report(queued, Event::ReportQueued { id, about, to, kind }))
+    }
+
+    /// Tells of a report and sends it on its way.
+    pub(super) fn post(&self, written: Written) {
+        match written {
+            Written::Nothing => {}
+            Written::Omitted(event) => (self.tell)(event),
+            Written::Report(queued, event) => {
+                (self.tell)(event);
+                self.with(|queue, at| queue.handle_custody(&queued, at));
+            }
+        }
     }
 }
 

@@ -8,10 +8,10 @@ use crate::control::answer::{
     Status, StepRow, Trouble, TroubleKind, WallRow,
 };
 use crate::control::office::Done;
-use crate::event::Event;
+use crate::event::{Attempt, Event, harmless};
 use crate::host::clock;
 use crate::mail::source::{Proof, Source, SourceState};
-use crate::queue::{MessageView, Selection};
+use crate::queue::{LegView, MessageView, Selection};
 use crate::service::dispatch::{FetchError, Store};
 use crate::store::Health;
 
@@ -49,7 +49,7 @@ impl Rooms {
     /// One message with everyone it was for.
     pub(super) async fn describe(&self, view: &MessageView) -> Done<QueueMessage> {
         let parcel = self.vault.fetch(view.id).await.map_err(|error| match error {
-            FetchError::Damaged(reason) => Trouble::new(TroubleKind::Fault, reason),
+            FetchError::Damaged { reason, .. } => Trouble::new(TroubleKind::Fault, reason),
             FetchError::Fault(fault) => fault.into(),
         })?;
         let told = self.board.herald.about(view.id);
@@ -101,18 +101,38 @@ impl Rooms {
             return Err(not_found(format!("message {id}")));
         }
         for leg in view.iter().flat_map(|view| &view.legs) {
-            let when = leg.next.map_or_else(String::new, |next| format!(", next look at {next}"));
-            let text = format!(
-                "{} recipient(s) at {} by lane {}: {} after {} attempt(s){when}",
-                leg.recipients.len(),
-                leg.domain,
-                leg.lane,
-                leg.state,
-                leg.attempts
-            );
+            let text = self.schedule(leg);
             steps.push(StepRow { at: None, step: "schedule".to_owned(), text });
         }
         Ok(steps)
+    }
+
+    /// What a part of a message waits for.
+    fn schedule(&self, leg: &LegView) -> String {
+        let when = leg.next.map_or_else(String::new, |next| format!(", next look at {next}"));
+        let why = match leg.state {
+            "ready" => "about to go".to_owned(),
+            "waiting" => "waits for its next attempt".to_owned(),
+            "busy" => "is being delivered".to_owned(),
+            "held" => "is held by an operator".to_owned(),
+            "source-held" => "is held with its source".to_owned(),
+            "stopped" => "waits for `postern resume-all`".to_owned(),
+            "shut" => "waits: its hosts did not answer".to_owned(),
+            "parked" => {
+                let reasons = self.egresses().into_iter().filter_map(|egress| {
+                    egress.reason.map(|reason| format!("{} ({reason})", egress.name))
+                });
+                format!("waits for an egress: {}", reasons.collect::<Vec<_>>().join(", "))
+            }
+            other => other.to_owned(),
+        };
+        format!(
+            "{} recipient(s) at {} after {} attempt(s), lane {}: {why}{when}",
+            leg.recipients.len(),
+            leg.domain,
+            leg.attempts,
+            leg.lane,
+        )
     }
 
     pub(super) fn source_row(&self, source: &Source) -> SourceRow {
@@ -329,10 +349,48 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             ),
             ("spool", format!("{octets} octets were synced to disk before the 250")),
         ],
-        Event::ReportQueued { .. } | Event::ReportOmitted { .. } => {
-            vec![("report", event.text())]
+        Event::RecipientDelivered(attempt) => {
+            let how = if attempt.tls == "none" { "in clear text" } else { attempt.tls.as_str() };
+            let at = format!("{} has taken responsibility ({how})", attempt.relay);
+            deliver(attempt, &at)
         }
-        Event::MessageCompleted { .. } => vec![("complete", event.text())],
-        other => vec![("deliver", other.text())],
+        Event::RecipientDeferred { attempt, next } => {
+            deliver(attempt, &format!("{}; to be tried again at {next}", host(attempt)))
+        }
+        Event::RecipientFailed(attempt) => deliver(attempt, &format!("{} for good", host(attempt))),
+        Event::RecipientExpired(attempt) => deliver(attempt, "given up, its time is over"),
+        Event::DeliveryInDoubt(attempt) => {
+            deliver(attempt, "the connection broke after the last dot: it may arrive twice")
+        }
+        Event::ReportQueued { id, to, kind, .. } => {
+            vec![("report", format!("a {kind} report to <{to}> was queued as {id}"))]
+        }
+        Event::ReportOmitted { reason, .. } => {
+            vec![("report", format!("a report was due but has nowhere to go: {reason}"))]
+        }
+        Event::MessageCompleted { .. } => {
+            vec![("complete", "every recipient has an outcome; the spool forgets it".to_owned())]
+        }
+        Event::MessageQuarantined { reason, .. } | Event::RecordQuarantined { reason, .. } => {
+            vec![("quarantine", reason.clone())]
+        }
+        other => vec![("note", other.text())],
     }
+}
+
+/// Who did not take it.
+fn host(attempt: &Attempt) -> String {
+    match attempt.relay.as_str() {
+        "none" => "not possible".to_owned(),
+        relay => format!("refused by {relay}"),
+    }
+}
+
+/// One attempt in words: for whom, what became of it, what was said.
+fn deliver(attempt: &Attempt, what: &str) -> Vec<(&'static str, String)> {
+    let Attempt { recipient, attempts, reply, .. } = attempt;
+    vec![(
+        "deliver",
+        format!("<{recipient}>, attempt {attempts}: {what}: {}", harmless(&reply.to_string())),
+    )]
 }
