@@ -110,6 +110,12 @@ impl Client {
         assert!(reply.starts_with("250"), "{reply}");
     }
 
+    /// What the gateway has shown as its certificate.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        let Some(Stream::Tls(stream)) = &self.stream else { panic!("no TLS") };
+        stream.conn.peer_certificates().unwrap()[0].to_vec()
+    }
+
     /// AUTH PLAIN; returns the reply.
     pub(crate) fn authenticate(&mut self, user: &str, password: &str) -> String {
         let credentials = STANDARD.encode(format!("\0{user}\0{password}"));

@@ -19,7 +19,8 @@ parts = list(m.iter_parts())
 fields = [[list(map(list, block.items())) for block in part.get_payload()]
           for part in parts if part.get_content_type() == 'message/delivery-status']
 defects = [str(d) for p in m.walk() for d in p.defects]
-print(json.dumps({'type': m.get_content_type(), 'report': m['content-type'].params.get('report-type'),
+kind = m['content-type'].params.get('report-type')
+print(json.dumps({'type': m.get_content_type(), 'report': kind,
   'parts': [p.get_content_type() for p in parts], 'from': m['from'], 'to': m['to'],
   'subject': m['subject'], 'date': bool(m['date']), 'id': m['message-id'],
   'auto': m['auto-submitted'], 'fields': fields, 'defects': defects,

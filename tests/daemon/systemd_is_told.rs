@@ -16,13 +16,13 @@ use crate::stage::{Daemon, PROGRAM, Said, Stage};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for a datagram with a line that starts so; the datagrams up to and with it.
-fn hear(manager: &UnixDatagram, wanted: &str) -> Vec<String> {
+fn hear(systemd: &UnixDatagram, wanted: &str) -> Vec<String> {
     let began = Instant::now();
     let mut heard = Vec::new();
-    manager.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let mut buffer = [0; 4096];
     while began.elapsed() < PATIENCE {
-        let Ok(length) = manager.recv(&mut buffer) else { continue };
+        let Ok(length) = systemd.recv(&mut buffer) else { continue };
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
         let found = text.lines().any(|line| line.starts_with(wanted));
         heard.push(text);
@@ -37,40 +37,40 @@ fn hear(manager: &UnixDatagram, wanted: &str) -> Vec<String> {
 fn ready_reloading_watchdog_and_stopping_are_told() {
     let mut stage = Stage::new();
     let socket = stage.path("notify");
-    let manager = UnixDatagram::bind(&socket).unwrap();
+    let systemd = UnixDatagram::bind(&socket).unwrap();
     stage.environment = vec![
         ("NOTIFY_SOCKET".to_owned(), socket.display().to_string()),
         ("WATCHDOG_USEC".to_owned(), "400000".to_owned()),
     ];
     let daemon = stage.start();
-    let heard = hear(&manager, "READY=1");
+    let heard = hear(&systemd, "READY=1");
     assert!(heard.last().unwrap().contains("STATUS="), "{heard:?}");
     // READY means that mail is taken.
     daemon.app().post(&["b@example.net"]);
-    hear(&manager, "WATCHDOG=1");
+    hear(&systemd, "WATCHDOG=1");
     daemon.signal(Signal::SIGHUP);
-    let heard = hear(&manager, "RELOADING=1");
+    let heard = hear(&systemd, "RELOADING=1");
     assert!(heard.last().unwrap().contains("MONOTONIC_USEC="), "{heard:?}");
-    hear(&manager, "READY=1");
+    hear(&systemd, "READY=1");
     let mut daemon = daemon;
     daemon.signal(Signal::SIGTERM);
-    hear(&manager, "STOPPING=1");
+    hear(&systemd, "STOPPING=1");
     assert!(daemon.wait_end().success());
 }
 
 /// A wrong reload is told as well, and ends with READY: systemd waits for it.
 #[test]
-fn a_reload_that_fails_does_not_keep_the_manager_waiting() {
+fn a_reload_that_fails_keeps_nobody_waiting() {
     let mut stage = Stage::new();
     let socket = stage.path("notify");
-    let manager = UnixDatagram::bind(&socket).unwrap();
+    let systemd = UnixDatagram::bind(&socket).unwrap();
     stage.environment = vec![("NOTIFY_SOCKET".to_owned(), socket.display().to_string())];
     let daemon = stage.start();
-    hear(&manager, "READY=1");
+    hear(&systemd, "READY=1");
     std::fs::write(daemon.stage.path("postern.toml"), "nonsense").unwrap();
     daemon.signal(Signal::SIGHUP);
-    hear(&manager, "RELOADING=1");
-    hear(&manager, "READY=1");
+    hear(&systemd, "RELOADING=1");
+    hear(&systemd, "READY=1");
     daemon.app().post(&["b@example.net"]);
     daemon.stop();
 }
