@@ -5,6 +5,7 @@ mod committer;
 pub mod disk;
 mod fresh;
 mod gauge;
+mod hands;
 mod keeper;
 mod read;
 mod recover;
@@ -16,4 +17,5 @@ pub mod spool;
 mod state;
 
 pub use gauge::Health;
+pub use hands::InHand;
 pub use shared::Tell;
