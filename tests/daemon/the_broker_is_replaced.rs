@@ -33,12 +33,11 @@ fn a_killed_broker_comes_back_and_mail_flows() {
         let sent = daemon.wait_told(&format!("{id}: to="));
         assert!(sent.contains("attempts=1"), "round {round}: {sent}");
     }
-    let told = daemon.told();
-    let line = told.lines().find(|line| line.contains("egress was started again"));
-    assert!(line.is_some_and(|line| line.contains("signal: 9")), "{told}");
-    assert!(told.contains("egress lo suspended"), "{told}");
-    assert!(told.contains("egress lo is whole again"), "{told}");
-    assert_eq!(daemon.json(&["status"])["state"], "running");
+    let line = daemon.wait_told("egress was started again");
+    assert!(line.contains("signal: 9"), "{line}");
+    daemon.wait_told("egress lo suspended");
+    daemon.wait_told("egress lo is whole again");
+    wait_for("a whole house", || daemon.json(&["status"])["state"] == "running");
     assert_eq!(daemon.json(&["egress", "list"])[0]["state"], "up");
     let last = broker(&daemon);
     daemon.stop();
