@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use postern::config::checked::DkimAlgorithm;
 use postern::sign::keys;
 
@@ -170,11 +172,16 @@ impl Daemon {
         self.said()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, signal).unwrap();
+    }
+
     /// Asks it to end, and waits for that.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>) {
         let children = children(self.child.id());
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.signal(Signal::SIGTERM);
         let status = self.wait(Duration::from_secs(60));
         gone(&children);
         (status, self.said())
@@ -206,8 +213,7 @@ impl Drop for Daemon {
         }
         // Under strace the daemon is a child.
         for child in children(self.child.id()) {
-            let pid = nix::unistd::Pid::from_raw(i32::try_from(child).unwrap());
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            let _ = kill(Pid::from_raw(i32::try_from(child).unwrap()), Signal::SIGKILL);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -22,6 +22,9 @@ pub(crate) struct Receiver {
     pub(crate) closed: AtomicBool,
     book: Arc<Book>,
     deferrals: Mutex<BTreeMap<String, u32>>,
+    /// `stuck-…` recipients that were named so far; they hear nothing until all are set free.
+    stuck: Mutex<Vec<String>>,
+    freed: AtomicBool,
 }
 
 impl Receiver {
@@ -34,6 +37,8 @@ impl Receiver {
             closed: AtomicBool::new(false),
             book,
             deferrals: Mutex::default(),
+            stuck: Mutex::default(),
+            freed: AtomicBool::new(false),
         });
         let host = Arc::clone(&receiver);
         thread::spawn(move || {
@@ -44,6 +49,31 @@ impl Receiver {
             }
         });
         receiver
+    }
+
+    /// How often a `stuck-…` recipient was named.
+    pub(crate) fn stuck(&self) -> usize {
+        self.stuck.lock().unwrap().len()
+    }
+
+    /// The last of them.
+    pub(crate) fn last_stuck(&self) -> String {
+        self.stuck.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// Waits until `count` have been.
+    pub(crate) fn wait_stuck(&self, count: usize, patience: Duration) {
+        let until = std::time::Instant::now() + patience;
+        while self.stuck() < count {
+            let now = std::time::Instant::now();
+            assert!(now < until, "{} of {count} recipients were named", self.stuck());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// From now on they are as any others.
+    pub(crate) fn free(&self) {
+        self.freed.store(true, Ordering::Relaxed);
     }
 
     fn session(&self, stream: &TcpStream) -> io::Result<()> {
@@ -90,6 +120,12 @@ impl Receiver {
         if self.closed.load(Ordering::Relaxed) {
             self.book.deferred();
             return "451 4.2.1 Everyone is put off for now";
+        }
+        if path.starts_with("stuck") && !self.freed.load(Ordering::Relaxed) {
+            self.stuck.lock().unwrap().push(path);
+            // Whoever asks is gone by the time of the answer.
+            thread::sleep(PATIENCE);
+            return "451 4.2.1 Too late";
         }
         if path.starts_with("later") {
             let mut deferrals = self.deferrals.lock().unwrap();
