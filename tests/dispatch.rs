@@ -33,6 +33,9 @@ const WALL: WallTime = WallTime(1_790_000_000_000);
 struct Memory {
     parcels: Mutex<BTreeMap<QueueId, Arc<Parcel>>>,
     damaged: Mutex<Vec<QueueId>>,
+    /// Damaged too, but label and envelope can be read.
+    content_lost: Mutex<Vec<QueueId>>,
+    quarantined: Mutex<Vec<QueueId>>,
     changes: Mutex<Vec<Change>>,
     full: AtomicBool,
 }
@@ -61,10 +64,20 @@ impl Memory {
 impl Store for Memory {
     async fn fetch(&self, id: QueueId) -> Result<Arc<Parcel>, FetchError> {
         if self.damaged.lock().unwrap().contains(&id) {
-            return Err(FetchError::Damaged("checksum".into()));
+            return Err(FetchError::Damaged { reason: "checksum".into(), known: None });
+        }
+        if self.content_lost.lock().unwrap().contains(&id) {
+            let parcel = Parcel::clone(&self.parcels.lock().unwrap()[&id]);
+            let known = Some(Arc::new(Parcel { content: Bytes::new(), ..parcel }));
+            return Err(FetchError::Damaged { reason: "checksum".into(), known });
         }
         let found = self.parcels.lock().unwrap().get(&id).cloned();
-        found.ok_or_else(|| FetchError::Damaged("gone".into()))
+        found.ok_or_else(|| FetchError::Damaged { reason: "gone".into(), known: None })
+    }
+
+    async fn quarantine(&self, id: QueueId, _: &str) -> Result<(), Fault> {
+        self.quarantined.lock().unwrap().push(id);
+        Ok(())
     }
 
     fn record(&self, changes: Vec<Change>) -> Result<(), Fault> {
@@ -301,14 +314,32 @@ async fn damage_a_dead_carrier_and_a_dead_link_do_not_stop_the_others() {
     town.completed(good).await;
     let doubt = |f: &Event| matches!(f, Event::DeliveryInDoubt(a) if a.id == lost);
     town.until("doubt", |facts| facts.iter().any(doubt)).await;
-    let quarantined = |f: &Event| matches!(f, Event::MessageQuarantined { id, .. } if *id == bad);
-    town.until("quarantine", |facts| facts.iter().any(quarantined)).await;
-    assert!(town.desk.show(bad).is_none());
+    while town.desk.show(bad).is_some() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(*town.store.quarantined.lock().unwrap(), [bad]);
     assert!(town.desk.show(dies).is_some());
     let next = town.desk.show(lost).unwrap().legs[0].next.unwrap();
     assert!(next.since(WALL) >= Duration::from_secs(599), "{next}");
     let link = town.desk.show(link).unwrap();
     assert_eq!((link.legs[0].state, link.legs[0].attempts), ("parked", 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sender_of_a_damaged_message_is_told() {
+    let town = Town::new();
+    let bad = town.parcel("ok@sender.example", &["ok@a.example", "ok@b.example"]);
+    town.store.content_lost.lock().unwrap().push(bad.id);
+    let bad = town.admit(bad);
+    town.completed(bad).await;
+    let settled = town.store.settlements(bad);
+    assert_eq!(settled.len(), 2);
+    assert!(settled.iter().all(|(_, how)| matches!(how, Settlement::Failed { .. })), "{settled:?}");
+    let facts = town.facts.lock().unwrap();
+    let reports = |f: &&Event| matches!(f, Event::ReportQueued { about, .. } if *about == bad);
+    assert_eq!(facts.iter().filter(reports).count(), 2);
+    let set_aside = |f: &Event| matches!(f, Event::MessageQuarantined { id, .. } if *id == bad);
+    assert!(facts.iter().any(set_aside));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

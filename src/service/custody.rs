@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 use super::dispatch::{Dispatch, FetchError, Reporter, Store};
 use super::standing::Standing;
@@ -11,6 +12,7 @@ use crate::base::fault::Fault;
 use crate::base::id::QueueId;
 use crate::host::clock;
 use crate::mail::address::{Domain, Mailbox};
+use crate::mail::class::MessageClass;
 use crate::mail::queued::Change;
 use crate::mail::source::SourceName;
 use crate::mail::stage::{Custody, Label, Parcel, Signed};
@@ -62,8 +64,26 @@ impl Store for Vault {
     async fn fetch(&self, id: QueueId) -> Result<Arc<Parcel>, FetchError> {
         self.0.fetch(id).await.map_err(|error| match error {
             spool::FetchError::Fault(fault) => FetchError::Fault(fault),
-            other => FetchError::Damaged(other.to_string()),
+            other => {
+                let reason = other.to_string();
+                let known = match other {
+                    spool::FetchError::Damaged(Some(known)) => Some(*known),
+                    _ => None,
+                };
+                let known = known.map(|(label, envelope)| {
+                    Arc::new(Parcel { id, label, envelope, content: Bytes::new() })
+                });
+                FetchError::Damaged { reason, known }
+            }
         })
+    }
+
+    async fn quarantine(&self, id: QueueId, reason: &str) -> Result<(), Fault> {
+        match self.0.quarantine(id, reason).await {
+            // What is not there any more needs no quarantine.
+            Ok(()) | Err(spool::FetchError::Unknown) => Ok(()),
+            Err(error) => Err(Fault::new("setting aside", id, error)),
+        }
     }
 
     fn record(&self, changes: Vec<Change>) -> Result<(), Fault> {
@@ -111,16 +131,20 @@ impl Reporter for Scribe {
     async fn seal(&self, report: Report, about: &Parcel) -> Result<Signed, Fault> {
         let standing = self.standing.load_full();
         let now = clock::wall();
-        let lifetime = about.label.expires.since(about.label.accepted);
+        let class = MessageClass::Transactional;
+        let Some(patience) = standing.config.retry.get(&class) else {
+            return Err(Fault::new("sealing the report about", about.id, "no patience is set"));
+        };
+        let lifetime = patience.lifetime;
         let label = Label {
             source: about.label.source.clone(),
-            class: about.label.class,
+            class,
             accepted: now,
             expires: now.after(lifetime),
             notification: true,
         };
-        let id = report.id;
-        let sealed = seal_notification(&report.content, report.to, label, id, &standing.keyring)?;
+        let Report { id, to, content, smtputf8, .. } = report;
+        let sealed = seal_notification(&content, to, label, id, smtputf8, &standing.keyring)?;
         Ok(sealed.signed)
     }
 }

@@ -8,6 +8,7 @@
 //! **Order of custody:** an outcome is handed to the store before the queue forgets the
 //! recipient, and a report is durable together with the outcome that it reports.
 
+mod damaged;
 mod orders;
 mod overdue;
 mod settle;
@@ -40,7 +41,12 @@ use crate::service::post::{CarrierId, Delivery, Desk, Job};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchError {
     /// Its record is damaged or gone; trying again is no use.
-    Damaged(String),
+    Damaged {
+        /// How.
+        reason: String,
+        /// Label and envelope, if they could be read: whom to tell. Its content is empty.
+        known: Option<Arc<Parcel>>,
+    },
     /// Something of ours failed; it may be readable in a minute.
     Fault(Fault),
 }
@@ -61,6 +67,14 @@ pub trait Store: Send + Sync + 'static {
     fn record_durably(
         &self,
         changes: Vec<Change>,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Takes a message out of circulation: its octets are kept in the quarantine, its recipients
+    /// are settled, and the fact is told.
+    fn quarantine(
+        &self,
+        id: QueueId,
+        reason: &str,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Takes custody of a report together with the changes that it reports: both or neither.
@@ -297,9 +311,8 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
                 let Ticket { recipients, attempts, .. } = ticket;
                 Some(Job { parcel, recipients, attempts })
             }
-            Err(FetchError::Damaged(reason)) => {
-                (self.tell)(Event::MessageQuarantined { id: ticket.id, reason });
-                self.with(|queue, at| queue.handle_damaged(carrier, at.now));
+            Err(FetchError::Damaged { reason, known }) => {
+                self.give_up_damaged(carrier, ticket, reason, known).await;
                 None
             }
             Err(FetchError::Fault(fault)) => {

@@ -123,7 +123,8 @@ pub fn seal(
 /// the domain of its From: or of the nearest domain above it. Without such a key it leaves
 /// unsigned, and `signatures` is empty: a report that never arrives helps nobody.
 ///
-/// `content` is complete: header with From, To, Subject, Date and Message-ID, and body.
+/// `content` is complete: header with From, To, Subject, Date and Message-ID, and body. It may need
+/// `smtputf8` for its parts although its header and its recipient do not (RFC 6533).
 ///
 /// # Errors
 /// `content` is no message, or the signing library failed.
@@ -132,6 +133,7 @@ pub fn seal_notification(
     to: Mailbox,
     label: Label,
     id: QueueId,
+    smtputf8: bool,
     keyring: &Keyring,
 ) -> Result<Sealed, Fault> {
     let header = read(content, id)?;
@@ -142,6 +144,7 @@ pub fn seal_notification(
     envelope.recipients.push(Recipient::plain(to));
     let body = &content[header.body_start()..];
     describe(&mut envelope, header.is_ascii(), body);
+    envelope.smtputf8 |= smtputf8;
     let fields: Vec<(&str, &str)> =
         header.fields().map(|field| (field.name, &field.whole[field.name.len() + 1..])).collect();
     let valid = DKIM_LIFETIME_MIN.max(label.expires.since(label.accepted));

@@ -117,10 +117,15 @@ impl Shared {
         drop(file.and_then(|mut file| file.write_all(octets)));
     }
 
-    /// Copies a message to the quarantine folder; returns its open recipients.
+    /// Copies a message, damaged or not, to the quarantine folder; returns its open recipients.
     pub(super) fn set_aside(&self, id: QueueId) -> Result<Vec<u16>, FetchError> {
         let open = lock(&self.applied).index.open(id);
-        let parcel = self.read(id)?;
+        let parcel = match self.read(id) {
+            Ok(parcel) => parcel,
+            // Its octets were put there when it was read.
+            Err(FetchError::Damaged(_)) => return Ok(open),
+            Err(error) => return Err(error),
+        };
         let folder = self.quarantine();
         write_parcel(&folder, &parcel)
             .and_then(|()| self.disk.sync_folder(&folder))

@@ -78,13 +78,13 @@ fn visit(
         }
         let letter = write(book.number(), chance);
         match session.submit(&letter) {
-            Ok(250) => book.acknowledge(letter),
-            Ok(code) => {
-                book.turned_away();
-                if !(400..500).contains(&code) {
-                    book.complain(format!("letter {} heard {code}", letter.id));
+            Ok(reply) if reply.starts_with("250") => book.acknowledge(letter),
+            Ok(reply) => {
+                book.turned_away(reply.get(..9).unwrap_or_default());
+                if !reply.starts_with('4') {
+                    book.complain(format!("letter {} heard {reply}", letter.id));
                 }
-                if code == 421 {
+                if reply.starts_with("421") {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
                 thread::sleep(Duration::from_millis(20));
@@ -113,27 +113,29 @@ impl Session {
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut session = Self { input: BufReader::new(stream) };
         let greeting = session.reply()?;
-        if greeting != 220 || session.say("EHLO app.own.example\r\n")? != 250 {
+        if !greeting.starts_with("220")
+            || !session.say("EHLO app.own.example\r\n")?.starts_with("250")
+        {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         Ok(session)
     }
 
-    /// Submits a letter; returns the code that decided.
-    pub(crate) fn submit(&mut self, letter: &Letter) -> io::Result<u16> {
-        let code = self.say("MAIL FROM:<app@own.example>\r\n")?;
-        if code != 250 {
-            return Ok(code);
+    /// Submits a letter; returns the reply that decided.
+    pub(crate) fn submit(&mut self, letter: &Letter) -> io::Result<String> {
+        let reply = self.say("MAIL FROM:<app@own.example>\r\n")?;
+        if !reply.starts_with("250") {
+            return Ok(reply);
         }
         for recipient in &letter.recipients {
-            let code = self.say(&format!("RCPT TO:<{recipient}>\r\n"))?;
-            if code != 250 {
-                return self.say("RSET\r\n").map(|_| code);
+            let reply = self.say(&format!("RCPT TO:<{recipient}>\r\n"))?;
+            if !reply.starts_with("250") {
+                return self.say("RSET\r\n").map(|_| reply);
             }
         }
-        let code = self.say("DATA\r\n")?;
-        if code != 354 {
-            return Ok(code);
+        let reply = self.say("DATA\r\n")?;
+        if !reply.starts_with("354") {
+            return self.say("RSET\r\n").map(|_| reply);
         }
         let mut wire = Vec::with_capacity(letter.octets + 4096);
         for line in letter.content().split_inclusive(|octet| *octet == b'\n') {
@@ -147,20 +149,20 @@ impl Session {
         self.reply()
     }
 
-    /// Says a line and hears the code.
-    pub(crate) fn say(&mut self, line: &str) -> io::Result<u16> {
+    /// Says a line and hears the last line of the reply.
+    pub(crate) fn say(&mut self, line: &str) -> io::Result<String> {
         self.input.get_ref().write_all(line.as_bytes())?;
         self.reply()
     }
 
-    fn reply(&mut self) -> io::Result<u16> {
+    fn reply(&mut self) -> io::Result<String> {
         loop {
             let mut line = String::new();
             if self.input.read_line(&mut line)? == 0 || !line.ends_with("\r\n") {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if line.as_bytes().get(3) == Some(&b' ') {
-                return line[..3].parse().map_err(|_| io::ErrorKind::InvalidData.into());
+                return Ok(line);
             }
         }
     }

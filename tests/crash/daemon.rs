@@ -199,7 +199,16 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // A test that failed leaves nothing running; one that passed has none left to kill.
+        // A test that failed leaves nothing running. One that passed has reaped it, and its number
+        // may be another's by now.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // Under strace the daemon is a child.
+        for child in children(self.child.id()) {
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(child).unwrap());
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.port.store(0, Relaxed);

@@ -86,10 +86,12 @@ struct Pages {
     /// Ends of the runs so far.
     kills: Vec<Instant>,
     complaints: Vec<String>,
-    turned_away: u64,
+    /// Refusals by their codes.
+    refusals: BTreeMap<String, u64>,
     unanswered: u64,
     deferrals: u64,
-    reports: u64,
+    /// Reports of the gateway, if some are expected.
+    reports: Option<Vec<String>>,
     open: usize,
 }
 
@@ -153,8 +155,13 @@ impl Book {
     }
 
     /// A clear refusal was heard.
-    pub(crate) fn turned_away(&self) {
-        self.pages().turned_away += 1;
+    pub(crate) fn turned_away(&self, code: &str) {
+        *self.pages().refusals.entry(code.to_owned()).or_default() += 1;
+    }
+
+    /// Refusals so far, by their codes.
+    pub(crate) fn refusals(&self) -> BTreeMap<String, u64> {
+        self.pages().refusals.clone()
     }
 
     /// The connection ended before the answer.
@@ -182,6 +189,21 @@ impl Book {
         self.pages().kills.push(Instant::now());
     }
 
+    /// Letters acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.pages().acknowledged.len()
+    }
+
+    /// From now on reports of the gateway are no mistake.
+    pub(crate) fn expect_reports(&self) {
+        self.pages().reports = Some(Vec::new());
+    }
+
+    /// Reports that arrived since.
+    pub(crate) fn reports(&self) -> Vec<String> {
+        self.pages().reports.clone().unwrap_or_default()
+    }
+
     /// Recipients of acknowledged letters that have not got them yet.
     pub(crate) fn open(&self) -> usize {
         self.pages().open
@@ -189,11 +211,14 @@ impl Book {
 
     /// A letter has arrived, and its final dot is about to be answered.
     pub(crate) fn arrived(&self, life: usize, recipients: &[String], received: &[u8]) {
-        let Some((id, octets)) = recognize(received) else {
+        let report = memchr::memmem::find(received, b"multipart/report").is_some();
+        let Some((id, octets)) = recognize(received).filter(|_| !report) else {
+            let shown = String::from_utf8_lossy(&received[..received.len().min(8000)]).into_owned();
             let mut pages = self.pages();
-            pages.reports += 1;
-            let shown = String::from_utf8_lossy(&received[..received.len().min(3000)]).into_owned();
-            pages.complaints.push(format!("not one of the letters: {shown}"));
+            match &mut pages.reports {
+                Some(reports) => reports.push(shown),
+                None => pages.complaints.push(format!("not one of the letters: {shown}")),
+            }
             return;
         };
         let intact = received.ends_with(&content(id, octets));
@@ -216,7 +241,7 @@ impl Book {
         let pages = self.pages();
         let mut figures = Figures {
             acknowledged: pages.acknowledged.len(),
-            turned_away: pages.turned_away,
+            turned_away: pages.refusals.values().sum(),
             unanswered: pages.unanswered,
             deferrals: pages.deferrals,
             complaints: pages.complaints.clone(),

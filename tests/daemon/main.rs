@@ -16,9 +16,16 @@ mod stage;
 mod wire;
 
 mod a_certificate_identifies;
+mod a_reload_is_all_or_nothing;
 mod a_source_is_stopped_at_once;
 mod authors_are_not_spoofed;
+mod deeds_are_recorded;
+mod reports_come_back;
+mod secrets_rotate;
+mod sigterm_drains;
 mod stop_all_survives;
 mod strangers_relay_nothing;
+mod the_broker_is_replaced;
+mod the_manager_is_told;
 mod the_queue_obeys;
 mod transcripts_hold;

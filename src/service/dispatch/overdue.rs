@@ -55,7 +55,14 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
                 settlement: Settlement::Expired { reply: reply.clone() },
             })
             .collect();
-        match self.store.fetch(overdue.id).await {
+        let fetched = match self.store.fetch(overdue.id).await {
+            Err(FetchError::Damaged { reason, known: Some(parcel) }) => {
+                (self.tell)(Event::MessageQuarantined { id: overdue.id, reason });
+                Ok(parcel)
+            }
+            other => other,
+        };
+        match fetched {
             Ok(parcel) => {
                 let lines = lines(&overdue, &reply, Fate::Expired);
                 let at = (self.clock)();
@@ -70,10 +77,12 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
                 self.tell_expired(&parcel, &overdue, &reply);
                 self.post(written);
             }
-            Err(FetchError::Damaged(reason)) => {
-                self.note(changes);
-                (self.tell)(Event::ReportOmitted { about: overdue.id, reason: reason.clone() });
-                (self.tell)(Event::MessageQuarantined { id: overdue.id, reason });
+            Err(FetchError::Damaged { reason, .. }) => {
+                if let Err(fault) = self.store.quarantine(overdue.id, &reason).await {
+                    self.fault_seen(&fault);
+                    self.note(changes);
+                }
+                (self.tell)(Event::ReportOmitted { about: overdue.id, reason });
             }
             Err(FetchError::Fault(fault)) => {
                 self.fault_seen(&fault);
@@ -118,7 +127,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let parcel = match self.store.fetch(overdue.id).await {
             Ok(parcel) => parcel,
             // A notice is a courtesy: the end of the message will be reported, or was.
-            Err(FetchError::Damaged(_)) => return,
+            Err(FetchError::Damaged { .. }) => return,
             Err(FetchError::Fault(fault)) => return self.fault_seen(&fault),
         };
         let reply = overdue

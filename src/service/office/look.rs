@@ -49,7 +49,7 @@ impl Rooms {
     /// One message with everyone it was for.
     pub(super) async fn describe(&self, view: &MessageView) -> Done<QueueMessage> {
         let parcel = self.vault.fetch(view.id).await.map_err(|error| match error {
-            FetchError::Damaged(reason) => Trouble::new(TroubleKind::Fault, reason),
+            FetchError::Damaged { reason, .. } => Trouble::new(TroubleKind::Fault, reason),
             FetchError::Fault(fault) => fault.into(),
         })?;
         let told = self.board.herald.about(view.id);
