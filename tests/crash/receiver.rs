@@ -52,8 +52,8 @@ impl Receiver {
     }
 
     /// How often a `stuck-…` recipient was named.
-    pub(crate) fn stuck(&self) -> usize {
-        self.stuck.lock().unwrap().len()
+    pub(crate) fn stuck(&self) -> Vec<String> {
+        self.stuck.lock().unwrap().clone()
     }
 
     /// The last of them.
@@ -64,9 +64,9 @@ impl Receiver {
     /// Waits until `count` have been.
     pub(crate) fn wait_stuck(&self, count: usize, patience: Duration) {
         let until = std::time::Instant::now() + patience;
-        while self.stuck() < count {
+        while self.stuck().len() < count {
             let now = std::time::Instant::now();
-            assert!(now < until, "{} of {count} recipients were named", self.stuck());
+            assert!(now < until, "{count} recipients were not named: {:?}", self.stuck());
             thread::sleep(Duration::from_millis(5));
         }
     }
