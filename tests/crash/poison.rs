@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn submit(home: &Home, book: &Book, kind: &str, count: u64) -> Vec<Letter> {
     let mut session = Session::open(home.port.load(Relaxed)).unwrap();
-    let submit = |n: u64| {
+    let submit = |_| {
         let id = book.number();
         let recipients = vec![format!("{kind}-{id}-0@{kind}{id}.far.example")];
         let letter = Letter { id, octets: 2000, recipients };

@@ -83,13 +83,13 @@ impl Receiver {
         let (mut input, mut output) = (BufReader::with_capacity(65_536, stream), stream);
         output.write_all(b"220 far.example ESMTP\r\n")?;
         let mut recipients = Vec::new();
-        let mut line = Vec::new();
+        let mut heard = Vec::new();
         loop {
-            line.clear();
-            if input.read_until(b'\n', &mut line)? == 0 {
+            heard.clear();
+            if input.read_until(b'\n', &mut heard)? == 0 {
                 return Ok(());
             }
-            let text = String::from_utf8_lossy(&line).to_uppercase();
+            let text = String::from_utf8_lossy(&heard).to_uppercase();
             let reply = match text.split([' ', ':', '\r']).next().unwrap_or_default() {
                 "EHLO" => {
                     "250-far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 99999999\r\n\
