@@ -7,7 +7,10 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 use nix::sys::uio::pwrite;
@@ -48,7 +51,7 @@ pub fn hold(id: QueueId) -> Option<Held> {
     // Where to look first does not matter; the end of an id is as good as any.
     let first = usize::from(octets[15]) * 4;
     let place = (0..PLACES).map(|n| (first + n) % PLACES).find(|place| {
-        TABLE[*place].taken.compare_exchange(false, true, Relaxed, Relaxed).is_ok()
+        TABLE[*place].taken.compare_exchange(false, true, Acquire, Relaxed).is_ok()
     })?;
     TABLE[place].high.store(word(high), Relaxed);
     TABLE[place].low.store(word(low), Relaxed);
@@ -60,7 +63,7 @@ impl Drop for Held {
         let place = &TABLE[self.0];
         place.high.store(0, Relaxed);
         place.low.store(0, Relaxed);
-        place.taken.store(false, Relaxed);
+        place.taken.store(false, Release);
     }
 }
 

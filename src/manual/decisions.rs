@@ -101,7 +101,8 @@
 //! *Context.* After a failed sync nobody knows what the disk holds; a retry may lie (fsyncgate).
 //! *Choice.* The spool latches, peers hear 421, carriers get no more work, and within three seconds
 //! the process exits with 1. The service manager starts it, and what is stored is compared.
-//! *Cost.* Deliveries whose outcome was in flight come twice; a dying disk restarts again and again.
+//! *Cost.* Deliveries whose outcome was in flight come twice; with a dying disk it restarts again
+//! and again.
 //!
 //! # 18. Only a process that dies of itself makes suspects
 //! *Context.* A message in hand at two crashes shall be set aside. Hundreds are in hand at a time,

@@ -31,6 +31,7 @@ use crate::base::limits::CONNECTION_IDLE;
 use crate::base::time::Instant;
 use crate::event::Event;
 use crate::mail::address::{Domain, Mailbox};
+use crate::mail::answer::{Answer, Phase};
 use crate::mail::queued::{Change, Queued};
 use crate::mail::source::SourceName;
 use crate::mail::stage::{Custody, Parcel, Signed};
@@ -401,7 +402,9 @@ impl<S: Store, R: Reporter> Desk for Dispatch<S, R> {
 
     async fn settle(&self, carrier: CarrierId, job: Job, delivery: Delivery) {
         self.settle_job(carrier.0, &job, &delivery).await;
-        self.put_down(carrier.0, true);
+        // Whoever was put off before its content was touched has shown nothing.
+        let touched = |answer: &Answer| matches!(answer.phase, Phase::Content | Phase::Dot);
+        self.put_down(carrier.0, delivery.answers.iter().any(touched));
     }
 
     fn provider(&self, domain: &Domain, provider: &str) {

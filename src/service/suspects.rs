@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! in hand at a first death ─► suspect: delivered one at a time ─► in hand at a second ─► set aside
-//!                                                              └► an outcome: no suspect any more
+//!                                                              └► sent: no suspect any more
 //! ```
 //!
 //! Alone, because at a first death hundreds are in hand and all but one are innocent. A kill or a

@@ -44,7 +44,7 @@ impl Home {
 hostname = "gateway.own.example"
 lab = true
 [spool]
-path = {spool:?}
+path = "{spool}"
 ballast = "1MiB"
 free_min = "4MiB"
 sync_slow = "30s"
@@ -62,7 +62,7 @@ owner = "owner@own.example"
 domain = "own.example"
 selector = "e1"
 algorithm = "ed25519-sha256"
-file = {key:?}
+file = "{key}"
 [egress.wire]
 device = "lo"
 ipv4 = "127.0.0.1"
@@ -76,9 +76,11 @@ longest = "1s"
 lifetime = "1h"
 delay_notice = "never"
 [control]
-socket = {socket:?}
+socket = "{socket}"
 "#,
-            socket = folder.join("control.sock"),
+            spool = spool.display(),
+            key = key.display(),
+            socket = folder.join("control.sock").display(),
         );
         fs::write(folder.join("postern.toml"), document).unwrap();
         Self { folder: folder.to_owned(), spool, port: Arc::default() }

@@ -39,9 +39,8 @@ fn fill(disk: &Path) {
     let mut filler = File::options().append(true).create(true).open(disk.join("filler")).unwrap();
     let mut block = vec![7; 1 << 20];
     while !block.is_empty() {
-        match filler.write(&block) {
-            Ok(_) => {}
-            Err(_) => block.truncate(block.len() / 2),
+        if filler.write_all(&block).is_err() {
+            block.truncate(block.len() / 2);
         }
     }
 }

@@ -52,8 +52,8 @@ impl Receiver {
     }
 
     /// How often a `stuck-…` recipient was named.
-    pub(crate) fn stuck(&self) -> usize {
-        self.stuck.lock().unwrap().len()
+    pub(crate) fn stuck(&self) -> Vec<String> {
+        self.stuck.lock().unwrap().clone()
     }
 
     /// The last of them.
@@ -64,9 +64,9 @@ impl Receiver {
     /// Waits until `count` have been.
     pub(crate) fn wait_stuck(&self, count: usize, patience: Duration) {
         let until = std::time::Instant::now() + patience;
-        while self.stuck() < count {
+        while self.stuck().len() < count {
             let now = std::time::Instant::now();
-            assert!(now < until, "{} of {count} recipients were named", self.stuck());
+            assert!(now < until, "{count} recipients were not named: {:?}", self.stuck());
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -83,13 +83,13 @@ impl Receiver {
         let (mut input, mut output) = (BufReader::with_capacity(65_536, stream), stream);
         output.write_all(b"220 far.example ESMTP\r\n")?;
         let mut recipients = Vec::new();
-        let mut line = Vec::new();
+        let mut heard = Vec::new();
         loop {
-            line.clear();
-            if input.read_until(b'\n', &mut line)? == 0 {
+            heard.clear();
+            if input.read_until(b'\n', &mut heard)? == 0 {
                 return Ok(());
             }
-            let text = String::from_utf8_lossy(&line).to_uppercase();
+            let text = String::from_utf8_lossy(&heard).to_uppercase();
             let reply = match text.split([' ', ':', '\r']).next().unwrap_or_default() {
                 "EHLO" => {
                     "250-far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 99999999\r\n\

@@ -24,7 +24,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         self.hands().insert(carrier, hand);
     }
 
-    /// A carrier has lived through its message, which is cleared if it was really tried.
+    /// A carrier has lived through its message, which is cleared if it was really sent.
     pub(super) fn put_down(&self, carrier: u64, tried: bool) {
         let hand = self.hands().remove(&carrier);
         if let (Some(hand), Some(suspects), true) = (hand, self.suspects.get(), tried) {
