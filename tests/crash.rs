@@ -21,6 +21,8 @@ mod faults;
 mod full;
 #[path = "crash/letters.rs"]
 mod letters;
+#[path = "crash/poison.rs"]
+mod poison;
 #[path = "crash/receiver.rs"]
 mod receiver;
 #[path = "crash/rot.rs"]

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod disk;
 pub mod journal;
+pub mod last_words;
 pub mod notify;
 pub mod passed;
 pub mod peer;

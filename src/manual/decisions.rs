@@ -96,3 +96,23 @@
 //! *Choice.* After the final dot without a reply the recipient is in doubt: told, counted, and not
 //! tried for ten minutes (RFC 1047).
 //! *Cost.* Ten minutes when the host had not taken it.
+//!
+//! # 17. A failed ledger ends the process
+//! *Context.* After a failed sync nobody knows what the disk holds; a retry may lie (fsyncgate).
+//! *Choice.* The spool latches, peers hear 421, carriers get no more work, and within three seconds
+//! the process exits with 1. The service manager starts it, and what is stored is compared.
+//! *Cost.* Deliveries whose outcome was in flight come twice; with a dying disk it restarts again
+//! and again.
+//!
+//! # 18. Only a process that dies of itself makes suspects
+//! *Context.* A message in hand at two crashes shall be set aside. Hundreds are in hand at a time,
+//! and most "crashes" are kills, power cuts and the kernel short of memory: nobody's fault.
+//! *Choice.* What is in hand stands in a table in memory; a handler of SIGABRT, SIGSEGV, SIGBUS,
+//! SIGILL and SIGFPE writes it down. After a restart these suspects are delivered one at a time;
+//! whoever is in hand at the next such death, or at a carrier's second panic, is quarantined.
+//! *Cost.* A message that makes the kernel kill the process for memory is never suspected.
+//!
+//! # 19. A damaged message fails
+//! *Choice.* If label and envelope are whole, its recipients fail with 5.3.0 and the sender gets a
+//! report without the content; else it is quarantined, and the event is all that can be said.
+//! *Cost.* One report per destination.

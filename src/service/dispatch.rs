@@ -8,6 +8,7 @@
 //! **Order of custody:** an outcome is handed to the store before the queue forgets the
 //! recipient, and a report is durable together with the outcome that it reports.
 
+mod crash;
 mod damaged;
 mod orders;
 mod overdue;
@@ -30,12 +31,14 @@ use crate::base::limits::CONNECTION_IDLE;
 use crate::base::time::Instant;
 use crate::event::Event;
 use crate::mail::address::{Domain, Mailbox};
+use crate::mail::answer::{Answer, Phase};
 use crate::mail::queued::{Change, Queued};
 use crate::mail::source::SourceName;
 use crate::mail::stage::{Custody, Parcel, Signed};
 use crate::outcome::dsn::Report;
 use crate::queue::{Action, Moment, Next, Overdue, Queue, Rules, Ticket};
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
+use crate::service::suspects::{InHand, Suspects};
 
 /// Why a stored message is not at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +139,10 @@ pub struct Dispatch<S, R> {
     armed: AtomicU64,
     timer: Notify,
     left: Notify,
+    /// Who looks after crashes; without it nobody does.
+    suspects: OnceLock<Arc<Suspects>>,
+    /// What each carrier has in hand.
+    hands: Mutex<HashMap<u64, InHand>>,
 }
 
 /// Mail whose patience is over.
@@ -168,6 +175,8 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             armed: AtomicU64::new(u64::MAX),
             timer: Notify::new(),
             left: Notify::new(),
+            suspects: OnceLock::new(),
+            hands: Mutex::default(),
         })
     }
 
@@ -306,6 +315,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
 
     /// The message of a job, or what became of it instead.
     async fn open(&self, carrier: u64, ticket: Ticket) -> Option<Job> {
+        self.take_in_hand(carrier, ticket.id).await;
         match self.store.fetch(ticket.id).await {
             Ok(parcel) => {
                 let Ticket { recipients, attempts, .. } = ticket;
@@ -392,6 +402,9 @@ impl<S: Store, R: Reporter> Desk for Dispatch<S, R> {
 
     async fn settle(&self, carrier: CarrierId, job: Job, delivery: Delivery) {
         self.settle_job(carrier.0, &job, &delivery).await;
+        // Whoever was put off before its content was touched has shown nothing.
+        let touched = |answer: &Answer| matches!(answer.phase, Phase::Content | Phase::Dot);
+        self.put_down(carrier.0, delivery.answers.iter().any(touched));
     }
 
     fn provider(&self, domain: &Domain, provider: &str) {
@@ -404,11 +417,13 @@ impl<S: Store, R: Reporter> Desk for Dispatch<S, R> {
 
     fn hand_back(&self, carrier: CarrierId, job: Job) {
         drop(job);
+        self.put_down(carrier.0, false);
         self.with(|queue, at| queue.handle_untried(carrier.0, None, at.now));
     }
 
     fn leave(&self, carrier: CarrierId) {
         self.lock().waiting.remove(&carrier.0);
+        self.bury(carrier.0);
         self.with(|queue, at| queue.handle_leave(carrier.0, at.now));
         self.left.notify_waiters();
     }

@@ -12,6 +12,7 @@ pub mod run;
 pub mod serve;
 pub mod standing;
 pub mod supervise;
+pub mod suspects;
 mod switchboard;
 pub mod watchdog;
 mod wire;

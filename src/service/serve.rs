@@ -15,6 +15,7 @@ use super::dispatch::Dispatch;
 use super::office::Rooms;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
+use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
@@ -86,6 +87,7 @@ impl Gateway {
         let config = parts.standing.load().config.clone();
         let egress = EgressClient::new();
         let desk = parts.desk()?;
+        let suspects = parts.suspects(&desk);
         let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
         let (bell, heard) = watch::channel(Bell::default());
         let admission = Arc::new(Admission::new(
@@ -134,7 +136,7 @@ impl Gateway {
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         board.apply_switches();
         tasks.extend(start_desk(&desk, context));
-        tasks.push(tokio::spawn(recover(board.clone(), recovery)));
+        tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
         tasks.extend(board.start_egress(place)?);
         tasks.push(tokio::spawn(board.clone().keep_house()));
         tasks.push(tokio::spawn(watchdog::watch(vault.0.clone())));
@@ -258,6 +260,18 @@ impl Parts {
         })
     }
 
+    /// What died in an earlier run, and the desk's eye on it.
+    fn suspects(&self, desk: &SortingDesk) -> Arc<Suspects> {
+        let (suspects, prepared) = Suspects::open(&self.config.load().spool.path);
+        if let Err(fault) = prepared {
+            let (room, fault) = ("service".to_owned(), fault.to_string());
+            self.herald.tell(Event::FaultSeen { room, fault });
+        }
+        let suspects = Arc::new(suspects);
+        desk.suspect(suspects.clone());
+        suspects
+    }
+
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
         let config = self.config.load();
         let rules = rules(&config)
@@ -354,7 +368,12 @@ fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHa
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.
-async fn recover(board: Arc<Switchboard>, mut recovery: Recovery) {
+async fn recover(
+    board: Arc<Switchboard>,
+    spool: Spool,
+    suspects: Arc<Suspects>,
+    mut recovery: Recovery,
+) {
     while let Some(batch) = recovery.next().await {
         // Mail of a source that is gone from the configuration is held, not let loose.
         let standing = board.standing.load();
@@ -362,8 +381,20 @@ async fn recover(board: Arc<Switchboard>, mut recovery: Recovery) {
         for source in gone.filter(|name| standing.directory.source(name).is_none()) {
             board.desk.set_source_state(source, SourceState::Revoked);
         }
-        board.desk.recover(&batch);
+        let mut innocent = Vec::with_capacity(batch.len());
+        for queued in batch {
+            if !suspects.is_guilty(queued.id) {
+                innocent.push(queued);
+            } else if let Err(error) = spool.quarantine(queued.id, REASON).await {
+                let fault = Fault::new("setting aside", queued.id, error).to_string();
+                board.herald.tell(Event::FaultSeen { room: "spool".to_owned(), fault });
+            } else {
+                suspects.clear(queued.id);
+            }
+        }
+        board.desk.recover(&innocent);
     }
+    suspects.retain(|id| spool.contains(id));
 }
 
 /// The control socket, until the task is dropped.

@@ -69,7 +69,7 @@ fn visit(
     chance: &mut Chance,
 ) -> io::Result<()> {
     let mut session = Session::open(port)?;
-    for _ in 0..1 + chance.below(20) {
+    for _ in 0..=chance.below(20) {
         while book.open() > OPEN_MAX && !stop.load(Relaxed) {
             thread::sleep(Duration::from_millis(5));
         }

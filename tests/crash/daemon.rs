@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use postern::config::checked::DkimAlgorithm;
 use postern::sign::keys;
 
@@ -42,7 +44,7 @@ impl Home {
 hostname = "gateway.own.example"
 lab = true
 [spool]
-path = {spool:?}
+path = "{spool}"
 ballast = "1MiB"
 free_min = "4MiB"
 sync_slow = "30s"
@@ -60,7 +62,7 @@ owner = "owner@own.example"
 domain = "own.example"
 selector = "e1"
 algorithm = "ed25519-sha256"
-file = {key:?}
+file = "{key}"
 [egress.wire]
 device = "lo"
 ipv4 = "127.0.0.1"
@@ -74,9 +76,11 @@ longest = "1s"
 lifetime = "1h"
 delay_notice = "never"
 [control]
-socket = {socket:?}
+socket = "{socket}"
 "#,
-            socket = folder.join("control.sock"),
+            spool = spool.display(),
+            key = key.display(),
+            socket = folder.join("control.sock").display(),
         );
         fs::write(folder.join("postern.toml"), document).unwrap();
         Self { folder: folder.to_owned(), spool, port: Arc::default() }
@@ -170,11 +174,16 @@ impl Daemon {
         self.said()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, signal).unwrap();
+    }
+
     /// Asks it to end, and waits for that.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>) {
         let children = children(self.child.id());
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.signal(Signal::SIGTERM);
         let status = self.wait(Duration::from_secs(60));
         gone(&children);
         (status, self.said())
@@ -206,8 +215,7 @@ impl Drop for Daemon {
         }
         // Under strace the daemon is a child.
         for child in children(self.child.id()) {
-            let pid = nix::unistd::Pid::from_raw(i32::try_from(child).unwrap());
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            let _ = kill(Pid::from_raw(i32::try_from(child).unwrap()), Signal::SIGKILL);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

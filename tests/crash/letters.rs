@@ -204,6 +204,11 @@ impl Book {
         self.pages().reports.clone().unwrap_or_default()
     }
 
+    /// Whether something has arrived for a recipient.
+    pub(crate) fn has_arrived(&self, recipient: &str) -> bool {
+        self.pages().arrivals.contains_key(recipient)
+    }
+
     /// Recipients of acknowledged letters that have not got them yet.
     pub(crate) fn open(&self) -> usize {
         self.pages().open

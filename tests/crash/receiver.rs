@@ -22,6 +22,9 @@ pub(crate) struct Receiver {
     pub(crate) closed: AtomicBool,
     book: Arc<Book>,
     deferrals: Mutex<BTreeMap<String, u32>>,
+    /// `stuck-…` recipients that were named so far; they hear nothing until all are set free.
+    stuck: Mutex<Vec<String>>,
+    freed: AtomicBool,
 }
 
 impl Receiver {
@@ -34,6 +37,8 @@ impl Receiver {
             closed: AtomicBool::new(false),
             book,
             deferrals: Mutex::default(),
+            stuck: Mutex::default(),
+            freed: AtomicBool::new(false),
         });
         let host = Arc::clone(&receiver);
         thread::spawn(move || {
@@ -46,6 +51,31 @@ impl Receiver {
         receiver
     }
 
+    /// How often a `stuck-…` recipient was named.
+    pub(crate) fn stuck(&self) -> Vec<String> {
+        self.stuck.lock().unwrap().clone()
+    }
+
+    /// The last of them.
+    pub(crate) fn last_stuck(&self) -> String {
+        self.stuck.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// Waits until `count` have been.
+    pub(crate) fn wait_stuck(&self, count: usize, patience: Duration) {
+        let until = std::time::Instant::now() + patience;
+        while self.stuck().len() < count {
+            let now = std::time::Instant::now();
+            assert!(now < until, "{count} recipients were not named: {:?}", self.stuck());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// From now on they are as any others.
+    pub(crate) fn free(&self) {
+        self.freed.store(true, Ordering::Relaxed);
+    }
+
     fn session(&self, stream: &TcpStream) -> io::Result<()> {
         let life = self.book.life();
         stream.set_nodelay(true)?;
@@ -53,13 +83,13 @@ impl Receiver {
         let (mut input, mut output) = (BufReader::with_capacity(65_536, stream), stream);
         output.write_all(b"220 far.example ESMTP\r\n")?;
         let mut recipients = Vec::new();
-        let mut line = Vec::new();
+        let mut heard = Vec::new();
         loop {
-            line.clear();
-            if input.read_until(b'\n', &mut line)? == 0 {
+            heard.clear();
+            if input.read_until(b'\n', &mut heard)? == 0 {
                 return Ok(());
             }
-            let text = String::from_utf8_lossy(&line).to_uppercase();
+            let text = String::from_utf8_lossy(&heard).to_uppercase();
             let reply = match text.split([' ', ':', '\r']).next().unwrap_or_default() {
                 "EHLO" => {
                     "250-far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 99999999\r\n\
@@ -90,6 +120,12 @@ impl Receiver {
         if self.closed.load(Ordering::Relaxed) {
             self.book.deferred();
             return "451 4.2.1 Everyone is put off for now";
+        }
+        if path.starts_with("stuck") && !self.freed.load(Ordering::Relaxed) {
+            self.stuck.lock().unwrap().push(path);
+            // Whoever asks is gone by the time of the answer.
+            thread::sleep(PATIENCE);
+            return "451 4.2.1 Too late";
         }
         if path.starts_with("later") {
             let mut deferrals = self.deferrals.lock().unwrap();

@@ -8,7 +8,7 @@ use crate::control::answer::{
     Status, StepRow, Trouble, TroubleKind, WallRow,
 };
 use crate::control::office::Done;
-use crate::event::{Attempt, Event, harmless};
+use crate::event::{Attempt, Event, harmless, omission};
 use crate::host::clock;
 use crate::mail::source::{Proof, Source, SourceState};
 use crate::queue::{LegView, MessageView, Selection};
@@ -366,7 +366,7 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             vec![("report", format!("a {kind} report to <{to}> was queued as {id}"))]
         }
         Event::ReportOmitted { reason, .. } => {
-            vec![("report", format!("a report was due but has nowhere to go: {reason}"))]
+            vec![("report", format!("no report was written: {}", omission(reason)))]
         }
         Event::MessageCompleted { .. } => {
             vec![("complete", "every recipient has an outcome; the spool forgets it".to_owned())]
