@@ -195,6 +195,15 @@ pub const STATE_OCTETS_MIN: u64 = 64 * 1024 * 1024;
 /// Cache of the state database; its default is 1 GB.
 pub const STATE_CACHE_OCTETS: u64 = 16 * 1024 * 1024;
 
+/// Messages that can be marked as being in hand at a time; those beyond it go without a mark.
+pub const IN_HAND_MAX: u16 = 1024;
+
+/// Messages that were in hand at a crash and are remembered.
+pub const SUSPECTS_MAX: usize = 1024;
+
+/// Crashes after which a message that was in hand at each of them is set aside.
+pub const CRASHES_MAX: u8 = 2;
+
 /// Reserved on disk, given up only so that a full disk can still be drained.
 pub const BALLAST_OCTETS: u64 = 32 * 1024 * 1024;
 
@@ -306,6 +315,10 @@ pub const EGRESS_OPENING_MAX: usize = 1024;
 
 /// The beat at which the broker looks at interfaces, addresses and routes.
 pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
+
+/// A broker that has said nothing for so long is asked how it is; after the same time without an
+/// answer it hangs, and is replaced. One packet in five seconds costs nothing.
+pub const EGRESS_SILENCE: Duration = Duration::from_secs(5);
 
 // ---- delivery: the SMTP client ----------------------------------------------------------------
 

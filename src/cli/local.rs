@@ -76,7 +76,8 @@ pub(super) fn source_hash(generate: bool, json: bool) -> Ending {
         return Ending::Done;
     }
     if generate {
-        print(&format!("# password (shown once): {}\n", password.expose()));
+        // Not with the lines: those go into a file.
+        complain(&format!("the password, shown this once: {}", password.expose()));
     }
     print(&format!(
         "[[source.NAME.password]]\nargon2id = \"{}\"\nscram_sha256 = \"{scram}\"\n",

@@ -1,9 +1,9 @@
 //! The receiving host of the demonstration: an MX that accepts, defers and refuses by recipient.
 //!
 //! It is deliberately not our own server machine: what leaves is judged by something that shares
-//! no code with what sent it. Local parts decide: `refuse…` is refused for good, `defer…` is
-//! put off twice and then accepted, everything else is accepted and written to the sink folder, octet
-//! for octet.
+//! no code with what sent it. Local parts decide: `refuse…` is refused for good, `defer…` is put
+//! off twice and then accepted, and everything else is accepted and written to the sink folder,
+//! octet for octet.
 
 use std::collections::BTreeMap;
 use std::io;

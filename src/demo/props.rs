@@ -136,7 +136,10 @@ per_address_max = 11000
 [source.billing]
 proof = "password"
 user = "{USER}"
-pairs = [{{ reverse_path = "*@{DOMAIN}", from = "*@{DOMAIN}" }}]
+pairs = [
+    {{ reverse_path = "*@{DOMAIN}", from = "*@{DOMAIN}" }},
+    {{ reverse_path = "<>", from = "*@{DOMAIN}" }},
+]
 owner = "owner@{DOMAIN}"
 
 [[source.billing.password]]

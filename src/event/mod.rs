@@ -9,7 +9,7 @@ pub mod herald;
 pub mod journal;
 mod words;
 
-pub use words::{Loudness, harmless};
+pub use words::{Loudness, harmless, omission};
 
 use std::net::IpAddr;
 

@@ -32,6 +32,16 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if wicked(c) { '?' } else { c }).collect()
 }
 
+/// Why a report was not written, in words; what is no stable word is said as it is.
+#[must_use]
+pub fn omission(reason: &str) -> &str {
+    match reason {
+        "nowhere-to-go" => "the reverse-path is null and the source has no owner",
+        "about-notification" => "it is a report itself",
+        other => other,
+    }
+}
+
 impl Event {
     /// The stable name of the fact in snake case, as its JSON form has it.
     #[must_use]
@@ -235,7 +245,7 @@ impl Event {
                 format!("{about}: {kind} report {id} queued to=<{to}>")
             }
             Self::ReportOmitted { about, reason } => {
-                format!("{about}: a report was due but has nowhere to go: {reason}")
+                format!("{about}: no report was written: {}", omission(reason))
             }
             Self::MessageCompleted { id } => format!("{id}: removed"),
             Self::MessagesHeld { by, messages } => format!("{by} put {messages} messages on hold"),
@@ -307,12 +317,19 @@ impl Event {
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
             Self::RoleRestarted { role, reason } => format!("{role} was started again: {reason}"),
             Self::RoleStopped { role, reason } => {
-                format!("{role} ended too often and stays down: {reason}")
+                format!("{role} ended too often and rests for a minute: {reason}")
             }
             Self::StopAllChanged { stopped: true, by } => format!("{by} stopped all mail"),
             Self::StopAllChanged { stopped: false, by } => format!("{by} lets mail run again"),
             Self::ControlActed { by, action, subject, messages } => {
-                format!("{by}: {action} {subject} ({messages} messages)")
+                let mut text = format!("{by}: {action}");
+                if !subject.is_empty() {
+                    let _ = write!(text, " {subject}");
+                }
+                if *messages > 0 {
+                    let _ = write!(text, " ({messages} messages)");
+                }
+                text
             }
             Self::FaultSeen { room, fault } => format!("fault in {room}: {fault}"),
             _ => String::new(),

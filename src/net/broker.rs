@@ -61,6 +61,10 @@ pub async fn serve(socket: OwnedFd) -> io::Result<()> {
                     known.clear();
                     tell_health(&channel, &orders, &mut known).await?;
                 }
+                Some((Order::Health, _)) => {
+                    known.clear();
+                    tell_health(&channel, &orders, &mut known).await?;
+                }
                 Some((Order::Open { id, egress, transport, to, wait_millis }, _)) => {
                     let wait = Duration::from_millis(wait_millis).min(CONNECT_TIMEOUT);
                     let wish = Wish { id, egress, transport, to, wait };

@@ -12,10 +12,12 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use super::broker::words::{Channel, Order, PACKET_OCTETS_MAX, Report, Transport};
 pub use super::broker::words::{EgressError, Orders};
 use super::broker::{open, words};
+use crate::base::limits::EGRESS_SILENCE;
 
 /// Why each egress is suspended, by name; none: it is whole.
 pub type Health = BTreeMap<String, Option<String>>;
@@ -180,25 +182,38 @@ impl EgressClient {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
+    /// Hears reports until the channel ends. A broker that says nothing is asked, and given up
+    /// when it does not answer: it hangs.
     async fn listen(&self, line: &Line) -> io::Result<()> {
         let mut packet = vec![0; PACKET_OCTETS_MAX];
-        while let Some((report, socket)) = line.channel.receive::<Report>(&mut packet).await? {
-            match report {
-                Report::Opened { id } => line.answer(
-                    id,
-                    socket.ok_or_else(|| {
-                        EgressError::Suspended("the broker sent no socket".to_owned())
-                    }),
-                ),
-                Report::Failed { id, error } => line.answer(id, Err(error)),
-                Report::Health { egress, suspended } => {
-                    self.0.health.send_modify(|health| {
-                        health.insert(egress, suspended);
-                    });
+        let mut asked = false;
+        loop {
+            let word = line.channel.receive::<Report>(&mut packet);
+            let Ok(word) = timeout(EGRESS_SILENCE, word).await else {
+                if std::mem::replace(&mut asked, true) {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
                 }
+                timeout(EGRESS_SILENCE, line.channel.send(&Order::Health, None)).await??;
+                continue;
+            };
+            asked = false;
+            let Some((report, socket)) = word? else { return Ok(()) };
+            self.hear(line, report, socket);
+        }
+    }
+
+    fn hear(&self, line: &Line, report: Report, socket: Option<OwnedFd>) {
+        let none = || EgressError::Suspended("the broker sent no socket".to_owned());
+        match report {
+            Report::Opened { id } => line.answer(id, socket.ok_or_else(none)),
+            Report::Failed { id, error } => line.answer(id, Err(error)),
+            Report::Health { egress, suspended } => {
+                self.0.health.send_if_modified(|health| {
+                    let before = health.insert(egress, suspended.clone());
+                    before != Some(suspended)
+                });
             }
         }
-        Ok(())
     }
 
     fn way(&self) -> Way {

@@ -66,7 +66,15 @@ async fn run_broker(
         Err(e) => return format!("cannot be started: {e}"),
     };
     let orders = Orders::new(&standing.load().config);
-    let channel = client.attach(socket, &orders).await;
+    // A reload between the look and the attachment had no broker to tell.
+    let catch_up = async {
+        let present = Orders::new(&standing.load().config);
+        if present != orders {
+            // If this broker is gone already, the next one begins with these.
+            let _ = client.order(&present).await;
+        }
+    };
+    let (channel, ()) = tokio::join!(biased; client.attach(socket, &orders), catch_up);
     // The channel is closed, so the broker ends by itself; a second is plenty.
     match tokio::time::timeout(Duration::from_secs(1), child.wait()).await {
         Ok(Ok(status)) => format!("ended with {status}"),

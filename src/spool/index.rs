@@ -48,12 +48,12 @@ pub struct Tally {
 pub enum Dirty {
     /// The message is new: this is all of it.
     Fresh(Live),
-    /// The message has a new place: this is all of it.
-    Moved(Live),
-    /// It changed.
-    Touched(Vec<Touch>),
-    /// It is complete and may be forgotten.
-    Gone,
+    /// The message has a new place: this is all of it, and the place that the database knows.
+    Moved(Live, Position),
+    /// What happened to the message at this place.
+    Touched(Position, Vec<Touch>),
+    /// The message at this place is complete and may be forgotten.
+    Gone(Position),
 }
 
 /// Hashes the lower half of a queue id, which is chance already.
@@ -183,9 +183,9 @@ impl Index {
     }
 
     /// A message that the recovery found complete: the state database has to forget it.
-    pub fn forget(&mut self, id: QueueId) {
+    pub fn forget(&mut self, id: QueueId, at: Position) {
         if self.tracking {
-            self.dirty.insert(id, Dirty::Gone);
+            self.dirty.insert(id, Dirty::Gone(at));
         }
     }
 
@@ -193,13 +193,16 @@ impl Index {
     /// database must learn all of it.
     pub fn store(&mut self, live: Live) {
         let id = live.queued.id;
-        let known = self.slots.contains_key(&key(id))
-            && !matches!(self.dirty.get(&id), Some(Dirty::Fresh(_)));
+        let before = self.slots.get(&key(id)).map(|slot| slot.at);
         self.insert(&live);
-        if self.tracking {
-            let dirty = if known { Dirty::Moved(live) } else { Dirty::Fresh(live) };
-            self.dirty.insert(id, dirty);
+        if !self.tracking {
+            return;
         }
+        let dirty = match (self.dirty.remove(&id), before) {
+            (Some(Dirty::Fresh(_)), _) | (_, None) => Dirty::Fresh(live),
+            (Some(Dirty::Moved(_, from)), _) | (_, Some(from)) => Dirty::Moved(live, from),
+        };
+        self.dirty.insert(id, dirty);
     }
 
     /// Every place at which a live message of `segment` stands, in order.
@@ -226,6 +229,7 @@ impl Index {
 
     /// Returns whether the message is complete.
     fn touched(&mut self, id: QueueId, touched: Touch) -> bool {
+        let Some(at) = self.slots.get(&key(id)).map(|slot| slot.at) else { return false };
         let done = match touched {
             Touch::Settled(recipient) => self.settle(id, recipient),
             _ => false,
@@ -233,27 +237,30 @@ impl Index {
         if done {
             self.take(id);
         }
-        self.note(id, touched, done);
+        if self.tracking {
+            self.note(id, at, touched, done);
+        }
         done
     }
 
-    fn note(&mut self, id: QueueId, touched: Touch, done: bool) {
-        if !self.tracking {
-            return;
-        }
+    fn note(&mut self, id: QueueId, at: Position, touched: Touch, done: bool) {
         match (self.dirty.get_mut(&id), done) {
             (Some(Dirty::Fresh(_)), true) => {
                 self.dirty.remove(&id);
             }
-            (_, true) => {
-                self.dirty.insert(id, Dirty::Gone);
+            (Some(Dirty::Moved(_, from)), true) => {
+                let from = *from;
+                self.dirty.insert(id, Dirty::Gone(from));
             }
-            (Some(Dirty::Fresh(live) | Dirty::Moved(live)), false) => {
+            (_, true) => {
+                self.dirty.insert(id, Dirty::Gone(at));
+            }
+            (Some(Dirty::Fresh(live) | Dirty::Moved(live, _)), false) => {
                 touch(&mut live.queued, touched);
             }
-            (Some(Dirty::Touched(all)), false) => all.push(touched),
-            (Some(Dirty::Gone) | None, false) => {
-                self.dirty.insert(id, Dirty::Touched(vec![touched]));
+            (Some(Dirty::Touched(_, all)), false) => all.push(touched),
+            (Some(Dirty::Gone(_)) | None, false) => {
+                self.dirty.insert(id, Dirty::Touched(at, vec![touched]));
             }
         }
     }

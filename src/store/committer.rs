@@ -97,7 +97,7 @@ impl Effect {
 type Entry = (Draft, Effect);
 
 /// What ended the wait.
-#[expect(clippy::large_enum_variant, reason = "one on the stack of one thread")]
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment on one stack")]
 enum Wake {
     Request(Request),
     Due,

@@ -19,7 +19,9 @@ use crate::event::Event;
 use crate::mail::queued::{Change, Queued, Settlement};
 use crate::spool::index::{Dirty, Slot};
 use crate::spool::record::{Carried, Draft, End, Freed, Header, Kind, Stored};
-use crate::spool::state::{Live, Meta, Touch, encode, fingerprint, touch};
+use crate::spool::state::{
+    Live, Meta, PageKey, Touch, encode, fingerprint, page_of, read_page, touch,
+};
 
 /// How long a state that could not be written waits for the next try.
 const REBUILD_WAIT: Duration = Duration::from_secs(10);
@@ -80,6 +82,8 @@ impl Keeper {
             shared.latch(&format!("syncing what an earlier run wrote: {error}"));
             return;
         }
+        let state_folder = shared.config.path.join("state");
+        let fresh = segments.is_empty() && !state_folder.exists();
         let mut hand = Hand::new(&shared, Some(batches));
         let loaded = recover::load(&shared, &segments);
         let followed = loaded.and_then(|(state, meta)| {
@@ -93,8 +97,12 @@ impl Keeper {
                 (floor, end, "followed")
             }
             Err(error) => {
+                if fresh {
+                    // Nothing was there, so nothing is worth keeping.
+                    recover::remove(&state_folder);
+                }
                 let (floor, end) = self.start_over(&segments, &error, &mut hand);
-                (floor, end, "rebuilt")
+                (floor, end, if fresh { "new" } else { "rebuilt" })
             }
         };
         hand.flush();
@@ -206,27 +214,39 @@ impl Keeper {
         mut meta: Meta,
     ) -> Result<(), StateError> {
         let Some(state) = &mut self.state else { return Ok(()) };
-        let mut changes: Changes = Vec::with_capacity(dirty.len() + 1);
+        let mut pages: BTreeMap<PageKey, Vec<Edit>> = BTreeMap::new();
+        let mut edit = |at, edit| pages.entry(page_of(at)).or_default().push(edit);
         for (id, dirty) in dirty {
-            let key = id.octets();
-            let old = if matches!(dirty, Dirty::Fresh(_)) { None } else { state.get(&key)? };
-            let live = match dirty {
-                Dirty::Fresh(live) | Dirty::Moved(live) => Some(live),
-                Dirty::Gone => None,
-                Dirty::Touched(touches) => Some(touched(&key, old.as_deref(), &touches)?),
+            match dirty {
+                Dirty::Fresh(live) => edit(live.at, Edit::Put(live)),
+                Dirty::Moved(live, from) => {
+                    edit(from, Edit::Remove(id));
+                    edit(live.at, Edit::Put(live));
+                }
+                Dirty::Touched(at, touches) => edit(at, Edit::Touch(id, touches)),
+                Dirty::Gone(at) => edit(at, Edit::Remove(id)),
+            }
+        }
+        let mut changes: Changes = Vec::with_capacity(pages.len() + 1);
+        for (key, edits) in pages {
+            let old = state.get(&key)?;
+            let mut page = match &old {
+                Some(old) => read_page(&key, old).ok_or_else(|| broken("reading"))?,
+                None => Vec::new(),
             };
             if let Some(old) = &old {
-                meta.count = meta.count.saturating_sub(1);
-                meta.digest = meta.digest.wrapping_sub(fingerprint(id, old));
+                meta.count = meta.count.saturating_sub(page.len() as u64);
+                meta.digest = meta.digest.wrapping_sub(fingerprint(&key, old));
             }
-            let value = match &live {
-                Some(live) => Some(encode(&key, live).ok_or_else(|| broken("encoding"))?),
-                None if old.is_none() => continue,
-                None => None,
-            };
-            if let Some(value) = &value {
-                meta.count += 1;
-                meta.digest = meta.digest.wrapping_add(fingerprint(id, value));
+            for edit in edits {
+                edit.apply(&mut page).ok_or_else(|| broken("finding"))?;
+            }
+            let mut value = None;
+            if !page.is_empty() {
+                let octets = encode(&key, &page).ok_or_else(|| broken("encoding"))?;
+                meta.count += page.len() as u64;
+                meta.digest = meta.digest.wrapping_add(fingerprint(&key, &octets));
+                value = Some(octets);
             }
             changes.push((key.to_vec(), value));
         }
@@ -411,14 +431,9 @@ impl Keeper {
         if let Some(header) = Header::decode(&octets, segment.salt, segment.number) {
             return Some(header.id);
         }
-        let mut name = None;
-        let state = self.state.as_ref()?;
-        let looked = state.each(&mut |key, value| {
-            name = recover::live(key, value).filter(|live| live.at == slot.at);
-            name.is_none()
-        });
-        looked.ok()?;
-        name.map(|live| live.queued.id)
+        let key = page_of(slot.at);
+        let page = read_page(&key, &self.state.as_ref()?.get(&key).ok()??)?;
+        page.into_iter().find(|live| live.at == slot.at).map(|live| live.queued.id)
     }
 
     /// Nothing lives: the active segment is left, so that it can be given back as well.
@@ -449,9 +464,10 @@ impl Known<'_> {
     fn queued(&self, id: QueueId, slot: Slot, stored: &Stored, octets: u64) -> Option<Queued> {
         match self {
             Self::State(state) => {
-                let value = state.get(&id.octets()).ok()??;
-                let live = recover::live(&id.octets(), &value)?;
-                (live.at == slot.at).then_some(live.queued)
+                let key = page_of(slot.at);
+                let page = read_page(&key, &state.get(&key).ok()??)?;
+                let live = page.into_iter().find(|live| live.at == slot.at)?;
+                (live.queued.id == id).then_some(live.queued)
             }
             Self::Ledger(touches) => {
                 let mut queued = stored.queued(id, octets);
@@ -472,11 +488,26 @@ fn broken(doing: &str) -> StateError {
     StateError::Broken(format!("{doing} a record failed"))
 }
 
-fn touched(key: &[u8], old: Option<&[u8]>, touches: &[Touch]) -> Result<Live, StateError> {
-    let live = old.and_then(|old| recover::live(key, old));
-    let mut live = live.ok_or_else(|| StateError::Broken("a record is missing".into()))?;
-    for one in touches {
-        touch(&mut live.queued, *one);
+/// What happens to a page of the state.
+enum Edit {
+    Put(Live),
+    Touch(QueueId, Vec<Touch>),
+    Remove(QueueId),
+}
+
+impl Edit {
+    /// `None` if the message is not on the page.
+    fn apply(self, page: &mut Vec<Live>) -> Option<()> {
+        match self {
+            Self::Put(live) => page.push(live),
+            Self::Touch(id, touches) => {
+                let live = page.iter_mut().find(|live| live.queued.id == id)?;
+                for one in touches {
+                    touch(&mut live.queued, one);
+                }
+            }
+            Self::Remove(id) => page.retain(|live| live.queued.id != id),
+        }
+        Some(())
     }
-    Ok(live)
 }

@@ -6,6 +6,7 @@ mod committer;
 pub mod disk;
 mod fresh;
 mod gauge;
+mod hands;
 mod keeper;
 mod read;
 mod recover;
@@ -18,4 +19,5 @@ mod state;
 pub mod switches;
 
 pub use gauge::Health;
+pub use hands::InHand;
 pub use shared::Tell;

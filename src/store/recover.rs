@@ -18,13 +18,18 @@ use crate::mail::queued::Queued;
 use crate::spool::index::{Dirty, Index};
 use crate::spool::record::{End, Position};
 use crate::spool::scan::Depth;
-use crate::spool::state::{Live, Meta, Touch, decode, encode, fingerprint, touch};
+use crate::spool::state::{
+    Live, Meta, PageKey, Touch, decode, encode, fingerprint, page_of, read_page, touch,
+};
 
-/// Key of the state's own record; queue ids are sixteen octets.
+/// Key of the state's own record; the keys of pages have six octets.
 pub(super) const META: &[u8] = b"meta";
 
-/// Messages that are handed to the queue together, and written to the state together.
+/// Messages that are handed to the queue together.
 const BATCH_MESSAGES: usize = 1000;
+
+/// Pages that are written to the state together.
+const BATCH_PAGES: usize = 256;
 
 /// The queue takes a thousand messages in a few milliseconds.
 const QUEUE_WAIT: Duration = Duration::from_millis(2);
@@ -87,9 +92,10 @@ pub(super) fn load(
     let (mut count, mut digest, mut damaged) = (0, 0u64, false);
     state.each(&mut |key, value| {
         if key != META {
-            damaged |= live(key, value).is_none();
-            count += 1;
-            digest = digest.wrapping_add(key_id(key).map_or(0, |id| fingerprint(id, value)));
+            let page = read_page(key, value);
+            damaged |= page.is_none();
+            count += page.map_or(0, |page| page.len() as u64);
+            digest = digest.wrapping_add(fingerprint(key, value));
         }
         !damaged
     })?;
@@ -103,14 +109,6 @@ pub(super) fn load(
         return broken("it does not belong to this ledger");
     }
     Ok((state, meta))
-}
-
-pub(super) fn key_id(key: &[u8]) -> Option<QueueId> {
-    Some(QueueId::from_octets(key.try_into().ok()?))
-}
-
-pub(super) fn live(key: &[u8], value: &[u8]) -> Option<Live> {
-    decode::<Live>(key, value).filter(|live| Some(live.queued.id) == key_id(key))
 }
 
 /// The ordinary start: what the ledger says after the state's last beat is applied on top of it.
@@ -146,38 +144,19 @@ pub(super) fn follow(
     // and that it was given back may be written before that beat, where nobody looks any more.
     report_missing(shared, segments, floor.max(meta.through.segment));
     state.each(&mut |key, value| {
-        let Some(mut live) = live(key, value) else { return true };
-        let id = live.queued.id;
-        if live.at.segment < floor && !matches!(pending.get(&id), Some(Dirty::Moved(_))) {
-            // Given back in an orderly way: complete, although its last change is gone with it.
-            pending.remove(&id);
-            lock(&shared.applied).index.forget(id);
-            return true;
-        }
-        if !segments.contains_key(&live.at.segment) && !pending.contains_key(&id) {
-            replay.tell(Some(id), place(live.at.segment, live.at.offset), "missing".into());
-        }
-        match pending.remove(&id) {
-            None => hand.adopt(live, None),
-            Some(Dirty::Touched(touches)) => {
-                for one in &touches {
-                    touch(&mut live.queued, *one);
-                }
-                if live.queued.recipients.is_empty() {
-                    lock(&shared.applied).index.forget(id);
-                } else {
-                    hand.adopt(live, Some(Dirty::Touched(touches)));
-                }
+        for live in read_page(key, value).unwrap_or_default() {
+            let id = live.queued.id;
+            let here = segments.contains_key(&live.at.segment);
+            if !here && live.at.segment >= floor && !pending.contains_key(&id) {
+                let place = place(live.at.segment, live.at.offset);
+                replay.tell(Some(id), place, "its segment is missing".into());
             }
-            Some(Dirty::Fresh(moved) | Dirty::Moved(moved)) => {
-                hand.adopt(moved.clone(), Some(Dirty::Moved(moved)));
-            }
-            Some(Dirty::Gone) => lock(&shared.applied).index.forget(id),
+            follow_one(shared, live, floor, pending.remove(&id), hand);
         }
         true
     })?;
     for dirty in pending.into_values() {
-        if let Dirty::Fresh(live) | Dirty::Moved(live) = dirty
+        if let Dirty::Fresh(live) | Dirty::Moved(live, _) = dirty
             && live.at.segment >= floor
         {
             hand.adopt(live.clone(), Some(Dirty::Fresh(live)));
@@ -191,35 +170,63 @@ pub(super) fn follow(
     Ok((floor, end))
 }
 
+/// One message of the state, and what the ledger says of it since.
+fn follow_one(
+    shared: &Shared,
+    mut live: Live,
+    floor: u32,
+    dirty: Option<Dirty>,
+    hand: &mut Hand<'_>,
+) {
+    let (id, at) = (live.queued.id, live.at);
+    match dirty {
+        Some(Dirty::Fresh(moved) | Dirty::Moved(moved, _)) => {
+            return hand.adopt(moved.clone(), Some(Dirty::Moved(moved, at)));
+        }
+        // Given back in an orderly way: complete, although its last change is gone with it.
+        _ if at.segment < floor => {}
+        None => return hand.adopt(live, None),
+        Some(Dirty::Touched(_, touches)) => {
+            for one in &touches {
+                touch(&mut live.queued, *one);
+            }
+            if !live.queued.recipients.is_empty() {
+                return hand.adopt(live, Some(Dirty::Touched(at, touches)));
+            }
+        }
+        Some(Dirty::Gone(_)) => {}
+    }
+    lock(&shared.applied).index.forget(id, at);
+}
+
+/// While the ledger is read, the places that the state knows are not known yet.
+const SOMEWHERE: Position = Position { segment: 0, offset: 0 };
+
 fn replay_message(pending: &mut HashMap<QueueId, Dirty>, live: Live, copied: bool) {
     let id = live.queued.id;
     let fresh = matches!(pending.get(&id), Some(Dirty::Fresh(_)));
-    let dirty = if copied && !fresh { Dirty::Moved(live) } else { Dirty::Fresh(live) };
+    let moved = copied && !fresh;
+    let dirty = if moved { Dirty::Moved(live, SOMEWHERE) } else { Dirty::Fresh(live) };
     pending.insert(id, dirty);
 }
 
 fn replay_touch(pending: &mut HashMap<QueueId, Dirty>, id: QueueId, one: Touch) {
-    let gone = match pending.get_mut(&id) {
-        Some(Dirty::Fresh(live) | Dirty::Moved(live)) => {
+    match pending.get_mut(&id) {
+        Some(Dirty::Fresh(live)) => {
             touch(&mut live.queued, one);
-            live.queued.recipients.is_empty()
+            if live.queued.recipients.is_empty() {
+                pending.remove(&id);
+            }
         }
-        Some(Dirty::Touched(touches)) => {
-            touches.push(one);
-            false
+        Some(Dirty::Moved(live, _)) => {
+            touch(&mut live.queued, one);
+            if live.queued.recipients.is_empty() {
+                pending.insert(id, Dirty::Gone(SOMEWHERE));
+            }
         }
-        Some(Dirty::Gone) => false,
-        None => {
-            pending.insert(id, Dirty::Touched(vec![one]));
-            false
-        }
-    };
-    if gone {
-        let known = !matches!(pending.get(&id), Some(Dirty::Fresh(_)));
-        pending.remove(&id);
-        if known {
-            pending.insert(id, Dirty::Gone);
-        }
+        Some(Dirty::Touched(_, touches)) => touches.push(one),
+        Some(Dirty::Gone(_)) => {}
+        None => drop(pending.insert(id, Dirty::Touched(SOMEWHERE, vec![one]))),
     }
 }
 
@@ -311,9 +318,10 @@ pub(super) fn rebuild(
         for one in touches.remove(&id).unwrap_or_default() {
             touch(&mut live.queued, one);
         }
-        writer.put(&live);
+        writer.put(live.clone());
         hand.adopt(live, None);
     });
+    writer.end_page();
     if shared.bell.is_closing() {
         writer.state = None;
     }
@@ -326,6 +334,8 @@ pub(super) fn rebuild(
 /// Writes a new state; gives up quietly when there is no room, to be tried again later.
 struct Writer {
     state: Option<Sled>,
+    page: Vec<Live>,
+    key: PageKey,
     changes: Changes,
     count: u64,
     digest: u64,
@@ -334,19 +344,33 @@ struct Writer {
 impl Writer {
     fn create(shared: &Shared) -> Self {
         let state = Sled::open(&shared.config.path.join("state")).ok();
-        Self { state, changes: Vec::new(), count: 0, digest: 0 }
+        let (page, changes) = (Vec::new(), Vec::new());
+        Self { state, page, key: PageKey::default(), changes, count: 0, digest: 0 }
     }
 
-    fn put(&mut self, live: &Live) {
-        let key = live.queued.id.octets();
-        let Some(value) = encode(&key, live) else {
+    /// Messages come in the order of their places.
+    fn put(&mut self, live: Live) {
+        let key = page_of(live.at);
+        if key != self.key {
+            self.end_page();
+            self.key = key;
+        }
+        self.page.push(live);
+    }
+
+    fn end_page(&mut self) {
+        let page = std::mem::take(&mut self.page);
+        if page.is_empty() {
+            return;
+        }
+        let Some(value) = encode(&self.key, &page) else {
             self.state = None;
             return;
         };
-        self.count += 1;
-        self.digest = self.digest.wrapping_add(fingerprint(live.queued.id, &value));
-        self.changes.push((key.to_vec(), Some(value)));
-        if self.changes.len() >= BATCH_MESSAGES {
+        self.count += page.len() as u64;
+        self.digest = self.digest.wrapping_add(fingerprint(&self.key, &value));
+        self.changes.push((self.key.to_vec(), Some(value)));
+        if self.changes.len() >= BATCH_PAGES {
             self.write();
         }
     }

@@ -1,20 +1,21 @@
 //! Salvage: every readable message out of damaged segments, without a running spool.
 //!
-//! Nothing is believed but checksums: names of files and salts may be lost, whole regions may be
-//! garbage. Records are looked for by their magic at every octet; a record that a stranger hid in
-//! the content of a message is inside a record that was read, and so is never looked at.
+//! Nothing is believed but checksums: names of files may be lost, whole regions may be garbage.
+//! Records are looked for by their magic at every octet. A record that a stranger hid in the
+//! content of a message has not the salt of the file: that stands in its name, or else is the
+//! one that most records of the file carry.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::read::write_parcel;
-use super::segment::Window;
+use super::segment::{Segment, Window};
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
 use crate::mail::queued::Change;
-use crate::spool::record::{HEADER_OCTETS, Header, Kind, MAGIC, Stored, read_head};
+use crate::spool::record::{HEADER_OCTETS, Header, Kind, MAGIC, Stored, read_head, salt_of};
 use crate::spool::scan::Octets;
 
 /// Octets that are searched in one piece.
@@ -55,8 +56,12 @@ pub fn salvage(folder: &Path, out: &Path) -> Result<Salvaged, Fault> {
 
     let mut salvaged = Salvaged::default();
     let mut settled: HashSet<(QueueId, u16)> = HashSet::new();
+    let mut salts = HashMap::new();
     for path in &files {
-        walk(path, &mut |_, header, head, _| {
+        salts.insert(path, salt(path)?);
+    }
+    for path in &files {
+        walk(path, salts[path], &mut |_, header, head, _| {
             let changes = match header.kind {
                 Kind::Changes => read_head::<Vec<Change>>(header, head).unwrap_or_default(),
                 Kind::Message => {
@@ -78,7 +83,7 @@ pub fn salvage(folder: &Path, out: &Path) -> Result<Salvaged, Fault> {
     for path in &files {
         salvaged.files += 1;
         let mut counts = salvaged;
-        walk(path, &mut |window, header, head, at| {
+        walk(path, salts[path], &mut |window, header, head, at| {
             write(window, (header, head, at), out, &settled, &mut written, &mut counts)
         })
         .map(|lost| counts.lost += lost)?;
@@ -129,8 +134,24 @@ fn write(
 
 type Each<'a> = dyn FnMut(&mut Window, &Header, &[u8], u64) -> Result<(), Fault> + 'a;
 
+/// The salt of a file.
+fn salt(path: &Path) -> Result<Option<u64>, Fault> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    if let Some(segment) = name.and_then(Segment::read_name) {
+        return Ok(Some(segment.salt));
+    }
+    let mut votes: HashMap<u64, u32> = HashMap::new();
+    walk(path, None, &mut |window, _, _, at| {
+        if let Ok(header) = window.at(at, HEADER_OCTETS).try_into() {
+            *votes.entry(salt_of(header)).or_default() += 1;
+        }
+        Ok(())
+    })?;
+    Ok(votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(salt, _)| salt))
+}
+
 /// Shows every record with a whole header and head; returns how many had a damaged head.
-fn walk(path: &Path, each: &mut Each<'_>) -> Result<u64, Fault> {
+fn walk(path: &Path, salt: Option<u64>, each: &mut Each<'_>) -> Result<u64, Fault> {
     let opened = Window::open(path);
     let mut window = opened.map_err(|error| Fault::new("opening", path.display(), error))?;
     let finder = memchr::memmem::Finder::new(&MAGIC);
@@ -145,7 +166,9 @@ fn walk(path: &Path, each: &mut Each<'_>) -> Result<u64, Fault> {
             continue;
         };
         at += hit as u64;
-        let header = window.at(at, HEADER_OCTETS).try_into().ok().and_then(Header::decode_any);
+        let octets: Option<&[u8; HEADER_OCTETS]> = window.at(at, HEADER_OCTETS).try_into().ok();
+        let octets = octets.filter(|octets| salt.is_none_or(|salt| salt_of(octets) == salt));
+        let header = octets.and_then(Header::decode_any);
         let Some(header) = header.filter(|header| header.octets() <= RECORD_OCTETS_MAX) else {
             at += 1;
             continue;

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::spool::record::{End, Header, Kind, Opening, read_head};
+use crate::spool::record::{End, Kind, Opening, read_head};
 use crate::spool::scan::{Depth, Found, Octets, Scan};
 
 /// Ending of segment files of this format.
@@ -43,7 +43,9 @@ impl Segment {
         folder.join(format!("{:08x}-{:016x}.{ENDING}", self.number, self.salt))
     }
 
-    fn read_name(name: &str) -> Option<Self> {
+    /// Reads the name of a segment file.
+    #[must_use]
+    pub fn read_name(name: &str) -> Option<Self> {
         let (number, salt) = name.strip_suffix(ENDING)?.strip_suffix('.')?.split_once('-')?;
         let sized = number.len() == 8 && salt.len() == 16;
         let number = u32::from_str_radix(number, 16).ok()?;
@@ -185,12 +187,6 @@ pub fn read(path: &Path, offset: u32, octets: u32) -> io::Result<Vec<u8>> {
 #[must_use]
 pub fn place(segment: u32, offset: u32) -> String {
     format!("segment {segment:08x} offset {offset}")
-}
-
-/// Whether a header announces a message.
-#[must_use]
-pub fn is_message(header: &Header) -> bool {
-    header.kind == Kind::Message
 }
 
 #[cfg(test)]

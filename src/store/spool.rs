@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::committer::{Committer, Request};
 use super::disk::{Disk, RealDisk};
 use super::gauge::Health;
+use super::hands::{Hands, InHand};
 use super::keeper::Keeper;
 use super::segment;
 use super::shared::{Shared, Tell, lock};
@@ -107,6 +108,7 @@ pub struct Usage {
 #[derive(Debug)]
 pub struct Recovery {
     batches: tokio::sync::mpsc::Receiver<Vec<Queued>>,
+    suspects: Vec<(QueueId, u8)>,
 }
 
 impl Recovery {
@@ -114,6 +116,13 @@ impl Recovery {
     /// until then: the spool waits, and neither checkpoints nor gives space back before.
     pub async fn next(&mut self) -> Option<Vec<Queued>> {
         self.batches.recv().await
+    }
+
+    /// Messages that were in hand ([`Spool::take_in_hand`]) when an earlier process crashed, and
+    /// how often that was so. From `CRASHES_MAX` on they should be quarantined.
+    #[must_use]
+    pub fn suspects(&self) -> &[(QueueId, u8)] {
+        &self.suspects
     }
 }
 
@@ -128,6 +137,7 @@ struct Inner {
     requests: Sender<Request>,
     keeper: Mutex<Option<JoinHandle<()>>>,
     lock: Mutex<Option<File>>,
+    hands: Arc<Hands>,
     closed: AtomicBool,
 }
 
@@ -167,6 +177,8 @@ impl Spool {
             make_folder(folder)?;
         }
         let lock = take_lock(&config.path)?;
+        let (hands, suspects) =
+            Hands::open(&config.path).map_err(|error| fault("opening", &config.path, &error))?;
         let ledger = shared.ledger();
         let listing = segment::list(&ledger).map_err(|error| fault("listing", &ledger, &error))?;
         if let Some(name) = listing.strangers.first() {
@@ -190,9 +202,10 @@ impl Spool {
             requests,
             keeper: Mutex::new(Some(keeper)),
             lock: Mutex::new(Some(lock)),
+            hands: Arc::new(hands),
             closed: AtomicBool::new(false),
         };
-        Ok((Self { inner: Arc::new(inner) }, Recovery { batches: receiver }))
+        Ok((Self { inner: Arc::new(inner) }, Recovery { batches: receiver, suspects }))
     }
 
     /// Stores a message; returns when it survives a power cut. `settles` are changes of other
@@ -296,6 +309,13 @@ impl Spool {
             // Not before the spool itself is gone, and this handle keeps it.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Marks a message as being handled, until the answer is dropped: what is marked at two
+    /// crashes is suspected to be their cause. For work that its octets could bring down.
+    #[must_use]
+    pub fn take_in_hand(&self, id: QueueId) -> InHand {
+        Hands::take(&self.inner.hands, id)
     }
 
     /// What the gate may promise.

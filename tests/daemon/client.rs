@@ -40,7 +40,8 @@ impl Identity {
         let made = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
         let spki =
             postern::smtp::sasl::sha256(&rcgen::PublicKeyData::subject_public_key_info(&key));
-        let spki_sha256 = spki.iter().map(|octet| format!("{octet:02x}")).collect();
+        let hex: Vec<String> = spki.iter().map(|octet| format!("{octet:02x}")).collect();
+        let spki_sha256 = hex.concat();
         Self { certificate: made.pem(), key: key.serialize_pem(), spki_sha256 }
     }
 }
@@ -107,6 +108,12 @@ impl Client {
         assert!(greeting.starts_with("220 "), "{greeting}");
         let reply = self.say("EHLO client.example.org");
         assert!(reply.starts_with("250"), "{reply}");
+    }
+
+    /// What the gateway has shown as its certificate.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        let Some(Stream::Tls(stream)) = &self.stream else { panic!("no TLS") };
+        stream.conn.peer_certificates().unwrap()[0].to_vec()
     }
 
     /// AUTH PLAIN; returns the reply.

@@ -31,6 +31,8 @@ pub(crate) struct Stage {
     pub(crate) more: String,
     /// The network of the source `net`.
     pub(crate) near: String,
+    /// The interface of the egress.
+    pub(crate) device: String,
     /// What stands before the first section.
     pub(crate) top: String,
     /// `[retry.transactional]`.
@@ -58,6 +60,7 @@ impl Stage {
             sink: Sink::start(),
             more: String::new(),
             near: "127.0.0.1".to_owned(),
+            device: "lo".to_owned(),
             top: String::new(),
             retry: "first = \"30s\"\nlongest = \"60s\"\nlifetime = \"10m\"".to_owned(),
             control: String::new(),
@@ -71,6 +74,7 @@ impl Stage {
     }
 
     /// The document as it stands now.
+    #[expect(clippy::too_many_lines, reason = "a document reads best in one piece")]
     pub(crate) fn document(&self) -> String {
         let place = |name: &str| self.path(name).display().to_string();
         format!(
@@ -126,7 +130,7 @@ pairs = [{{ reverse_path = "*@example.org", from = "*@example.org" }}]
 unsigned = "allow"
 
 [egress.lo]
-device = "lo"
+device = "{device}"
 ipv4 = "127.0.0.1"
 resolvers = ["127.0.0.1:9"]
 allow_networks = ["127.0.0.0/8"]
@@ -154,6 +158,7 @@ socket = "{socket}"
             key = place("key.pem"),
             verifier = sesame(),
             near = self.near,
+            device = self.device,
             sink = self.sink.address,
             retry = self.retry,
             socket = place("control.sock"),
@@ -330,11 +335,22 @@ impl Daemon {
         wait_for(&format!("{messages} queued messages"), || self.queued() == messages);
     }
 
+    /// How the process ended, if it has.
+    pub(crate) fn try_end(&mut self) -> Option<ExitStatus> {
+        self.child.0.try_wait().unwrap()
+    }
+
+    /// The stage of a daemon that has ended.
+    pub(crate) fn leave(mut self) -> Stage {
+        self.wait_end();
+        self.stage
+    }
+
     /// Waits until the process has ended by itself.
     pub(crate) fn wait_end(&mut self) -> ExitStatus {
         let began = Instant::now();
         loop {
-            if let Some(status) = self.child.0.try_wait().unwrap() {
+            if let Some(status) = self.try_end() {
                 return status;
             }
             assert!(began.elapsed() < PATIENCE, "the daemon does not end: {}", self.told());

@@ -59,8 +59,8 @@ fn no_form_is_relayed_for_anybody_unknown() {
     let (known, stranger) = (Identity::new(), Identity::new());
     let pairs = "pairs = [{ reverse_path = \"*@example.org\", from = \"*@example.org\" }]";
     stage.more = format!(
-        "[source.far]\nproof = \"password\"\nuser = \"far\"\nnetworks = [\"10.1.2.0/24\"]\n{pairs}\n\
-         [source.far.password]\n{}\n[source.card]\nproof = \"certificate\"\n{pairs}\n\
+        "[source.far]\nproof = \"password\"\nuser = \"far\"\n\
+         networks = [\"10.1.2.0/24\"]\n{pairs}\n[source.far.password]\n{}\n[source.card]\nproof = \"certificate\"\n{pairs}\n\
          certificate_spki_sha256 = [\"{}\"]\n",
         verifier("sesame"),
         known.spki_sha256

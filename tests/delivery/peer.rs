@@ -193,10 +193,13 @@ impl Ears<'_> {
 
     /// Reads up to and including `end`.
     async fn until<S: AsyncRead + Unpin>(&mut self, stream: &mut S, end: &[u8]) -> Option<Vec<u8>> {
+        let mut seen = 0;
         loop {
-            if let Some(at) = self.buffer.windows(end.len()).position(|window| window == end) {
-                return Some(self.buffer.drain(..at + end.len()).collect());
+            let mut fresh = self.buffer[seen..].windows(end.len());
+            if let Some(at) = fresh.position(|window| window == end) {
+                return Some(self.buffer.drain(..seen + at + end.len()).collect());
             }
+            seen = self.buffer.len().saturating_sub(end.len() - 1);
             self.more(stream).await?;
         }
     }

@@ -4,6 +4,7 @@ mod control;
 mod letter;
 mod peer;
 mod session;
+mod stored;
 
 /// A target: its name and the function that must survive any octets.
 pub(crate) type Target = (&'static str, fn(&[u8]));
@@ -20,6 +21,10 @@ pub(crate) const TARGETS: &[Target] = &[
     ("reply", peer::reply),
     ("conversation", peer::conversation),
     ("control", control::request),
+    ("structure", stored::structure),
+    ("config", stored::config),
+    ("record", stored::record),
+    ("route", stored::route),
 ];
 
 /// Takes one octet off the front; 0 when there is none.

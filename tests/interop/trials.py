@@ -20,6 +20,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent / "bench"))
 
 import dkim
+import letters
 import load
 import relays
 from aiosmtpd.controller import Controller
@@ -46,6 +47,9 @@ class Demo:
 
     def __getattr__(self, name):
         return self.said[name]
+
+    def wait(self, what, condition, seconds=30):
+        load.wait_for(what, condition, seconds)
 
     def host(self, listener):
         host, port = self.said[listener].rsplit(":", 1)
@@ -179,10 +183,10 @@ SUBMITTERS = {
 class Collector:
     """An aiosmtpd that keeps what it is given."""
 
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, utf8=True):
         self.kept = []
         self.controller = Controller(self, hostname="127.0.0.1", port=load.free_port(),
-                                     tls_context=tls, enable_SMTPUTF8=True)
+                                     tls_context=tls, enable_SMTPUTF8=utf8)
         self.controller.start()
         self.port = self.controller.port
 
@@ -276,6 +280,27 @@ def to_aiosmtpd_tls(folder):
         mx.stop()
 
 
+def to_a_host_without_smtputf8(folder):
+    """No silent downgrade: the host gets nothing, the sender a report that says 5.6.7."""
+    mx = Collector(utf8=False)
+
+    def work(relay):
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as peer:
+            peer.ehlo()
+            peer.sendmail(load.FROM, ["jörg@next.test"],
+                          f"From: {load.FROM}\r\nTo: jörg@next.test\r\n\r\nutf8-0001\r\n".encode(),
+                          mail_options=["SMTPUTF8"])
+        octets, _ = mx.wait("5.6.7")
+        report = email.message_from_bytes(octets)
+        assert report.get_content_type() == "multipart/report", octets
+        assert len(mx.kept) == 1, [pair[0][:200] for pair in mx.kept]
+
+    try:
+        through(folder, mx.port, work)
+    finally:
+        mx.stop()
+
+
 def to_postfix(folder):
     """Debian's Postfix receives, and hands on what is still signed."""
     mx = Collector()
@@ -315,6 +340,7 @@ def smtp_source_to_smtp_sink(folder):
 RECEIVERS = {
     "aiosmtpd": to_aiosmtpd,
     "aiosmtpd-tls": to_aiosmtpd_tls,
+    "host-without-smtputf8": to_a_host_without_smtputf8,
     "postfix": to_postfix,
     "smtp-source-smtp-sink": smtp_source_to_smtp_sink,
 }
@@ -344,7 +370,8 @@ def main():
         folder = pathlib.Path(name)
         folder.chmod(0o755)
         submitters = {name: work for name, work in SUBMITTERS.items() if wanted in name}
-        if submitters:
+        carried = {name: work for name, work in letters.LETTERS.items() if wanted in name}
+        if submitters or carried:
             demos = []
             count.trial("demo-starts", lambda: demos.append(Demo()))
             for at, (name, work) in enumerate(submitters.items() if demos else ()):
@@ -355,6 +382,9 @@ def main():
                     arrived(demos[0], mark)
 
                 count.trial(f"submits: {name}", both)
+            for at, (name, work) in enumerate(carried.items() if demos else ()):
+                mark = f"letter-{at:04}-{os.getpid()}"
+                count.trial(f"carries: {name}", work, demos[0], mark, folder)
             for demo in demos:
                 count.trial("demo-ends", demo.stop)
         for name, work in RECEIVERS.items():

@@ -31,7 +31,7 @@ fn zone() -> String {
     zone
 }
 
-fn nsd(folder: &Path, address: &str) -> Option<Program> {
+fn nsd(folder: &Path, address: &str) -> Program {
     std::fs::write(folder.join("test.zone"), zone()).unwrap();
     let configuration = format!(
         "server:\n ip-address: {address}\n username: \"\"\n zonesdir: \"{0}\"\n pidfile: \"\"\n\
@@ -46,7 +46,7 @@ fn nsd(folder: &Path, address: &str) -> Option<Program> {
     Program::start("/usr/sbin/nsd", &["-d", "-c", path.to_str().unwrap()])
 }
 
-fn unbound(folder: &Path) -> Option<Program> {
+fn unbound(folder: &Path) -> Program {
     let configuration = format!(
         "server:\n interface: 127.0.0.1@5301\n username: \"\"\n chroot: \"\"\n directory: \"{0}\"\n\
          \x20pidfile: \"\"\n use-syslog: no\n do-not-query-localhost: no\n do-daemonize: no\n\
@@ -120,7 +120,7 @@ async fn matrix(server: &str) {
 fn an_authoritative_server_is_understood() {
     alone(|| async {
         let folder = tempfile::tempdir().unwrap();
-        let Some(_nsd) = nsd(folder.path(), "127.0.0.1@5300") else { return };
+        let _nsd = nsd(folder.path(), "127.0.0.1@5300");
         matrix("127.0.0.1:5300").await;
     });
 }
@@ -129,8 +129,8 @@ fn an_authoritative_server_is_understood() {
 fn a_recursive_server_is_understood() {
     alone(|| async {
         let folder = tempfile::tempdir().unwrap();
-        let Some(_nsd) = nsd(folder.path(), "127.0.0.1@5300") else { return };
-        let Some(_unbound) = unbound(folder.path()) else { return };
+        let _nsd = nsd(folder.path(), "127.0.0.1@5300");
+        let _unbound = unbound(folder.path());
         matrix("127.0.0.1:5301").await;
     });
 }
@@ -139,7 +139,7 @@ fn a_recursive_server_is_understood() {
 fn a_silent_server_is_doubt_and_a_second_one_helps() {
     alone(|| async {
         let folder = tempfile::tempdir().unwrap();
-        let Some(_nsd) = nsd(folder.path(), "127.0.0.1@5300") else { return };
+        let _nsd = nsd(folder.path(), "127.0.0.1@5300");
         let _silent = std::net::UdpSocket::bind("127.0.0.1:5399").unwrap();
         let alone = egress(&["127.0.0.1:5399"]);
         let names = Resolvers::new(client(&alone).await);

@@ -15,10 +15,8 @@ use postern::net::egress::EgressClient;
 /// Runs `test` in a thread with a network of its own, with loopback up.
 pub(crate) fn alone<F: Future>(test: impl FnOnce() -> F + Send + 'static) {
     let thread = std::thread::spawn(|| {
-        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-            eprintln!("skipped: no network namespace for us ({error})");
-            return;
-        }
+        let alone = unshare(CloneFlags::CLONE_NEWNET);
+        assert!(alone.is_ok(), "no network namespace ({alone:?}): run this test as root");
         ip("link set lo up");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let bounded = async { tokio::time::timeout(Duration::from_secs(120), test()).await };
@@ -37,15 +35,12 @@ pub(crate) fn ip(arguments: &str) {
 pub(crate) struct Program(Child);
 
 impl Program {
-    /// Starts it in this thread's namespace; `None` if it is not installed.
-    pub(crate) fn start(path: &str, arguments: &[&str]) -> Option<Self> {
-        if !Path::new(path).exists() {
-            eprintln!("skipped: {path} is not installed");
-            return None;
-        }
+    /// Starts it in this thread's namespace.
+    pub(crate) fn start(path: &str, arguments: &[&str]) -> Self {
+        assert!(Path::new(path).exists(), "{path} is missing: tests/check installs it");
         let mut command = Command::new(path);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Some(Self(command.spawn().unwrap()))
+        Self(command.spawn().unwrap())
     }
 }
 

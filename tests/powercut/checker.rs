@@ -88,8 +88,8 @@ async fn check() {
         }
     }
     // It is a spool that works, not a museum.
-    let last = Signed::mint(letters::parcel(u64::MAX, 1, 100));
-    let works = spool.commit(last, Vec::new()).await.is_ok();
+    let another = Signed::mint(letters::parcel(u64::MAX, 1, 100));
+    let works = spool.commit(another, Vec::new()).await.is_ok();
     spool.close().await;
     let facts = facts.lock().unwrap();
     let rebuilt = facts.iter().any(|fact| matches!(fact, Event::StateRebuilt { .. }));

@@ -37,6 +37,12 @@ fn say(what: &str, id: u64, recipient: Option<u16>) {
     println!("@ {what} {id} {} {octets}", recipient.map_or(-1, i32::from));
 }
 
+fn say_all(what: &str, recipients: &[(u64, u16)]) {
+    for (id, recipient) in recipients {
+        say(what, *id, Some(*recipient));
+    }
+}
+
 async fn write() {
     let tell: postern::store::Tell = Arc::new(|_| {});
     let (spool, mut recovery) = Spool::open_on(&letters::config(), tell, letters::disk()).unwrap();
@@ -76,14 +82,14 @@ async fn work(spool: Spool, open: Open, next: Arc<AtomicU64>, end: u64, mut chan
         }
         let (recipients, octets) = letters::shape(id);
         let settles = if chance.below(8) == 0 { pick(&open, &mut chance, 1) } else { Vec::new() };
-        settles.iter().for_each(|(id, r)| say("S", *id, Some(*r)));
+        say_all("S", &settles);
         say("I", id, None);
         let changes = settles.iter().map(|(id, r)| delivered(*id, *r)).collect();
         let signed = Signed::mint(letters::parcel(id, recipients, octets));
         let custody = spool.commit(signed, changes).await.unwrap();
         assert_eq!(custody.id(), QueueId(u128::from(id)));
         say("A", id, None);
-        settles.iter().for_each(|(id, r)| say("D", *id, Some(*r)));
+        say_all("D", &settles);
         open.lock().unwrap().insert(id, (0..recipients).collect());
         settle(&spool, &open, &mut chance).await;
         if chance.below(12) == 0 {
@@ -100,7 +106,7 @@ async fn settle(spool: &Spool, open: &Open, chance: &mut Chance) {
     if picked.is_empty() {
         return;
     }
-    picked.iter().for_each(|(id, r)| say("S", *id, Some(*r)));
+    say_all("S", &picked);
     let mut changes: Vec<_> = picked.iter().map(|(id, r)| delivered(*id, *r)).collect();
     if let Some((id, _)) = picked.first() {
         changes.insert(0, deferred(*id));
@@ -109,7 +115,7 @@ async fn settle(spool: &Spool, open: &Open, chance: &mut Chance) {
         spool.record(changes);
     } else {
         spool.record_durably(changes).await.unwrap();
-        picked.iter().for_each(|(id, r)| say("D", *id, Some(*r)));
+        say_all("D", &picked);
     }
 }
 

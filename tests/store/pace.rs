@@ -48,14 +48,15 @@ async fn pace(writers: u64, octets: usize, settle: bool) {
         waits.extend(task.await.unwrap());
     }
     waits.sort();
-    let rate = waits.len() as f64 / start.elapsed().as_secs_f64();
+    let millis = u64::try_from(start.elapsed().as_millis()).unwrap();
+    let rate = waits.len() as u64 * 1000 / millis;
     println!(
-        "{writers} writers, {octets} octets, settled {settle}: {rate:.0}/s, p50 {:?}, p99 {:?}, \
+        "{writers} writers, {octets} octets, settled {settle}: {rate}/s, p50 {:?}, p99 {:?}, \
          sync {} us, {} MB/s, {} MiB resident, {:?}",
         waits[waits.len() / 2],
         waits[waits.len() * 99 / 100],
         spool.usage().sync_micros,
-        rate as u64 * octets as u64 / 1_000_000,
+        rate * octets as u64 / 1_000_000,
         rss_kib() / 1024,
         spool.usage(),
     );

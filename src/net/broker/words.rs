@@ -86,6 +86,8 @@ pub enum Transport {
 pub enum Order {
     /// From now on these; the first packet, and one at each reload.
     Orders(Orders),
+    /// Tell the health of every egress now, changed or not: a broker that hangs does not.
+    Health,
     /// Open a socket.
     Open {
         /// Comes back with the answer.

@@ -283,7 +283,8 @@ fn unconnected(error: &EgressError, relay: &str, egress: &str) -> Setback {
             Setback::new(Phase::Routing, ours((4, 3, 5), &error.to_string()), relay, egress)
         }
         EgressError::Refused | EgressError::TimedOut | EgressError::Unreachable(_) => {
-            Setback::new(Phase::Connect, ours((4, 4, 1), &error.to_string()), relay, egress)
+            let reply = ours((4, 4, 1), &format!("connect to {relay}: {error}"));
+            Setback::new(Phase::Connect, reply, relay, egress)
         }
     }
 }

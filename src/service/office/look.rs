@@ -8,10 +8,10 @@ use crate::control::answer::{
     Status, StepRow, Trouble, TroubleKind, WallRow,
 };
 use crate::control::office::Done;
-use crate::event::{Attempt, Event, harmless};
+use crate::event::{Attempt, Event, harmless, omission};
 use crate::host::clock;
 use crate::mail::source::{Proof, Source, SourceState};
-use crate::queue::{MessageView, Selection};
+use crate::queue::{LegView, MessageView, Selection};
 use crate::service::dispatch::{FetchError, Store};
 use crate::store::Health;
 
@@ -101,18 +101,38 @@ impl Rooms {
             return Err(not_found(format!("message {id}")));
         }
         for leg in view.iter().flat_map(|view| &view.legs) {
-            let when = leg.next.map_or_else(String::new, |next| format!(", next look at {next}"));
-            let text = format!(
-                "{} recipient(s) at {} by lane {}: {} after {} attempt(s){when}",
-                leg.recipients.len(),
-                leg.domain,
-                leg.lane,
-                leg.state,
-                leg.attempts
-            );
+            let text = self.schedule(leg);
             steps.push(StepRow { at: None, step: "schedule".to_owned(), text });
         }
         Ok(steps)
+    }
+
+    /// What a part of a message waits for.
+    fn schedule(&self, leg: &LegView) -> String {
+        let when = leg.next.map_or_else(String::new, |next| format!(", next look at {next}"));
+        let why = match leg.state {
+            "ready" => "about to go".to_owned(),
+            "waiting" => "waits for its next attempt".to_owned(),
+            "busy" => "is being delivered".to_owned(),
+            "held" => "is held by an operator".to_owned(),
+            "source-held" => "is held with its source".to_owned(),
+            "stopped" => "waits for `postern resume-all`".to_owned(),
+            "shut" => "waits: its hosts did not answer".to_owned(),
+            "parked" => {
+                let reasons = self.egresses().into_iter().filter_map(|egress| {
+                    egress.reason.map(|reason| format!("{} ({reason})", egress.name))
+                });
+                format!("waits for an egress: {}", reasons.collect::<Vec<_>>().join(", "))
+            }
+            other => other.to_owned(),
+        };
+        format!(
+            "{} recipient(s) at {} after {} attempt(s), lane {}: {why}{when}",
+            leg.recipients.len(),
+            leg.domain,
+            leg.attempts,
+            leg.lane,
+        )
     }
 
     pub(super) fn source_row(&self, source: &Source) -> SourceRow {
@@ -346,7 +366,7 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             vec![("report", format!("a {kind} report to <{to}> was queued as {id}"))]
         }
         Event::ReportOmitted { reason, .. } => {
-            vec![("report", format!("a report was due but has nowhere to go: {reason}"))]
+            vec![("report", format!("no report was written: {}", omission(reason)))]
         }
         Event::MessageCompleted { .. } => {
             vec![("complete", "every recipient has an outcome; the spool forgets it".to_owned())]
