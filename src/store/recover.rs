@@ -140,7 +140,9 @@ pub(super) fn follow(
     let first = segments.get(&meta.through.segment);
     let opening = first.and_then(|first| first.opening(&shared.ledger()));
     let floor = opening.map_or(0, |opening| opening.floor).max(replay.floor);
-    report_missing(shared, segments, floor);
+    // What lies before the state's last beat is known from the state itself, message by message;
+    // and that it was given back may be written before that beat, where nobody looks any more.
+    report_missing(shared, segments, floor.max(meta.through.segment));
     state.each(&mut |key, value| {
         for live in read_page(key, value).unwrap_or_default() {
             let id = live.queued.id;
