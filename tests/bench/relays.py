@@ -157,7 +157,7 @@ connections_first = 20
 connections_max = 20
 """
 
-    def __init__(self, folder, next_port, signed, binary=ROOT / "target/release/postern"):
+    def __init__(self, folder, next_port, signed, binary):
         self.binary = binary
         self.name = "Postern, DKIM twice" if signed else "Postern, unsigned"
         self.folder, self.next_port, self.port = folder, next_port, load.free_port()
