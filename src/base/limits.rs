@@ -192,8 +192,10 @@ pub const COPY_OCTETS_MAX: u64 = 4 * 1024 * 1024;
 /// times what one needs) it is written anew.
 pub const STATE_OCTETS_MIN: u64 = 64 * 1024 * 1024;
 
-/// Cache of the state database; its default is 1 GB.
-pub const STATE_CACHE_OCTETS: u64 = 16 * 1024 * 1024;
+/// Cache of the state database; its default is 1 GB. In memory it takes about four times this
+/// (measured: 60 MB with 16 MiB and 30,000 messages), and nothing on the way of a message waits
+/// for it.
+pub const STATE_CACHE_OCTETS: u64 = 2 * 1024 * 1024;
 
 /// Messages that can be marked as being in hand at a time; those beyond it go without a mark.
 pub const IN_HAND_MAX: u16 = 1024;
@@ -207,8 +209,9 @@ pub const CRASHES_MAX: u8 = 2;
 /// Reserved on disk, given up only so that a full disk can still be drained.
 pub const BALLAST_OCTETS: u64 = 32 * 1024 * 1024;
 
-/// Content kept in memory between commit and delivery, so that the happy path reads no disk.
-pub const FRESH_CONTENT_OCTETS_MAX: usize = 16 * 1024 * 1024;
+/// Content kept in memory between commit and delivery, so that the happy path reads no disk: half a
+/// second of the fastest that two cores can take.
+pub const FRESH_CONTENT_OCTETS_MAX: usize = 8 * 1024 * 1024;
 
 // ---- queue ------------------------------------------------------------------------------------
 

@@ -4,6 +4,10 @@
 //! journal. A field must never be called `message_id`: journald reserves `MESSAGE_ID` for the
 //! 128-bit catalogue id of the *kind* of entry.
 
+use std::cell::RefCell;
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format;
@@ -42,17 +46,82 @@ pub fn install(under_journal: bool) -> Output {
         if field.name() == "message" { write!(writer, "{value:?}") } else { Ok(()) }
     });
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Lines)
         .with_ansi(false)
         .with_target(false)
         .fmt_fields(sentence);
-    let _ = tracing_subscriber::registry().with(loud).with(layer).try_init();
+    if tracing_subscriber::registry().with(loud).with(layer).try_init().is_ok() {
+        SENTENCES_ONLY.store(true, Ordering::Relaxed);
+    }
     Output::StandardError
 }
 
-/// Writes `told` to whatever subscriber is installed. May block on it: call it from a thread of
-/// its own.
-pub fn write(told: &Told) {
+/// Lines for standard error that go there together.
+const GATHERED_OCTETS_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// Lines of this thread that wait for the others of their batch; `None` outside of a batch.
+    static GATHERED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Standard error, or what this thread gathers for it.
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        GATHERED.with_borrow_mut(|gathered| match gathered {
+            Some(lines) => {
+                lines.extend_from_slice(octets);
+                Ok(octets.len())
+            }
+            None => io::stderr().write(octets),
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes facts to whatever subscriber is installed; lines for standard error in few pieces. May
+/// block on it: call it from a thread of its own.
+pub fn write_all<'a>(facts: impl IntoIterator<Item = &'a Told>) {
+    GATHERED.set(Some(Vec::new()));
+    for told in facts {
+        write(told);
+        GATHERED.with_borrow_mut(|gathered| {
+            if let Some(lines) = gathered.as_mut().filter(|l| l.len() >= GATHERED_OCTETS_MAX) {
+                hand_over(lines);
+                lines.clear();
+            }
+        });
+    }
+    if let Some(lines) = GATHERED.take() {
+        hand_over(&lines);
+    }
+}
+
+/// There is nobody to tell that standard error takes nothing.
+fn hand_over(lines: &[u8]) {
+    let _ = io::stderr().write_all(lines);
+}
+
+/// Whether only the sentence of a fact is shown: the fields would be composed for nobody.
+static SENTENCES_ONLY: AtomicBool = AtomicBool::new(false);
+
+fn write(told: &Told) {
+    let event = &told.event;
+    if SENTENCES_ONLY.load(Ordering::Relaxed) {
+        return match event.loudness() {
+            Loudness::Info => tracing::info!(target: "postern", "{}", event.text()),
+            Loudness::Warning => tracing::warn!(target: "postern", "{}", event.text()),
+            Loudness::Error => tracing::error!(target: "postern", "{}", event.text()),
+        };
+    }
+    write_fields(told);
+}
+
+fn write_fields(told: &Told) {
     let event = &told.event;
     let attempt = event.attempt();
     let id = event.message().map(|id| id.to_string());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::base::fault::Fault;
 use crate::base::limits::{JOURNAL_BACKLOG_MAX, JOURNAL_BEAT};
 use crate::event::herald::{Herald, Told};
-use crate::event::journal::write;
+use crate::event::journal::write_all;
 
 /// What waits to be written.
 #[derive(Default)]
@@ -139,9 +139,7 @@ fn run(shared: &Shared) {
         let facts = std::mem::take(&mut backlog.facts);
         backlog.writing = true;
         drop(backlog);
-        for told in &facts {
-            write(told);
-        }
+        write_all(facts.iter().map(AsRef::as_ref));
     }
 }
 

@@ -100,11 +100,13 @@ impl Wire {
 
     /// Ends our side. `talking`: the peer may still be sending; what it sends is thrown away for
     /// a while, because closing on unread octets resets the connection and our last reply with it.
+    /// To a peer that has said goodbye in clear text, closing says the same as shutting down first.
     pub(super) async fn part(&mut self, talking: bool) -> io::Result<()> {
         match self {
+            Self::Plain(_) if !talking => Ok(()),
             Self::Plain(stream) => {
                 stream.shutdown().await?;
-                if talking { discard(stream).await } else { Ok(()) }
+                discard(stream).await
             }
             Self::Tls(stream) => {
                 stream.shutdown().await?;

@@ -134,6 +134,7 @@ class Silent:
     """A next hop that accepts connections and never says a word."""
 
     def __init__(self, port):
+        self.port = port
         self.socket = socket.create_server(("127.0.0.1", port), backlog=128)
         self.peers = []
         self.open = True

@@ -157,7 +157,7 @@ connections_first = 20
 connections_max = 20
 """
 
-    def __init__(self, folder, next_port, signed, binary=ROOT / "target/release/postern"):
+    def __init__(self, folder, next_port, signed, binary):
         self.binary = binary
         self.name = "Postern, DKIM twice" if signed else "Postern, unsigned"
         self.folder, self.next_port, self.port = folder, next_port, load.free_port()
@@ -192,6 +192,7 @@ connections_max = 20
         """Starts it; the seconds until it greets."""
         began = time.monotonic()
         log = open(self.folder / "log", "ab")
+        self.said_before = log.tell()
         # A session of its own, as Postfix's master makes one: the kernel shares the processor
         # out by session (sched_autogroup).
         self.process = subprocess.Popen(
@@ -205,6 +206,12 @@ connections_max = 20
 
         load.wait_for("Postern", ready, 120, 0.005)
         return time.monotonic() - began
+
+    def knows_all(self):
+        """Whether it has said, since its last start, that the whole spool is known."""
+        with open(self.folder / "log", "rb") as log:
+            log.seek(self.said_before)
+            return b" spool open after " in log.read()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
