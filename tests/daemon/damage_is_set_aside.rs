@@ -76,9 +76,9 @@ fn a_state_that_is_gone_is_made_anew() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
-    let state = names.iter().find(|name| name.starts_with("state"));
-    let state = state.unwrap_or_else(|| panic!("no state in {names:?}"));
-    fs::remove_dir_all(spool.join(state)).unwrap();
+    let found = names.iter().find(|name| name.starts_with("state"));
+    let folder = found.unwrap_or_else(|| panic!("no state in {names:?}"));
+    fs::remove_dir_all(spool.join(folder)).unwrap();
     let daemon = stage.start();
     daemon.wait_told("state rebuilt");
     daemon.wait_queued(20);
