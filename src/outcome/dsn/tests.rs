@@ -100,6 +100,25 @@ fn a_failure_report_has_its_three_parts() {
     assert_eq!(media[1..], parts.map(|part| format!("Content-Type: {part}")));
 }
 
+/// A reader of another house (RFC 6522: text, machine-readable part, header of the message).
+#[test]
+fn another_reader_finds_the_same_parts() {
+    use mail_parser::{MessageParser, MimeHeaders};
+    let parcel = parcel("shop@example.org", &["ann@example.net"]);
+    let failed = line(0, Fate::Failed, 550, "5.1.1", "No such user");
+    let report = report(&parcel, &[failed]).unwrap();
+    let message = MessageParser::default().parse(&report.content[..]).unwrap();
+    let kinds: Vec<String> = message
+        .parts
+        .iter()
+        .filter_map(|part| part.content_type())
+        .map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()))
+        .collect();
+    let expected =
+        ["multipart/report", "text/plain", "message/delivery-status", "text/rfc822-headers"];
+    assert_eq!(kinds, expected);
+}
+
 #[test]
 fn notify_is_respected() {
     let on = |success, failure, delay| Some(Notify::On { success, failure, delay });
