@@ -76,10 +76,8 @@ fn every_deed_is_recorded_and_a_changed_log_is_found() {
 
 #[test]
 fn roles_reach_as_far_as_they_say() {
-    // Only root may become somebody else.
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
+    let root = nix::unistd::geteuid().is_root();
+    assert!(root, "only root may become somebody else: run this test as root");
     let mut stage = Stage::new();
     stage.control = "viewers = [3001]\noperators = [3002]\nadministrators = [3003]".to_owned();
     let daemon = stage.start();
