@@ -217,6 +217,7 @@ impl Town {
                 accepted: WALL,
                 expires: WALL.after(Duration::from_secs(1)),
                 notification: false,
+                priority: 0,
             },
             envelope,
             content: Bytes::from_static(b"Subject: x\r\n\r\ny\r\n"),

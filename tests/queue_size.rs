@@ -64,6 +64,7 @@ fn message(serial: u32, domain: &Domain, source: &SourceName) -> Queued {
             accepted: WALL,
             expires: WALL.after(Duration::from_secs(172_800)),
             notification: false,
+            priority: 0,
         },
         held: false,
         octets: 4096,

@@ -1,6 +1,12 @@
 //! The configuration as it is meant: typed, cross-checked, immutable. Reload swaps one
 //! `Arc<Config>`.
 
+mod checks;
+mod limits;
+mod network;
+mod trust;
+mod ways;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,6 +19,12 @@ use serde::{Deserialize, Serialize};
 use crate::mail::address::Domain;
 use crate::mail::class::MessageClass;
 use crate::mail::source::{Source, SourceName};
+
+pub use checks::CheckConfig;
+pub use limits::ProviderRule;
+pub use network::{Link, NetworkConfig, Vlan};
+pub use trust::{DaneMode, TlsOverride, TlsReports, TrustConfig};
+pub use ways::{Member, Pool, WarmUp};
 
 /// Everything that an administrator decides.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,14 +49,24 @@ pub struct Config {
     pub sources: BTreeMap<SourceName, Arc<Source>>,
     /// Keys by From: domain.
     pub dkim: Vec<DkimKey>,
-    /// Ways out. The first is the default.
+    /// Ways out.
     pub egresses: Vec<Egress>,
+    /// Pools of the document in its order, then one for each egress. The first is the default.
+    pub pools: Vec<Pool>,
     /// Exceptions from MX routing, the most specific first.
     pub routes: Vec<Route>,
     /// Patience by class.
     pub retry: BTreeMap<MessageClass, RetryPolicy>,
     /// Ceilings per provider.
     pub lanes: LaneLimits,
+    /// Limits of single providers, the first that matches counts.
+    pub providers: Vec<ProviderRule>,
+    /// Transport security.
+    pub trust: TrustConfig,
+    /// Checks of the ways out.
+    pub checks: CheckConfig,
+    /// The parts that other interfaces play.
+    pub network: NetworkConfig,
     /// The control socket.
     pub control: ControlConfig,
 }
@@ -151,6 +173,12 @@ pub struct Egress {
     pub allow_networks: Vec<IpNet>,
     /// Port of MX hosts: 25, except in a laboratory.
     pub mx_port: u16,
+    /// Port of policy hosts and report receivers: 443, except in a laboratory.
+    pub https_port: u16,
+    /// Its local network.
+    pub link: Link,
+    /// The schedule of a new address.
+    pub warm_up: Option<WarmUp>,
 }
 
 /// Which recipient domains a route is for.
@@ -173,6 +201,9 @@ pub enum TlsFloor {
     Opportunistic,
     /// STARTTLS or the mail waits.
     Encrypted,
+    /// TLS with a host that DANE, MTA-STS or a valid certificate for its name authenticates, or the
+    /// mail waits.
+    Authenticated,
 }
 
 /// An exception from MX routing: a smarthost or a partner's host.
@@ -183,7 +214,7 @@ pub struct Route {
     /// Hosts in order of preference: name or address, and port. Empty: MX routing, but with this
     /// route's egress and floor.
     pub hosts: Vec<(RouteHost, u16)>,
-    /// The way out; none: the default.
+    /// The pool or egress; none: the source's, or the default.
     pub egress: Option<String>,
     /// TLS floor.
     pub tls: TlsFloor,

@@ -10,14 +10,14 @@ pub mod table;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::config::checked::Egress;
-use crate::route::{Addresses, LookupError, MxAnswer};
+use crate::route::{Addresses, LookupError, MxAnswer, TlsaAnswer};
 
 /// A look-up in progress.
 pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, LookupError>> + Send + 'a>>;
@@ -30,6 +30,15 @@ pub trait Names: Send + Sync + 'static {
     /// The addresses of `host`. A family that `egress` lacks may be left out if the other one has
     /// addresses.
     fn addresses<'a>(&'a self, egress: &'a Egress, host: &'a str) -> Lookup<'a, Addresses>;
+
+    /// The TLSA records of `_port._tcp.host` (RFC 6698).
+    fn tlsa<'a>(&'a self, egress: &'a Egress, host: &'a str, port: u16) -> Lookup<'a, TlsaAnswer>;
+
+    /// The TXT records of `name`, the strings of each joined.
+    fn txt<'a>(&'a self, egress: &'a Egress, name: &'a str) -> Lookup<'a, Vec<String>>;
+
+    /// The names that `address` resolves to (PTR).
+    fn names<'a>(&'a self, egress: &'a Egress, address: IpAddr) -> Lookup<'a, Vec<String>>;
 }
 
 /// A socket on its way.

@@ -5,7 +5,7 @@
 //! timeout, a lame delegation or nonsense is the latter, and mail waits.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::provider::Provider;
 use super::{ByName, Lookup, Names, Sockets};
 use crate::base::limits::{DNS_CACHE_RECORDS, DNS_FAMILY_GRACE, DNS_TIMEOUT, DNS_TTL_MAX};
 use crate::config::checked::Egress;
-use crate::route::{Addresses, LookupError, MxAnswer};
+use crate::route::{Addresses, LookupError, MxAnswer, TlsaAnswer};
 
 /// One question to one server; three of them fit into `DNS_TIMEOUT`.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -83,7 +83,7 @@ impl Resolvers {
             RData::MX(mx) => Some((mx.preference, plain(&mx.exchange))),
             _ => None,
         });
-        Ok(MxAnswer { hosts: records.collect() })
+        Ok(MxAnswer { hosts: records.collect(), secure: false })
     }
 
     async fn records(
@@ -149,6 +149,50 @@ impl Names for Resolvers {
 
     fn addresses<'a>(&'a self, egress: &'a Egress, host: &'a str) -> Lookup<'a, Addresses> {
         Box::pin(self.addresses_of(egress, host))
+    }
+
+    fn tlsa<'a>(&'a self, egress: &'a Egress, host: &'a str, port: u16) -> Lookup<'a, TlsaAnswer> {
+        Box::pin(async move {
+            let name = format!("_{port}._tcp.{host}");
+            match self.ask(egress, &name, RecordType::TLSA).await {
+                // Nothing is proven yet, so nothing is to be believed.
+                Ok(_) | Err(Missing::Empty | Missing::Unknown(LookupError::NoSuchDomain)) => {
+                    Ok(TlsaAnswer::default())
+                }
+                Err(Missing::Unknown(error)) => Err(error),
+            }
+        })
+    }
+
+    fn txt<'a>(&'a self, egress: &'a Egress, name: &'a str) -> Lookup<'a, Vec<String>> {
+        Box::pin(async move {
+            let found = match self.ask(egress, name, RecordType::TXT).await {
+                Ok(found) => found,
+                Err(Missing::Empty) => return Ok(Vec::new()),
+                Err(Missing::Unknown(error)) => return Err(error),
+            };
+            let texts = found.answers().iter().filter_map(|record| match &record.data {
+                RData::TXT(txt) => Some(txt.to_string()),
+                _ => None,
+            });
+            Ok(texts.collect())
+        })
+    }
+
+    fn names<'a>(&'a self, egress: &'a Egress, address: IpAddr) -> Lookup<'a, Vec<String>> {
+        Box::pin(async move {
+            let name = Name::from(address).to_ascii();
+            let found = match self.ask(egress, &name, RecordType::PTR).await {
+                Ok(found) => found,
+                Err(Missing::Empty) => return Ok(Vec::new()),
+                Err(Missing::Unknown(error)) => return Err(error),
+            };
+            let names = found.answers().iter().filter_map(|record| match &record.data {
+                RData::PTR(ptr) => Some(plain(&ptr.0)),
+                _ => None,
+            });
+            Ok(names.collect())
+        })
     }
 }
 

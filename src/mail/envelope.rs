@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::address::{Mailbox, ReversePath};
+use crate::base::time::WallTime;
 
 /// BODY= of RFC 6152. BINARYMIME is not offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,26 @@ impl Recipient {
     }
 }
 
+/// BY= of RFC 2852: by when the message must be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliverBy {
+    /// When it must have been delivered: the moment of MAIL plus the by-time.
+    pub deadline: WallTime,
+    /// What happens then.
+    pub mode: ByMode,
+    /// Trace every hop (`T`).
+    pub trace: bool,
+}
+
+/// The mode of BY= (RFC 2852 4.1.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ByMode {
+    /// `R`: it is returned and not delivered.
+    Return,
+    /// `N`: the sender is told of the delay, and delivery goes on.
+    Notify,
+}
+
 /// What a transaction said before DATA.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -79,6 +100,12 @@ pub struct Envelope {
     pub smtputf8: bool,
     /// REQUIRETLS was asked for (RFC 8689).
     pub require_tls: bool,
+    /// The message says `TLS-Required: No` (RFC 8689 5): a policy that it cannot meet is ignored.
+    pub tls_optional: bool,
+    /// BY= (RFC 2852).
+    pub deliver_by: Option<DeliverBy>,
+    /// MT-PRIORITY= (RFC 6710), as it was granted: -9 to 9.
+    pub priority: Option<i8>,
     /// RET=.
     pub ret: Option<Ret>,
     /// ENVID= as it was written (xtext).
@@ -95,6 +122,9 @@ impl Envelope {
             body: BodyType::SevenBit,
             smtputf8: false,
             require_tls: false,
+            tls_optional: false,
+            deliver_by: None,
+            priority: None,
             ret: None,
             envid: None,
         }

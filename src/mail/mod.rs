@@ -14,3 +14,5 @@ pub mod reply;
 pub mod source;
 pub mod stage;
 pub mod status;
+pub mod trust;
+pub mod way;

@@ -207,6 +207,12 @@ pub struct Source {
     pub unsigned: Unsigned,
     /// Volume ceilings.
     pub limits: SourceLimits,
+    /// The pool (or egress) that its mail leaves by; none: the route's, or the default.
+    pub pool: Option<String>,
+    /// The highest MT-PRIORITY that it is granted (RFC 6710); none: the parameter is ignored.
+    pub priority_max: Option<i8>,
+    /// Whether BY= is granted (RFC 2852).
+    pub deliver_by: bool,
     /// Only recipients in the gateway's own domains.
     pub internal_only: bool,
     /// Rewrites by header or envelope name.

@@ -171,6 +171,8 @@ pub struct Label {
     /// This is a notification of ours (it is never held with its source's mail, and never
     /// reported about).
     pub notification: bool,
+    /// Priority within its class (RFC 6710): -9 to 9, 0 unless something else was granted.
+    pub priority: i8,
 }
 
 /// Proof that a message survives a power cut. Only `spool` mints it; the only way to a 250 after

@@ -48,6 +48,9 @@ fn source() -> Source {
         tags: Vec::new(),
         contacts: Vec::new(),
         notes: String::new(),
+        pool: None,
+        priority_max: None,
+        deliver_by: false,
     }
 }
 

@@ -64,6 +64,7 @@ impl Desk {
                 accepted,
                 expires: accepted.after(lifetime),
                 notification: false,
+                priority: 0,
             },
             held: false,
             octets: 4096,

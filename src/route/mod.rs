@@ -20,6 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::mail::reply::PeerReply;
 use crate::mail::status::EnhancedStatus;
+use crate::mail::trust::Tlsa;
 
 /// Why a name has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub enum LookupError {
     NoSuchDomain,
     /// SERVFAIL, REFUSED, a timeout, nonsense: nobody knows.
     Temporary(String),
+    /// DNSSEC proves that the answer was forged or broken: nobody knows, and nothing else is to be
+    /// believed in its place (RFC 7672 2.1.1).
+    Bogus(String),
     /// Our own way to the name servers is suspended.
     Suspended(String),
 }
@@ -37,6 +41,8 @@ pub enum LookupError {
 pub struct MxAnswer {
     /// Preference and exchange, without trailing dot; the root (null MX) is the empty string.
     pub hosts: Vec<(u16, String)>,
+    /// DNSSEC proved the answer, a CNAME on the way included; also that there are none.
+    pub secure: bool,
 }
 
 /// Addresses of a host, of the families that were asked for.
@@ -46,6 +52,19 @@ pub struct Addresses {
     pub v4: Vec<Ipv4Addr>,
     /// AAAA records.
     pub v6: Vec<Ipv6Addr>,
+    /// DNSSEC proved the answers of both families.
+    pub secure: bool,
+    /// Where a chain of CNAMEs ended, if there was one (RFC 7672 2.2.2).
+    pub canonical: Option<String>,
+}
+
+/// TLSA records of a host's port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsaAnswer {
+    /// The records; empty if there are none.
+    pub records: Vec<Tlsa>,
+    /// DNSSEC proved the answer, also that there are none.
+    pub secure: bool,
 }
 
 impl Addresses {
@@ -53,8 +72,8 @@ impl Addresses {
     #[must_use]
     pub fn one(address: IpAddr) -> Self {
         match address {
-            IpAddr::V4(v4) => Self { v4: vec![v4], v6: Vec::new() },
-            IpAddr::V6(v6) => Self { v4: Vec::new(), v6: vec![v6] },
+            IpAddr::V4(v4) => Self { v4: vec![v4], ..Self::default() },
+            IpAddr::V6(v6) => Self { v6: vec![v6], ..Self::default() },
         }
     }
 }

@@ -204,6 +204,10 @@ fn unknown(error: LookupError, name: &str) -> Unroutable {
             (4, 4, 3),
             &format!("the name servers of {name} gave no answer: {cause}"),
         ),
+        LookupError::Bogus(cause) => Unroutable::new(
+            (4, 7, 5),
+            &format!("DNSSEC proves the answer for {name} wrong: {cause}"),
+        ),
         LookupError::Suspended(cause) => Unroutable::Suspended(cause),
     }
 }

@@ -142,6 +142,7 @@ impl Reporter for Scribe {
             accepted: now,
             expires: now.after(lifetime),
             notification: true,
+            priority: 0,
         };
         let Report { id, to, content, smtputf8, .. } = report;
         let sealed = seal_notification(&content, to, label, id, smtputf8, &standing.keyring)?;

@@ -110,6 +110,7 @@ pub fn seal(
         accepted: now,
         expires: now.after(facts.lifetime),
         notification: false,
+        priority: 0,
     };
     Ok(Sealed {
         from: from.to_string(),

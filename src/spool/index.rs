@@ -337,6 +337,7 @@ mod tests {
             accepted: WallTime(1),
             expires: WallTime(2),
             notification: false,
+            priority: 0,
         };
         let recipient = |index| QueuedRecipient {
             index,

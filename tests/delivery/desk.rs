@@ -9,7 +9,8 @@ use bytes::Bytes;
 use postern::base::id::QueueId;
 use postern::base::time::WallTime;
 use postern::config::checked::{
-    Config, ConnectionLimits, ControlConfig, Egress, LaneLimits, Route, SpoolConfig,
+    CheckConfig, Config, ConnectionLimits, ControlConfig, Egress, LaneLimits, Member,
+    NetworkConfig, Pool, Route, SpoolConfig, TrustConfig,
 };
 use postern::dns::Names;
 use postern::dns::table::Table;
@@ -88,6 +89,7 @@ pub(crate) fn job(recipients: &[&str], content: &[u8]) -> Job {
             accepted,
             expires: accepted.after(Duration::from_secs(86_400)),
             notification: false,
+            priority: 0,
         },
         envelope,
         content: Bytes::copy_from_slice(content),
@@ -106,6 +108,9 @@ pub(crate) fn egress(mx_port: u16) -> Egress {
         resolvers: Vec::new(),
         allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         mx_port,
+        https_port: 443,
+        link: postern::config::checked::Link::default(),
+        warm_up: None,
     }
 }
 
@@ -126,8 +131,16 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
         tls: None,
         sources: BTreeMap::new(),
         dkim: Vec::new(),
+        pools: vec![Pool {
+            name: egress.name.clone(),
+            members: vec![Member { egress: egress.name.clone(), weight: 1 }],
+        }],
         egresses: vec![egress],
         routes,
+        providers: Vec::new(),
+        trust: TrustConfig::default(),
+        checks: CheckConfig::default(),
+        network: NetworkConfig::default(),
         retry: BTreeMap::new(),
         lanes: LaneLimits {
             connections_first: 1,
@@ -148,7 +161,8 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
 /// MX records of `there.example`, and addresses of its hosts.
 pub(crate) fn table(hosts: &[(u16, &str, &[&str])]) -> Table {
     let mx = hosts.iter().map(|(preference, name, _)| (*preference, (*name).to_owned()));
-    let table = Table::default().with_mx("there.example", Ok(MxAnswer { hosts: mx.collect() }));
+    let table = Table::default()
+        .with_mx("there.example", Ok(MxAnswer { hosts: mx.collect(), secure: false }));
     hosts.iter().fold(table, |table, (_, name, addresses)| {
         let mut found = Addresses::default();
         for address in *addresses {

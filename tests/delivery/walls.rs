@@ -143,7 +143,8 @@ async fn the_end_of_the_broker_suspends_and_a_new_one_resumes() {
 #[tokio::test]
 async fn the_matrix_of_names() {
     let mx = |hosts: &[(u16, &str)]| {
-        Ok(MxAnswer { hosts: hosts.iter().map(|(p, h)| (*p, (*h).to_owned())).collect() })
+        let hosts = hosts.iter().map(|(p, h)| (*p, (*h).to_owned())).collect();
+        Ok(MxAnswer { hosts, secure: false })
     };
     let temporary = || LookupError::Temporary("SERVFAIL".to_owned());
     let there = "there.example";

@@ -62,6 +62,9 @@ pub(crate) fn egress(resolvers: &[&str]) -> Egress {
         resolvers: resolvers.iter().map(|text| text.parse().unwrap()).collect(),
         allow_networks: Vec::new(),
         mx_port: 25,
+        https_port: 443,
+        link: postern::config::checked::Link::default(),
+        warm_up: None,
     }
 }
 

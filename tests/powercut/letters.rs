@@ -45,6 +45,7 @@ pub(crate) fn parcel(id: u64, recipients: u16, octets: usize) -> Parcel {
         accepted: WallTime(1_790_000_000_000),
         expires: WallTime(1_790_400_000_000),
         notification: false,
+        priority: 0,
     };
     Parcel { id: QueueId(u128::from(id)), label, envelope, content: content(id, octets) }
 }

@@ -118,6 +118,7 @@ pub(crate) fn parcel(id: u128, recipients: u16, octets: usize) -> Parcel {
         accepted: WallTime(1_790_000_000_000),
         expires: WallTime(1_790_400_000_000),
         notification: false,
+        priority: 0,
     };
     Parcel { id: QueueId(id), label, envelope, content: content(id, octets) }
 }

@@ -45,6 +45,9 @@ pub(crate) fn source(name: &str, proof: Proof, pairs: &[(&str, &str)]) -> Source
         tags: Vec::new(),
         contacts: Vec::new(),
         notes: String::new(),
+        pool: None,
+        priority_max: None,
+        deliver_by: false,
     }
 }
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::super::Surroundings;
 use super::super::checked::{
-    DkimAlgorithm, DkimKey, Egress, Route, RouteHost, RouteMatch, TlsFloor,
+    DkimAlgorithm, DkimKey, Egress, Link, Route, RouteHost, RouteMatch, TlsFloor,
 };
 use super::super::file::Section;
 use super::gateway::readable;
@@ -15,6 +15,8 @@ use crate::mail::address::Domain;
 
 /// Port of name servers.
 const DNS_PORT: u16 = 53;
+/// Port of policy hosts (RFC 8461 3.3).
+const HTTPS_PORT: u16 = 443;
 /// Port of MX hosts (RFC 5321 4.5.4.2).
 const SMTP_PORT: u16 = 25;
 
@@ -79,7 +81,19 @@ fn egress(
     }
     families(&mut section, neither, ipv4, ipv6, &resolvers);
     section.close();
-    Some(Egress { name, device, ipv4, ipv6, ehlo: ehlo?, resolvers, allow_networks, mx_port })
+    Some(Egress {
+        name,
+        device,
+        ipv4,
+        ipv6,
+        ehlo: ehlo?,
+        resolvers,
+        allow_networks,
+        mx_port,
+        https_port: HTTPS_PORT,
+        link: Link::default(),
+        warm_up: None,
+    })
 }
 
 /// Addresses of both ends must be of the same family.

@@ -4,8 +4,12 @@
 mod cross;
 mod egress;
 mod gateway;
+mod network;
 mod patience;
+mod pools;
+mod providers;
 mod source;
+mod trust;
 
 use super::checked::Config;
 use super::complaint::{Complaint, Desk};
@@ -88,6 +92,11 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let routes = egress::routes(top, &egresses.names);
     let retry = patience::retry(top, lab);
     let lanes = patience::lanes(top);
+    let pools = pools::pools(top, &egresses.known);
+    let providers = providers::providers(top);
+    let trust = trust::trust(top, surroundings);
+    let checks = network::checks(top, surroundings);
+    let network = network::network(top);
     let declared = cross::Declared {
         lab,
         listeners: &listeners,
@@ -109,9 +118,14 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         sources: sources.into_iter().map(|s| (s.name.clone(), s.into())).collect(),
         dkim,
         egresses: egresses.known,
+        pools,
         routes,
         retry,
         lanes,
+        providers,
+        trust,
+        checks,
+        network,
         control: control?,
     })
 }

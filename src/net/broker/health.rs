@@ -95,6 +95,9 @@ mod tests {
             resolvers: vec!["127.0.0.1:53".parse().unwrap()],
             allow_networks: Vec::new(),
             mx_port: 25,
+            https_port: 443,
+            link: crate::config::checked::Link::default(),
+            warm_up: None,
         }
     }
 

@@ -29,6 +29,7 @@ fn parcel(reverse_path: &str, recipients: &[&str]) -> Parcel {
             accepted: WALL,
             expires: WALL.after(std::time::Duration::from_secs(86_400)),
             notification: false,
+            priority: 0,
         },
         envelope,
         content: Bytes::from_static(

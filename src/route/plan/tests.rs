@@ -13,6 +13,9 @@ fn egress() -> Egress {
         resolvers: Vec::new(),
         allow_networks: Vec::new(),
         mx_port: 25,
+        https_port: 443,
+        link: crate::config::checked::Link::default(),
+        warm_up: None,
     }
 }
 
@@ -22,7 +25,8 @@ fn domain(text: &str) -> Domain {
 
 #[expect(clippy::unnecessary_wraps, reason = "it stands beside answers that are errors")]
 fn mx(records: &[(u16, &str)]) -> Result<MxAnswer, LookupError> {
-    Ok(MxAnswer { hosts: records.iter().map(|(p, n)| (*p, (*n).to_owned())).collect() })
+    let hosts = records.iter().map(|(p, n)| (*p, (*n).to_owned())).collect();
+    Ok(MxAnswer { hosts, secure: false })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it stands beside answers that are errors")]
@@ -30,6 +34,7 @@ fn found(v4: &[&str], v6: &[&str]) -> Result<Addresses, LookupError> {
     Ok(Addresses {
         v4: v4.iter().map(|a| a.parse().unwrap()).collect(),
         v6: v6.iter().map(|a| a.parse().unwrap()).collect(),
+        ..Addresses::default()
     })
 }
 
@@ -74,7 +79,10 @@ fn the_matrix_of_mx_answers() {
     let down = Err(LookupError::Suspended("link down".to_owned()));
     assert_eq!(status(&ordered(down, 1).unwrap_err()), "suspended");
     let many: Vec<(u16, String)> = (0..100).map(|n| (n, format!("h{n}"))).collect();
-    assert_eq!(ordered(Ok(MxAnswer { hosts: many }), 1).unwrap().len(), MX_ADDRESSES_MAX);
+    assert_eq!(
+        ordered(Ok(MxAnswer { hosts: many, secure: false }), 1).unwrap().len(),
+        MX_ADDRESSES_MAX
+    );
 }
 
 #[test]

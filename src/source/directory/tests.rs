@@ -30,6 +30,9 @@ fn source(name: &str, proof: Proof, networks: &[&str]) -> Source {
         tags: Vec::new(),
         contacts: Vec::new(),
         notes: String::new(),
+        pool: None,
+        priority_max: None,
+        deliver_by: false,
     }
 }
 

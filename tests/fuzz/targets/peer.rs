@@ -59,6 +59,7 @@ fn parcel(recipients: u8, utf8: bool) -> Arc<Parcel> {
             accepted: WallTime(1),
             expires: WallTime(u64::MAX),
             notification: false,
+            priority: 0,
         },
         envelope,
         content: Bytes::from_static(b"From: <app@example.com>\r\n\r\n.dot\r\n"),

@@ -98,7 +98,7 @@ pub(crate) fn route(octets: &[u8]) {
     }
     let domain = Domain::parse("next.example").expect("a domain");
     let chosen = choose(settings(), &domain).expect("a way out");
-    let answer = MxAnswer { hosts };
+    let answer = MxAnswer { hosts, secure: false };
     if let Ok(hosts) = hosts_of(&chosen, &domain, Ok(answer), &mut chance) {
         let mut names: Vec<_> = hosts.iter().map(|host| host.name.as_str()).collect();
         assert!(names.iter().all(|name| !name.is_empty()));
