@@ -48,8 +48,19 @@ fn bad_documents_hear_everything_that_is_wrong() {
 }
 
 /// Keys of the sample that are examples, not defaults.
-const WITHOUT_DEFAULT: [&str; 9] = [
+const WITHOUT_DEFAULT: [&str; 20] = [
     "device",
+    "ipv4",
+    "gateway4",
+    "gateway6",
+    "vlan",
+    "bond",
+    "manage",
+    "intake",
+    "public",
+    "probe",
+    "dnsbl",
+    "key",
     "ipv6",
     "expires",
     "viewers",
@@ -190,6 +201,8 @@ fn no_text_makes_the_check_fall_over() {
             "lanes",
             "control",
             "connections",
+            "network",
+            "checks",
         ] {
             assert!(read(&format!("{key} = {kind}\n"), &Anywhere).is_err());
         }

@@ -124,6 +124,7 @@ fn flatten(config: &Config) -> Settings {
     s.put("lanes.connections_total_max", config.lanes.connections_total_max);
     s.put("lanes.messages_per_connection", config.lanes.messages_per_connection);
     s.maybe("lanes.messages_per_minute", config.lanes.messages_per_minute);
+    put_network(s, config);
     s.put("control.socket", config.control.socket.display());
     s.put("control.viewers", list(&config.control.viewers));
     s.put("control.operators", list(&config.control.operators));
@@ -197,13 +198,43 @@ pub fn pattern(pattern: &MailboxPattern) -> String {
 fn put_egress(s: &mut Settings, egress: &Egress) {
     let path = format!("egress.{}", egress.name);
     s.maybe(format!("{path}.device"), egress.device.as_ref());
-    s.maybe(format!("{path}.ipv4"), egress.ipv4);
-    s.maybe(format!("{path}.ipv6"), egress.ipv6);
+    put_link(s, &path, egress);
     s.put(format!("{path}.ehlo"), &egress.ehlo);
     s.put(format!("{path}.resolvers"), list(&egress.resolvers));
     s.put(format!("{path}.allow_networks"), list(&egress.allow_networks));
     s.put(format!("{path}.mx_port"), egress.mx_port);
     s.put(format!("{path}.https_port"), egress.https_port);
+}
+
+/// Addresses as the document writes them, and what is around them.
+fn put_link(s: &mut Settings, path: &str, egress: &Egress) {
+    let link = &egress.link;
+    let prefix = |length: Option<u8>| length.map_or_else(String::new, |n| format!("/{n}"));
+    s.maybe(format!("{path}.ipv4"), egress.ipv4.map(|a| format!("{a}{}", prefix(link.prefix4))));
+    s.maybe(format!("{path}.ipv6"), egress.ipv6.map(|a| format!("{a}{}", prefix(link.prefix6))));
+    s.maybe(format!("{path}.gateway4"), link.gateway4);
+    s.maybe(format!("{path}.gateway6"), link.gateway6);
+    if let Some(vlan) = &link.vlan {
+        s.put(format!("{path}.vlan.parent"), &vlan.parent);
+        s.put(format!("{path}.vlan.id"), vlan.id);
+    }
+    s.maybe(format!("{path}.bond"), (!link.bond.is_empty()).then(|| list(&link.bond)));
+}
+
+/// Checks of the ways out, and the parts of other interfaces.
+fn put_network(s: &mut Settings, config: &Config) {
+    let (checks, network) = (&config.checks, &config.network);
+    let every = checks.every.map_or_else(|| "never".to_owned(), write_duration);
+    s.put("checks.every", every);
+    s.maybe("checks.probe", checks.probe.as_ref().map(|(host, port)| format!("{host}:{port}")));
+    s.maybe("checks.dnsbl", (!checks.dnsbl.is_empty()).then(|| list(&checks.dnsbl)));
+    s.maybe("checks.key", checks.key.as_ref().map(|path| path.display()));
+    for (key, devices) in
+        [("manage", &network.manage), ("intake", &network.intake), ("public", &network.public)]
+    {
+        s.maybe(format!("network.{key}"), (!devices.is_empty()).then(|| list(devices)));
+    }
+    s.put("network.egress_user", network.egress_user());
 }
 
 fn put_route(s: &mut Settings, route: &Route) {

@@ -106,6 +106,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         routes: &routes,
     };
     cross::check(&declared, desk);
+    network::cross(&network, &egresses.known, &listeners, lab, desk);
     Some(Config {
         hostname: hostname?,
         lab,
