@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::checked::{Config, Egress, Listener, Route, RouteHost, RouteMatch};
+use super::checked::{
+    Config, Egress, Listener, ProviderRule, ReplyRule, Route, RouteHost, RouteMatch,
+};
 use super::measure::{write_duration, write_size};
 use crate::mail::source::{MailboxPattern, Proof, Source};
 
@@ -125,6 +127,8 @@ fn flatten(config: &Config) -> Settings {
     s.put("lanes.messages_per_connection", config.lanes.messages_per_connection);
     s.maybe("lanes.messages_per_minute", config.lanes.messages_per_minute);
     put_network(s, config);
+    config.providers.iter().for_each(|rule| put_provider(s, rule));
+    config.replies.iter().enumerate().for_each(|(index, rule)| put_reply(s, index, rule));
     s.put("control.socket", config.control.socket.display());
     s.put("control.viewers", list(&config.control.viewers));
     s.put("control.operators", list(&config.control.operators));
@@ -251,4 +255,22 @@ fn put_route(s: &mut Settings, route: &Route) {
     s.put(format!("{path}.hosts"), list(&route.hosts.iter().map(host).collect::<Vec<_>>()));
     s.maybe(format!("{path}.egress"), route.egress.as_ref());
     s.put(format!("{path}.tls"), word(&route.tls));
+}
+
+fn put_provider(s: &mut Settings, rule: &ProviderRule) {
+    let path = format!("provider.{}", rule.name);
+    s.put(format!("{path}.mx"), list(&rule.mx));
+    s.maybe(format!("{path}.connections_max"), rule.connections_max);
+    s.maybe(format!("{path}.messages_per_connection"), rule.messages_per_connection);
+    s.maybe(format!("{path}.messages_per_minute"), rule.messages_per_minute);
+}
+
+fn put_reply(s: &mut Settings, index: usize, rule: &ReplyRule) {
+    let path = format!("reply[{index}]");
+    s.maybe(format!("{path}.provider"), rule.provider.as_ref());
+    s.maybe(format!("{path}.code"), rule.code);
+    s.maybe(format!("{path}.status"), rule.status);
+    s.maybe(format!("{path}.text"), rule.text.as_ref());
+    s.put(format!("{path}.meaning"), rule.meaning);
+    s.maybe(format!("{path}.pause"), rule.pause.map(write_duration));
 }

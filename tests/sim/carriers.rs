@@ -130,7 +130,8 @@ impl World {
         all: &[u16],
         answers: &[Answer],
     ) -> Check {
-        let judged: Vec<_> = answers.iter().map(|answer| (answer, classify(answer))).collect();
+        let judged: Vec<_> =
+            answers.iter().map(|answer| (answer, classify(answer, None))).collect();
         if judged.iter().all(|(_, judgement)| judgement.verdict == Verdict::Untried) {
             self.queue.handle_untried(carrier, Some("main"), self.at.now);
             return Ok(());
