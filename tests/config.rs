@@ -48,7 +48,7 @@ fn bad_documents_hear_everything_that_is_wrong() {
 }
 
 /// Keys of the sample that are examples, not defaults.
-const WITHOUT_DEFAULT: [&str; 9] = [
+const WITHOUT_DEFAULT: [&str; 11] = [
     "device",
     "ipv6",
     "expires",
@@ -58,6 +58,8 @@ const WITHOUT_DEFAULT: [&str; 9] = [
     "messages_per_minute",
     "message_size_max",
     "recipients_max",
+    "pool",
+    "priority_max",
 ];
 
 #[test]
