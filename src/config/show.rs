@@ -187,6 +187,9 @@ fn put_source(s: &mut Settings, source: &Source) {
     s.maybe(format!("{path}.recipients_max"), source.recipients_max);
     s.maybe(format!("{path}.owner"), source.owner.as_ref());
     s.put(format!("{path}.unsigned"), word(&source.unsigned));
+    s.maybe(format!("{path}.pool"), source.pool.as_ref());
+    s.maybe(format!("{path}.priority_max"), source.priority_max);
+    s.put(format!("{path}.deliver_by"), word(&source.deliver_by));
     for (key, words) in [("tags", &source.tags), ("contacts", &source.contacts)] {
         s.maybe(format!("{path}.{key}"), (!words.is_empty()).then(|| list(words)));
     }

@@ -90,6 +90,7 @@ pub(crate) fn job(recipients: &[&str], content: &[u8]) -> Job {
             expires: accepted.after(Duration::from_secs(86_400)),
             notification: false,
             priority: 0,
+            notice: None,
         },
         envelope,
         content: Bytes::copy_from_slice(content),

@@ -366,6 +366,13 @@ pub(crate) fn describe(message: &Submitted) -> String {
     if let Some(envid) = &envelope.envid {
         let _ = write!(text, " envid={envid}");
     }
+    if let Some(priority) = envelope.priority {
+        let _ = write!(text, " priority={priority}");
+    }
+    if let Some(by) = envelope.deliver_by {
+        let secs = (i64::try_from(by.deadline.0).unwrap() - super::core::EPOCH) / 1000;
+        let _ = write!(text, " by={secs} {:?}{}", by.mode, if by.trace { " trace" } else { "" });
+    }
     let session = &message.session;
     text.push_str(if session.esmtp { "; esmtp" } else { "; smtp" });
     text.push_str(if session.tls.is_some() { " tls" } else { "" });
