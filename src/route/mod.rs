@@ -13,6 +13,8 @@
 
 mod plan;
 pub mod special;
+pub mod sts;
+pub mod trust;
 
 pub use plan::{Chosen, Host, Stop, choose, egress_of, hosts, literal_refused, provider, stop};
 
