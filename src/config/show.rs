@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::checked::{Config, Egress, Listener, Route, RouteHost, RouteMatch};
+use super::checked::{Config, Egress, Listener, Route, RouteHost, RouteMatch, TrustConfig};
 use super::measure::{write_duration, write_size};
 use crate::mail::source::{MailboxPattern, Proof, Source};
 
@@ -124,6 +124,7 @@ fn flatten(config: &Config) -> Settings {
     s.put("lanes.connections_total_max", config.lanes.connections_total_max);
     s.put("lanes.messages_per_connection", config.lanes.messages_per_connection);
     s.maybe("lanes.messages_per_minute", config.lanes.messages_per_minute);
+    put_trust(s, &config.trust);
     s.put("control.socket", config.control.socket.display());
     s.put("control.viewers", list(&config.control.viewers));
     s.put("control.operators", list(&config.control.operators));
@@ -205,13 +206,36 @@ fn put_egress(s: &mut Settings, egress: &Egress) {
     s.put(format!("{path}.mx_port"), egress.mx_port);
 }
 
-fn put_route(s: &mut Settings, route: &Route) {
-    let domain = match &route.matches {
+fn put_trust(s: &mut Settings, trust: &TrustConfig) {
+    s.put("trust.dane", word(&trust.dane));
+    s.put("trust.mta_sts", trust.mta_sts);
+    s.put("trust.remember", word(&trust.remember));
+    s.maybe("trust.roots", trust.roots.as_ref().map(|path| path.display()));
+    s.maybe("trust.anchors", trust.anchors.as_ref().map(|path| path.display()));
+    for one in &trust.overrides {
+        let path = format!("trust.override.{}", matched(&one.matches));
+        s.put(format!("{path}.tls"), word(&one.tls));
+        s.put(format!("{path}.reason"), &one.reason);
+        s.put(format!("{path}.expires"), one.expires);
+    }
+    if let Some(reports) = &trust.reports {
+        s.put("trust.reports.from", &reports.from);
+        s.put("trust.reports.organization", &reports.organization);
+        s.put("trust.reports.except", list(&reports.except));
+    }
+}
+
+/// A match as the document writes it.
+fn matched(matches: &RouteMatch) -> String {
+    match matches {
         RouteMatch::Domain(domain) => domain.to_string(),
         RouteMatch::Subdomains(domain) => format!("*.{domain}"),
         RouteMatch::Any => "*".to_owned(),
-    };
-    let path = format!("route.{domain}");
+    }
+}
+
+fn put_route(s: &mut Settings, route: &Route) {
+    let path = format!("route.{}", matched(&route.matches));
     let host = |(host, port): &(RouteHost, u16)| match host {
         RouteHost::Name(name) => format!("{name}:{port}"),
         RouteHost::Address(address) => std::net::SocketAddr::new(*address, *port).to_string(),
