@@ -204,6 +204,7 @@ fn put_egress(s: &mut Settings, egress: &Egress) {
     s.put(format!("{path}.resolvers"), list(&egress.resolvers));
     s.put(format!("{path}.allow_networks"), list(&egress.allow_networks));
     s.put(format!("{path}.mx_port"), egress.mx_port);
+    s.put(format!("{path}.https_port"), egress.https_port);
 }
 
 fn put_trust(s: &mut Settings, trust: &TrustConfig) {

@@ -76,11 +76,8 @@ fn egress(
     }
     let remedy = "Write networks, for example [\"10.1.0.0/16\"]";
     let allow_networks = section.list("allow_networks", remedy, network);
-    let mx_port = u16::try_from(section.number("mx_port", SMTP_PORT.into(), 1..=65_535));
-    let mx_port = mx_port.unwrap_or(SMTP_PORT);
-    if let (false, true, Some(entry)) = (lab, mx_port != SMTP_PORT, section.find("mx_port")) {
-        entry.complain("MX hosts listen on port 25", "Remove mx_port, or set lab = true");
-    }
+    let mx_port = port(&mut section, "mx_port", ("MX hosts listen", SMTP_PORT), lab);
+    let https_port = port(&mut section, "https_port", ("HTTPS hosts listen", HTTPS_PORT), lab);
     families(&mut section, neither, ipv4, ipv6, &resolvers);
     section.close();
     Some(Egress {
@@ -92,10 +89,25 @@ fn egress(
         resolvers,
         allow_networks,
         mx_port,
-        https_port: HTTPS_PORT,
+        https_port,
         link: Link::default(),
         warm_up: None,
     })
+}
+
+/// A port that the world has agreed on; only a laboratory may have another.
+fn port(
+    section: &mut Section<'_>,
+    key: &'static str,
+    (who, agreed): (&str, u16),
+    lab: bool,
+) -> u16 {
+    let port = u16::try_from(section.number(key, agreed.into(), 1..=65_535)).unwrap_or(agreed);
+    if let (false, true, Some(entry)) = (lab, port != agreed, section.find(key)) {
+        let remedy = format!("Remove {key}, or set lab = true");
+        entry.complain(format!("{who} on port {agreed}"), remedy);
+    }
+    port
 }
 
 /// Addresses of both ends must be of the same family.
