@@ -419,6 +419,66 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a gateway whose ledger has failed takes to say 421 to its peers before it ends.
 pub const FAILED_TIMEOUT: Duration = Duration::from_secs(3);
 
+// ---- trust in transport -----------------------------------------------------------------------
+
+/// A policy of MTA-STS (RFC 8461 3.3 suggests 64 KiB).
+pub const STS_POLICY_OCTETS_MAX: usize = 64 * 1024;
+
+/// Fetching a policy (RFC 8461 3.3: one minute).
+pub const STS_FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest life of a policy: a leap year and a day (RFC 8461 3.2).
+pub const STS_MAX_AGE_SECS_MAX: u64 = 31_557_600;
+
+/// Host patterns of one policy; the largest providers name a dozen.
+pub const STS_MX_PATTERNS_MAX: usize = 64;
+
+/// A policy whose record was looked at this recently is used without another look.
+pub const STS_RECHECK: Duration = Duration::from_secs(300);
+
+/// After a fetch that failed none is tried for the same domain (RFC 8461 3.3: five minutes).
+pub const STS_FETCH_PAUSE: Duration = Duration::from_secs(300);
+
+/// A policy in use is fetched again this often, long before it expires (RFC 8461 3.3: daily).
+pub const STS_REFRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// Domains whose policy, or lack of one, is kept.
+pub const STS_DOMAINS_MAX: usize = 10_000;
+
+/// Recipient domains whose best TLS is remembered: about 100 octets each.
+pub const TLS_MEMORY_DOMAINS_MAX: usize = 50_000;
+
+/// A domain that was seen with TLS on this many days or more is one whose TLS is relied on, if the
+/// configuration says so.
+pub const TLS_MEMORY_TRUST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A domain is not remembered for longer than this since it was last seen.
+pub const TLS_MEMORY_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// An alarm about one domain is not repeated for this long.
+pub const TLS_ALARM_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Policy domains of one day that are counted for reports.
+pub const TLSRPT_DOMAINS_MAX: usize = 10_000;
+
+/// Kinds of failures of one policy and day that are told apart.
+pub const TLSRPT_DETAILS_MAX: usize = 16;
+
+/// Policies of one domain and day that are told apart.
+pub const TLSRPT_POLICIES_MAX: usize = 8;
+
+/// Addresses of one record that are served.
+pub const TLSRPT_ADDRESSES_MAX: usize = 4;
+
+/// Counts of a day that could not be reported are given up after this (RFC 8460 5.3: 24 hours).
+pub const TLSRPT_DAYS_KEPT: u32 = 2;
+
+/// Reports of a day begin somewhere in this span after midnight (RFC 8460 5.1: up to four hours).
+pub const TLSRPT_JITTER: Duration = Duration::from_secs(4 * 3600);
+
+/// An override ends at the latest this long after it is read: it is an exception.
+pub const TLS_OVERRIDE_SPAN_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
 // ---- supervision ------------------------------------------------------------------------------
 
 /// Crashes of one role within `ROLE_CRASH_WINDOW` after which it rests: a fault that comes back at

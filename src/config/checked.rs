@@ -23,7 +23,7 @@ use crate::mail::source::{Source, SourceName};
 pub use checks::CheckConfig;
 pub use limits::{ProviderRule, ReplyRule};
 pub use network::{Link, NetworkConfig, Vlan};
-pub use trust::{DaneMode, TlsOverride, TlsReports, TrustConfig};
+pub use trust::{DaneMode, Remember, TlsOverride, TlsReports, TrustConfig};
 pub use ways::{Member, Pool, WarmUp};
 
 /// Everything that an administrator decides.

@@ -22,6 +22,7 @@ pub mod show;
 
 use std::path::{Path, PathBuf};
 
+use crate::base::time::WallTime;
 use checked::Config;
 use complaint::Complaint;
 
@@ -35,6 +36,11 @@ pub trait Surroundings {
 
     /// The id of a user.
     fn uid(&self, name: &str) -> Option<u32>;
+
+    /// What time it is; none where dates of the document are not to be judged.
+    fn now(&self) -> Option<WallTime> {
+        None
+    }
 }
 
 /// Surroundings in which every file exists; for tests and for documents of another machine.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::checked::{
-    Config, Egress, Listener, ProviderRule, ReplyRule, Route, RouteHost, RouteMatch,
+    Config, Egress, Listener, ProviderRule, ReplyRule, Route, RouteHost, RouteMatch, TrustConfig,
 };
 use super::measure::{write_duration, write_size};
 use crate::mail::source::{MailboxPattern, Proof, Source};
@@ -129,6 +129,7 @@ fn flatten(config: &Config) -> Settings {
     put_network(s, config);
     config.providers.iter().for_each(|rule| put_provider(s, rule));
     config.replies.iter().enumerate().for_each(|(index, rule)| put_reply(s, index, rule));
+    put_trust(s, &config.trust);
     s.put("control.socket", config.control.socket.display());
     s.put("control.viewers", list(&config.control.viewers));
     s.put("control.operators", list(&config.control.operators));
@@ -244,13 +245,36 @@ fn put_network(s: &mut Settings, config: &Config) {
     s.put("network.egress_user", network.egress_user());
 }
 
-fn put_route(s: &mut Settings, route: &Route) {
-    let domain = match &route.matches {
+fn put_trust(s: &mut Settings, trust: &TrustConfig) {
+    s.put("trust.dane", word(&trust.dane));
+    s.put("trust.mta_sts", trust.mta_sts);
+    s.put("trust.remember", word(&trust.remember));
+    s.maybe("trust.roots", trust.roots.as_ref().map(|path| path.display()));
+    s.maybe("trust.anchors", trust.anchors.as_ref().map(|path| path.display()));
+    for one in &trust.overrides {
+        let path = format!("trust.override.{}", matched(&one.matches));
+        s.put(format!("{path}.tls"), word(&one.tls));
+        s.put(format!("{path}.reason"), &one.reason);
+        s.put(format!("{path}.expires"), one.expires);
+    }
+    if let Some(reports) = &trust.reports {
+        s.put("trust.reports.from", &reports.from);
+        s.put("trust.reports.organization", &reports.organization);
+        s.put("trust.reports.except", list(&reports.except));
+    }
+}
+
+/// A match as the document writes it.
+fn matched(matches: &RouteMatch) -> String {
+    match matches {
         RouteMatch::Domain(domain) => domain.to_string(),
         RouteMatch::Subdomains(domain) => format!("*.{domain}"),
         RouteMatch::Any => "*".to_owned(),
-    };
-    let path = format!("route.{domain}");
+    }
+}
+
+fn put_route(s: &mut Settings, route: &Route) {
+    let path = format!("route.{}", matched(&route.matches));
     let host = |(host, port): &(RouteHost, u16)| match host {
         RouteHost::Name(name) => format!("{name}:{port}"),
         RouteHost::Address(address) => std::net::SocketAddr::new(*address, *port).to_string(),

@@ -14,6 +14,8 @@
 mod plan;
 mod provider;
 pub mod special;
+pub mod sts;
+pub mod trust;
 
 pub use plan::{Chosen, Host, Stop, choose, egress_of, hosts, literal_refused, stop};
 pub use provider::{provider, provider_of};

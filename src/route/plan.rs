@@ -64,7 +64,7 @@ pub fn choose<'a>(config: &'a Config, domain: &Domain) -> Option<Chosen<'a>> {
     })
 }
 
-fn matches(rule: &RouteMatch, domain: &Domain) -> bool {
+pub(super) fn matches(rule: &RouteMatch, domain: &Domain) -> bool {
     match rule {
         RouteMatch::Any => true,
         RouteMatch::Domain(exact) => exact == domain,

@@ -18,6 +18,8 @@ use crate::mail::address::Domain;
 const DNS_PORT: u16 = 53;
 /// Port of policy hosts (RFC 8461 3.3).
 const HTTPS_PORT: u16 = 443;
+/// What `tls` may say.
+const TLS_WORDS: &str = "Write \"opportunistic\", \"encrypted\" or \"authenticated\"";
 /// Port of MX hosts (RFC 5321 4.5.4.2).
 const SMTP_PORT: u16 = 25;
 
@@ -201,9 +203,7 @@ pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
             let known = egresses.iter().any(|egress| egress == name);
             if known { Ok(name.to_owned()) } else { Err("is no egress") }
         });
-        let tls = section
-            .parsed("tls", "Write \"opportunistic\" or \"encrypted\"", keyword::<TlsFloor>)
-            .unwrap_or_default();
+        let tls = section.parsed("tls", TLS_WORDS, keyword::<TlsFloor>).unwrap_or_default();
         if let (Some(matches), Some(entry)) = (&matches, section.find("domain"))
             && routes.iter().any(|route| route.matches == *matches)
         {
@@ -220,16 +220,12 @@ pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
             routes.push(Route { matches, hosts, egress, tls });
         }
     }
-    // The most specific first: a domain, then subdomains by the number of labels, then all.
-    routes.sort_by_key(|route| match &route.matches {
-        RouteMatch::Domain(_) => (0, 0),
-        RouteMatch::Subdomains(domain) => (1, usize::MAX - domain.as_str().split('.').count()),
-        RouteMatch::Any => (2, 0),
-    });
+    // The most specific first.
+    routes.sort_by_key(|route| route.matches.breadth());
     routes
 }
 
-fn route_match(text: &str) -> Result<RouteMatch, String> {
+pub(super) fn route_match(text: &str) -> Result<RouteMatch, String> {
     if text == "*" {
         return Ok(RouteMatch::Any);
     }

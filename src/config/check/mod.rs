@@ -95,7 +95,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let pools = pools::pools(top, &egresses.known);
     let providers = providers::providers(top);
     let replies = providers::replies(top, &providers);
-    let trust = trust::trust(top, surroundings);
+    let trust = trust::trust(top, &dkim, desk, surroundings);
     let checks = network::checks(top, surroundings);
     let network = network::network(top);
     let declared = cross::Declared {
