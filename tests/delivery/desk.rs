@@ -139,6 +139,7 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
         egresses: vec![egress],
         routes,
         providers: Vec::new(),
+        replies: Vec::new(),
         trust: TrustConfig::default(),
         checks: CheckConfig::default(),
         network: NetworkConfig::default(),
