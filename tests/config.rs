@@ -48,7 +48,7 @@ fn bad_documents_hear_everything_that_is_wrong() {
 }
 
 /// Keys of the sample that are examples, not defaults.
-const WITHOUT_DEFAULT: [&str; 9] = [
+const WITHOUT_DEFAULT: [&str; 10] = [
     "device",
     "ipv6",
     "expires",
@@ -58,6 +58,7 @@ const WITHOUT_DEFAULT: [&str; 9] = [
     "messages_per_minute",
     "message_size_max",
     "recipients_max",
+    "status",
 ];
 
 #[test]
@@ -188,6 +189,8 @@ fn no_text_makes_the_check_fall_over() {
             "route",
             "retry",
             "lanes",
+            "provider",
+            "reply",
             "control",
             "connections",
         ] {
