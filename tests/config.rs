@@ -71,6 +71,7 @@ const WITHOUT_DEFAULT: &[&str] = &[
     "recipients_max",
     "pool",
     "priority_max",
+    "status",
 ];
 
 #[test]
@@ -201,6 +202,8 @@ fn no_text_makes_the_check_fall_over() {
             "route",
             "retry",
             "lanes",
+            "provider",
+            "reply",
             "control",
             "connections",
             "network",
