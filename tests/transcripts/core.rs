@@ -38,9 +38,6 @@ pub(crate) struct Core {
     hands_due: bool,
 }
 
-/// The wall clock of the house stands still here; beyond what BY= can reach back.
-pub(crate) const EPOCH: i64 = 2_000_000_000_000;
-
 /// Who decides.
 #[derive(Default)]
 pub(crate) struct House {
@@ -160,7 +157,9 @@ impl House {
         }
         let ceiling = if self.trusted { 3 } else { 0 };
         let deliver_by = wishes.by.map(|by| DeliverBy {
-            deadline: WallTime(u64::try_from(EPOCH + i64::from(by.secs) * 1000).unwrap()),
+            deadline: WallTime(
+                u64::try_from(super::player::EPOCH + i64::from(by.secs) * 1000).unwrap(),
+            ),
             mode: by.mode,
             trace: by.trace,
             handover: false,
