@@ -152,6 +152,10 @@ fn routes(page: &mut Page, outlet: &Outlet) {
         if let Some(gateway) = side.gateway {
             page.line("[Route]");
             page.because("everybody else, by the router", &format!("Gateway={gateway}"));
+            page.because(
+                "networkd adds routes in no certain order; the kernel must not miss the one above",
+                "GatewayOnLink=yes",
+            );
             page.line(&format!("PreferredSource={address}"));
             page.line(&table);
         }
