@@ -172,9 +172,10 @@ fn absolute(text: &str) -> Result<std::path::PathBuf, String> {
     if path.is_absolute() { Ok(path) } else { Err("is not an absolute path".to_owned()) }
 }
 
-/// An interface name as Linux allows it (IFNAMSIZ is 16 with the final NUL).
+/// An interface name as Linux allows it (IFNAMSIZ is 16 with the final NUL), of characters that
+/// mean nothing to a firewall or a shell: it stands in the plan for the host.
 fn device(text: &str) -> Result<String, String> {
-    let legal = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let good = !text.is_empty() && text.len() <= 15 && text.chars().all(legal);
     let dots = text == "." || text == "..";
     if good && !dots { Ok(text.to_owned()) } else { Err("is no interface name".to_owned()) }
