@@ -63,11 +63,12 @@ impl Context {
         names: Arc<dyn Names>,
         seed: u64,
     ) -> Result<Self, Fault> {
+        let tls = TlsClient::new(config.load().trust.roots.as_deref())?;
         Ok(Self {
             config,
             egress,
             names,
-            tls: TlsClient::new()?,
+            tls,
             patience: Patience::default(),
             connect_wait: CONNECT_TIMEOUT,
             chance: Mutex::new(Chance::new(seed)),
