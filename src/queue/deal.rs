@@ -339,10 +339,11 @@ impl Queue {
         destination.coming += 1;
         self.lanes[destination.lane].carriers += 1;
         let domain: Domain = destination.domain.clone();
+        let way = self.ways[destination.way as usize].clone();
         let entry = Carrier { destination: number, doing: Doing::Asking, jobs: 0 };
         self.carriers.insert(carrier, entry);
         self.poke(number);
-        Action::Dispatch { carrier, domain }
+        Action::Dispatch { carrier, domain, way }
     }
 
     /// An idle carrier is sent away.

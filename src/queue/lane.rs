@@ -1,7 +1,8 @@
 //! Destinations and lanes: how much we ask of a provider, and how we notice that it is unwell.
 //!
-//! A *destination* is one recipient domain. A *lane* is one provider: all destinations whose mail
-//! the same provider receives; until the provider is known, each domain has a lane of its own.
+//! A *destination* is one recipient domain by one way. A *lane* is one provider as it sees one of
+//! our addresses: all destinations whose mail the same provider receives, at home at the same
+//! egress; until the provider is known, each domain has a lane of its own.
 //!
 //! ```text
 //! destination:   open ──unreachable──► shut (15 s, 30 s .. 10 min) ──time──► probed ──good──► open
@@ -13,9 +14,12 @@
 //! The connection limit is the lane's: one more after each success, halved at a failure.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::slab::NONE;
 use super::turn::Turn;
+use super::ways::Parked;
 use crate::base::chance::Chance;
 use crate::base::limits::{LANE_HALVING_PAUSE, PROBE_FIRST, PROBE_LONGEST, RETRY_JITTER_PERCENT};
 use crate::base::time::Instant;
@@ -24,11 +28,15 @@ use crate::mail::address::Domain;
 use crate::mail::class::MessageClass;
 use crate::mail::reply::PeerReply;
 
-/// One recipient domain.
+/// One recipient domain, by one way.
 #[derive(Debug)]
 pub(super) struct Destination {
     pub(super) domain: Domain,
     pub(super) lane: u32,
+    /// Number of its way.
+    pub(super) way: u32,
+    /// Another destination of this domain.
+    pub(super) twin: u32,
     /// Its provider is known, or an attempt has come back: more than one carrier may go.
     pub(super) known: bool,
     /// Piles with legs in line whose source may deliver, by class.
@@ -52,8 +60,8 @@ pub(super) struct Destination {
     pub(super) throttles: u32,
     /// Shut until then, if `failures > 0`.
     pub(super) shut_until: Instant,
-    /// Parked until this egress is whole again.
-    pub(super) parked: Option<Box<str>>,
+    /// Waits for its way.
+    pub(super) parked: Option<Box<Parked>>,
     /// The last unhappy answer.
     pub(super) last_reply: Option<Box<PeerReply>>,
     /// On the list of those that may be forgotten.
@@ -61,10 +69,12 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    pub(super) fn new(domain: Domain, lane: u32) -> Self {
+    pub(super) fn new(domain: Domain, lane: u32, way: u32) -> Self {
         Self {
             domain,
             lane,
+            way,
+            twin: NONE,
             known: false,
             piles: Default::default(),
             ready: [0; 3],
@@ -107,10 +117,12 @@ impl Destination {
     }
 }
 
-/// One provider.
+/// One provider, from one home.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) name: Box<str>,
+    /// The egress at which its mail is at home.
+    pub(super) home: Arc<str>,
     /// Destinations in it.
     pub(super) destinations: u32,
     /// Connections that are allowed now: between one and `connections_max`.
@@ -133,9 +145,10 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(name: &str, limits: &LaneLimits) -> Self {
+    pub(super) fn new(name: &str, home: Arc<str>, limits: &LaneLimits) -> Self {
         Self {
             name: name.into(),
+            home,
             destinations: 0,
             allowed: limits.connections_first.clamp(1, limits.connections_max.max(1)),
             carriers: 0,
@@ -208,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_lane_starts_slowly_and_steps_back_once_per_failure() {
-        let mut lane = Lane::new("example.net", &limits(None));
+        let mut lane = Lane::new("example.net", "main".into(), &limits(None));
         for _ in 0..100 {
             lane.grow(&limits(None));
         }
@@ -228,7 +241,7 @@ mod tests {
     #[test]
     fn a_dead_destination_is_probed_ever_more_rarely() {
         let domain = Domain::parse("example.net").unwrap();
-        let mut destination = Destination::new(domain, 0);
+        let mut destination = Destination::new(domain, 0, 0);
         let mut chance = Chance::new(1);
         let (mut now, mut waits) = (Instant(0), Vec::new());
         for _ in 0..12 {
@@ -247,7 +260,7 @@ mod tests {
     fn no_more_messages_a_minute_than_allowed() {
         for per_minute in [6, 60, 600, 6000] {
             let limits = limits(Some(per_minute));
-            let mut lane = Lane::new("example.net", &limits);
+            let mut lane = Lane::new("example.net", "main".into(), &limits);
             let (mut sent, start) = (0, Instant(5_000_000));
             for tick in 0..60_000 {
                 let now = start.after(Duration::from_millis(tick));

@@ -31,16 +31,19 @@ mod stock;
 mod timers;
 mod turn;
 mod view;
+mod ways;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use order::{Selection, Touched};
 pub use settle::{Health, Plan, Retry, Slowed};
 pub use view::{Counts, LaneRow, LegView, MessageView};
+pub use ways::{Assignment, Untried};
 
 use crate::base::chance::Chance;
 use crate::base::id::QueueId;
@@ -52,6 +55,7 @@ use crate::mail::class::MessageClass;
 use crate::mail::queued::{Queued, QueuedRecipient};
 use crate::mail::reply::PeerReply;
 use crate::mail::source::{SourceName, SourceState};
+use crate::mail::way::Way;
 use lane::{Destination, Lane};
 use slab::{NONE, Slab};
 use stock::{Leg, Message, Pile, Place, Recipients, Tick};
@@ -72,6 +76,8 @@ pub struct Rules {
     pub retry: [RetryPolicy; 3],
     /// Ceilings per provider.
     pub lanes: LaneLimits,
+    /// Which way mail takes.
+    pub ways: Assignment,
 }
 
 /// What the driver must do next.
@@ -83,6 +89,8 @@ pub enum Action {
         carrier: u64,
         /// Where it goes.
         domain: Domain,
+        /// By which way.
+        way: Way,
     },
     /// A carrier that was told to wait shall ask again.
     Wake {
@@ -180,8 +188,13 @@ pub struct Queue {
     ids: BTreeMap<QueueId, u32>,
     /// By source, destination, class.
     pile_of: BTreeMap<(u32, u32, MessageClass), u32>,
+    /// The first destination of each domain; its others follow through `Destination::twin`.
     destination_of: BTreeMap<Domain, u32>,
-    lane_of: BTreeMap<Box<str>, u32>,
+    /// By provider and home.
+    lane_of: BTreeMap<(Box<str>, Arc<str>), u32>,
+    /// Every way that was ever in use; there are few.
+    ways: Vec<Way>,
+    way_of: BTreeMap<Way, u32>,
     sources: Vec<SourceEntry>,
     source_of: BTreeMap<SourceName, u32>,
     carriers: BTreeMap<u64, Carrier>,
@@ -203,7 +216,8 @@ pub struct Queue {
     actions: VecDeque<Action>,
     stopped: bool,
     draining: bool,
-    suspended: BTreeSet<Box<str>>,
+    /// Pools of which no member may carry.
+    closed: BTreeSet<Arc<str>>,
 }
 
 /// The source of all notifications as far as holding and fairness go.
@@ -226,6 +240,8 @@ impl Queue {
             pile_of: BTreeMap::new(),
             destination_of: BTreeMap::new(),
             lane_of: BTreeMap::new(),
+            ways: Vec::new(),
+            way_of: BTreeMap::new(),
             sources: Vec::new(),
             source_of: BTreeMap::new(),
             carriers: BTreeMap::new(),
@@ -240,7 +256,7 @@ impl Queue {
             actions: VecDeque::new(),
             stopped: false,
             draining: false,
-            suspended: BTreeSet::new(),
+            closed: BTreeSet::new(),
         };
         if let Some(name) = SourceName::new("notifications") {
             // Not in `source_of`: a source of that name is somebody else.
@@ -249,10 +265,16 @@ impl Queue {
         queue
     }
 
-    /// A new configuration is in force. Lanes above a lower ceiling shrink as carriers ask.
-    pub fn set_rules(&mut self, rules: Rules) {
+    /// A new configuration is in force. Lanes above a lower ceiling shrink as carriers ask; mail
+    /// whose way has changed takes the new one.
+    pub fn set_rules(&mut self, rules: Rules, now: Instant) {
+        self.now = now;
         let max = rules.lanes.connections_max.max(1);
+        let moved = rules.ways != self.rules.ways;
         self.rules = rules;
+        if moved {
+            self.reassign();
+        }
         let lanes: Vec<u32> = self.lanes.iter().map(|(number, _)| number).collect();
         for number in lanes {
             let lane = &mut self.lanes[number];
@@ -335,7 +357,8 @@ impl Queue {
 
     fn add_leg(&mut self, message: u32, like: &QueuedRecipient, indices: Vec<u16>, at: Moment) {
         let (class, held) = (self.messages[message].class, self.messages[message].held);
-        let destination = self.destination_number(&like.domain);
+        let way = self.way_number(self.speaker(message), &like.domain);
+        let destination = self.destination_number(&like.domain, way);
         let pile = self.pile_number(message, destination);
         // A date far in the future is a wall clock that was set back.
         let longest = self.rules.retry[class as usize].longest.saturating_mul(2);
@@ -385,38 +408,56 @@ impl Queue {
         number
     }
 
-    fn destination_number(&mut self, domain: &Domain) -> u32 {
-        if let Some(number) = self.destination_of.get(domain) {
-            return *number;
+    /// Who speaks: the source, or we ourselves in a notification.
+    fn speaker(&self, message: u32) -> u32 {
+        let message = &self.messages[message];
+        if message.notification { NOTICES } else { message.source }
+    }
+
+    fn destination_number(&mut self, domain: &Domain, way: u32) -> u32 {
+        let first = self.destination_of.get(domain).copied().unwrap_or(NONE);
+        let mut twin = first;
+        while twin != NONE {
+            if self.destinations[twin].way == way {
+                return twin;
+            }
+            twin = self.destinations[twin].twin;
         }
-        let lane = self.lane_number(domain.as_str());
+        // What is known of the provider is known whichever way leads there.
+        let known = self.destinations.get(first).filter(|twin| twin.known).map(|twin| twin.lane);
+        let provider: Option<Box<str>> = known.map(|lane| self.lanes[lane].name.clone());
+        let lane = self.lane_number(provider.as_deref().unwrap_or(domain.as_str()), way);
         self.lanes[lane].destinations += 1;
-        let Some(number) = self.destinations.insert(Destination::new(domain.clone(), lane)) else {
+        let mut entry = Destination::new(domain.clone(), lane, way);
+        entry.known = provider.is_some();
+        entry.twin = first;
+        let Some(number) = self.destinations.insert(entry) else {
             unreachable!("there are fewer destinations than messages");
         };
         self.destination_of.insert(domain.clone(), number);
         number
     }
 
-    fn lane_number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.lane_of.get(name) {
+    fn lane_number(&mut self, name: &str, way: u32) -> u32 {
+        let key = (Box::from(name), self.ways[way as usize].home.clone());
+        if let Some(number) = self.lane_of.get(&key) {
             return *number;
         }
-        let Some(number) = self.lanes.insert(Lane::new(name, &self.rules.lanes)) else {
+        let lane = Lane::new(name, key.1.clone(), &self.rules.lanes);
+        let Some(number) = self.lanes.insert(lane) else {
             unreachable!("there are fewer lanes than destinations");
         };
-        self.lane_of.insert(name.into(), number);
+        self.lane_of.insert(key, number);
         number
     }
 
     fn pile_number(&mut self, message: u32, destination: u32) -> u32 {
-        let message = &self.messages[message];
-        let source = if message.notification { NOTICES } else { message.source };
-        let key = (source, destination, message.class);
+        let (source, class) = (self.speaker(message), self.messages[message].class);
+        let key = (source, destination, class);
         if let Some(number) = self.pile_of.get(&key) {
             return *number;
         }
-        let Some(number) = self.piles.insert(Pile::new(source, destination, message.class)) else {
+        let Some(number) = self.piles.insert(Pile::new(source, destination, class)) else {
             unreachable!("there are fewer piles than legs");
         };
         self.pile_of.insert(key, number);

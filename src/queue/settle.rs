@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::slab::NONE;
 use super::stock::{Place, Recipients, Tick};
-use super::{Alarm, Doing, Overdue, Queue, seconds_up};
+use super::{Alarm, Doing, Overdue, Queue, Untried, seconds_up};
 use crate::base::limits::{
-    EGRESS_HEALTH_BEAT, EGRESS_RECHECK, FAULT_WAIT, OVERDUE_RECHECK, RETRY_JITTER_PERCENT,
-    THROTTLES_BEFORE_PAUSE,
+    FAULT_WAIT, OVERDUE_RECHECK, RETRY_JITTER_PERCENT, THROTTLES_BEFORE_PAUSE,
 };
 use crate::base::time::Instant;
 use crate::mail::address::Domain;
@@ -89,9 +88,8 @@ impl Queue {
         now: Instant,
     ) -> (bool, Option<Slowed>) {
         self.now = now;
-        let Some(leg) = self.put_down(carrier) else { return (false, None) };
-        let pile = &self.piles[self.legs[leg].pile];
-        let (destination, class) = (pile.destination, pile.class);
+        let Some((leg, destination)) = self.put_down(carrier) else { return (false, None) };
+        let class = self.piles[self.legs[leg].pile].class;
         let message = self.legs[leg].message;
         let rest: Vec<u16> = {
             let all = self.legs[leg].recipients.as_slice();
@@ -112,23 +110,13 @@ impl Queue {
         (complete, slowed)
     }
 
-    /// The job of `carrier` was not tried (our own way out is down, or its slot was one too many):
-    /// back to the front of the line, no attempt counted. With `egress`, the destination is parked
-    /// until that egress is whole again.
-    pub fn handle_untried(&mut self, carrier: u64, egress: Option<&str>, now: Instant) {
+    /// The job of `carrier` was not tried (its way is closed, or its slot was one too many): back to
+    /// the front of the line, no attempt counted. Behind a closed way the destination is parked.
+    pub fn handle_untried(&mut self, carrier: u64, untried: Untried<'_>, now: Instant) {
         self.now = now;
-        let Some(leg) = self.put_down(carrier) else { return };
+        let Some((leg, destination)) = self.put_down(carrier) else { return };
         let message = self.legs[leg].message;
-        let destination = self.piles[self.legs[leg].pile].destination;
-        if let Some(egress) = egress {
-            let entry = &mut self.destinations[destination];
-            entry.parked = Some(egress.into());
-            // An egress that is whole as far as we know: the good news and this carrier's bad
-            // news have crossed, or the next look at its health will tell.
-            let known = self.suspended.contains(egress);
-            let again = now.after(if known { EGRESS_RECHECK } else { EGRESS_HEALTH_BEAT });
-            self.alarms.insert((again, Alarm::Destination(destination)));
-        }
+        self.park(destination, untried);
         if self.messages[message].held {
             self.stand_back(leg, message);
         } else {
@@ -139,7 +127,7 @@ impl Queue {
     /// A fault of ours kept `carrier` from trying its job: again in a minute, no attempt counted.
     pub fn handle_fault(&mut self, carrier: u64, now: Instant) {
         self.now = now;
-        if let Some(leg) = self.put_down(carrier) {
+        if let Some((leg, _)) = self.put_down(carrier) {
             let message = self.legs[leg].message;
             self.legs[leg].due = Tick::after(now, FAULT_WAIT);
             self.stand_back(leg, message);
@@ -149,7 +137,7 @@ impl Queue {
     /// The message in the hands of `carrier` cannot be read back: it is out of the queue.
     pub fn handle_damaged(&mut self, carrier: u64, now: Instant) {
         self.now = now;
-        let Some(leg) = self.put_down(carrier) else { return };
+        let Some((leg, _)) = self.put_down(carrier) else { return };
         let message = self.legs[leg].message;
         let legs = self.legs_of(message);
         for other in legs {
@@ -191,14 +179,16 @@ impl Queue {
     /// The provider behind a domain is known: the domain joins the provider's lane.
     pub fn handle_provider(&mut self, domain: &Domain, provider: &str, now: Instant) {
         self.now = now;
-        let Some(number) = self.destination_of.get(domain).copied() else { return };
-        let (from, to) = (self.destinations[number].lane, self.lane_number(provider));
-        self.destinations[number].known = true;
-        if from != to {
-            self.move_lane(number, from, to);
+        for number in self.destinations_of(domain) {
+            let (from, way) = (self.destinations[number].lane, self.destinations[number].way);
+            let to = self.lane_number(provider, way);
+            self.destinations[number].known = true;
+            if from != to {
+                self.move_lane(number, from, to);
+            }
+            self.poke(number);
+            self.poke_lane(to);
         }
-        self.poke(number);
-        self.poke_lane(to);
     }
 
     /// Whether a carrier that has learned its provider may open its connection: the lane may have
@@ -240,17 +230,19 @@ impl Queue {
         self.set_alarm(message, seconds_up(now.after(FAULT_WAIT)));
     }
 
-    /// Takes the job from a carrier; it will ask again.
-    fn put_down(&mut self, carrier: u64) -> Option<u32> {
+    /// Takes the job from a carrier, which will ask again. Returns its leg and where the carrier is;
+    /// the leg may have been assigned to another way since.
+    fn put_down(&mut self, carrier: u64) -> Option<(u32, u32)> {
         let entry = self.carriers.get_mut(&carrier)?;
         let Doing::Busy(leg) = entry.doing else { return None };
         entry.doing = Doing::Asking;
-        let destination = &mut self.destinations[entry.destination];
+        let number = entry.destination;
+        let destination = &mut self.destinations[number];
         destination.coming += 1;
         let ordinary = self.piles[self.legs[leg].pile].class != MessageClass::Otp;
         self.lanes[destination.lane].busy_ordinary -= u32::from(ordinary);
         self.legs[leg].place = Place::Settling;
-        Some(leg)
+        Some((leg, number))
     }
 
     /// A leg that is not in line goes back: kept with its held message, or to its date.
@@ -308,7 +300,7 @@ impl Queue {
     }
 
     /// An empty destination is put on the list of those that will be forgotten.
-    fn fade(&mut self, number: u32) {
+    pub(super) fn fade(&mut self, number: u32) {
         let now = self.now;
         let entry = &mut self.destinations[number];
         if entry.total == 0 && entry.carriers == 0 && !entry.fading {
@@ -355,9 +347,10 @@ impl Queue {
         })
     }
 
-    /// Keeps the last unhappy answer of a destination, for lists and for reports of expiry.
-    pub fn note_reply(&mut self, domain: &Domain, reply: &PeerReply) {
-        if let Some(number) = self.destination_of.get(domain).copied() {
+    /// Keeps the last unhappy answer that `carrier` heard at its destination, for lists and for
+    /// reports of expiry.
+    pub fn note_reply(&mut self, carrier: u64, reply: &PeerReply) {
+        if let Some(number) = self.carriers.get(&carrier).map(|entry| entry.destination) {
             self.destinations[number].last_reply = Some(Box::new(reply.clone()));
         }
     }
@@ -409,7 +402,7 @@ impl Queue {
             return;
         }
         if let Some(lane) = self.lanes.remove(number) {
-            self.lane_of.remove(&lane.name);
+            self.lane_of.remove(&(lane.name, lane.home));
             self.alarms.remove(&(lane.rate_free, Alarm::Lane(number)));
             for ring in &mut self.turnout {
                 ring.retain(|other| *other != number);

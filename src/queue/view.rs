@@ -36,6 +36,8 @@ pub struct Counts {
 pub struct LaneRow {
     /// Provider, or domain.
     pub lane: String,
+    /// The egress at which its mail is at home.
+    pub home: String,
     /// Recipient domains in it.
     pub domains: u32,
     /// Connections: open, and allowed now.
@@ -56,7 +58,7 @@ pub struct LaneRow {
     pub oldest: Option<WallTime>,
     /// The earliest date of those that wait.
     pub next_attempt: Option<WallTime>,
-    /// Domains that are shut after failures, or parked with their egress.
+    /// Domains that are shut after failures, or parked with their way.
     pub shut: u32,
     /// The last unhappy answer.
     pub last_reply: Option<String>,
@@ -92,6 +94,8 @@ pub struct MessageView {
 pub struct LegView {
     /// Where it goes.
     pub domain: String,
+    /// By which way: `pool/home`, or the name of both.
+    pub way: String,
     /// The provider, or the domain.
     pub lane: String,
     /// Indices of the recipients in the envelope.
@@ -102,6 +106,8 @@ pub struct LegView {
     pub state: &'static str,
     /// When it may go.
     pub next: Option<WallTime>,
+    /// What it is parked for.
+    pub parked: Option<String>,
     /// The last unhappy answer of this destination.
     pub last_reply: Option<String>,
 }
@@ -127,13 +133,20 @@ impl Queue {
         self.ids.contains_key(&id)
     }
 
-    /// Up to `rows` lanes in the order of their names, after the lane `after`. Looks at every leg
-    /// once.
+    /// Some `rows` lanes in the order of their names, after those that are called `after`; lanes of
+    /// one name, which differ in their home, stay on one page. Looks at every leg once.
     #[must_use]
     pub fn page_lanes(&self, after: Option<&str>, rows: usize, at: Moment) -> Vec<LaneRow> {
         let mut page: BTreeMap<u32, LaneRow> = BTreeMap::new();
-        let names = self.lane_of.iter().filter(|(name, _)| after.is_none_or(|a| &***name > a));
-        for (_, number) in names.take(rows) {
+        let mut last = "";
+        for ((name, _), number) in &self.lane_of {
+            if after.is_some_and(|after| &**name <= after) {
+                continue;
+            }
+            if page.len() >= rows && **name != *last {
+                break;
+            }
+            last = name;
             page.insert(*number, self.bare_row(*number));
         }
         for (_, destination) in self.destinations.iter() {
@@ -168,7 +181,7 @@ impl Queue {
             }
         }
         let mut rows: Vec<LaneRow> = page.into_values().collect();
-        rows.sort_by(|a, b| a.lane.cmp(&b.lane));
+        rows.sort_by(|a, b| (&a.lane, &a.home).cmp(&(&b.lane, &b.home)));
         rows
     }
 
@@ -176,6 +189,7 @@ impl Queue {
         let lane = &self.lanes[number];
         LaneRow {
             lane: lane.name.to_string(),
+            home: lane.home.to_string(),
             domains: lane.destinations,
             connections: (lane.carriers, lane.allowed),
             ready: 0,
@@ -217,6 +231,7 @@ impl Queue {
         let pile = &self.piles[leg.pile];
         let destination = &self.destinations[pile.destination];
         let source_held = !self.sources[pile.source as usize].state.delivers();
+        let mut parked = None;
         let (mut state, mut next) = match leg.place {
             Place::Ready => ("ready", None),
             Place::Waiting => ("waiting", Some(wall_of(leg.due.instant().0, at))),
@@ -229,19 +244,22 @@ impl Queue {
         } else if leg.place == Place::Ready {
             if self.stopped {
                 state = "stopped";
-            } else if destination.parked.is_some() {
-                state = "parked";
+            } else if let Some(why) = &destination.parked {
+                (state, parked) = ("parked", Some(why.reason.to_string()));
+                next = why.dated.then(|| wall_of(why.again.0, at));
             } else if !destination.is_open(at.now) {
                 (state, next) = ("shut", Some(wall_of(destination.shut_until.0, at)));
             }
         }
         LegView {
             domain: destination.domain.as_str().to_owned(),
+            way: self.ways[destination.way as usize].to_string(),
             lane: self.lanes[destination.lane].name.to_string(),
             recipients: leg.recipients.as_slice().to_vec(),
             attempts: u32::from(leg.attempts),
             state,
             next,
+            parked,
             last_reply: destination.last_reply.as_ref().map(ToString::to_string),
         }
     }

@@ -28,6 +28,7 @@ use crate::mail::address::Domain;
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::mail::status::EnhancedStatus;
+use crate::mail::way::Way;
 use crate::net::egress::EgressClient;
 use crate::net::tls_client::TlsClient;
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
@@ -86,11 +87,17 @@ struct Tls<'a> {
     wait: Duration,
 }
 
-/// Carries jobs for `domain` until the desk has no more, then leaves.
-pub async fn run<D: Desk>(desk: Arc<D>, carrier: CarrierId, domain: Domain, context: Arc<Context>) {
+/// Carries jobs for `domain` by `way` until the desk has no more, then leaves.
+pub async fn run<D: Desk>(
+    desk: Arc<D>,
+    carrier: CarrierId,
+    domain: Domain,
+    way: Way,
+    context: Arc<Context>,
+) {
     // However this task ends, its slot at the desk becomes free.
     let leaving = Leaving { desk: &*desk, carrier };
-    let link = carry(&*desk, carrier, &domain, &context).await;
+    let link = carry(&*desk, carrier, &domain, &way, &context).await;
     drop(leaving);
     if let Some(link) = link {
         link.farewell().await;
@@ -113,13 +120,14 @@ async fn carry<D: Desk>(
     desk: &D,
     carrier: CarrierId,
     domain: &Domain,
+    way: &Way,
     context: &Context,
 ) -> Option<Link> {
     let mut next = desk.next(carrier, false).await;
     while let Some(job) = next {
         let config = context.config.load_full();
         let begun = now();
-        match approach(context, &config, domain, desk, carrier).await {
+        match approach(context, &config, domain, way, desk, carrier).await {
             Ok(Approached::TurnedAway) => {
                 desk.hand_back(carrier, job);
                 return None;

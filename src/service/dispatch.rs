@@ -35,8 +35,9 @@ use crate::mail::answer::{Answer, Phase};
 use crate::mail::queued::{Change, Queued};
 use crate::mail::source::SourceName;
 use crate::mail::stage::{Custody, Parcel, Signed};
+use crate::mail::way::Way;
 use crate::outcome::dsn::Report;
-use crate::queue::{Action, Moment, Next, Overdue, Queue, Rules, Ticket};
+use crate::queue::{Action, Moment, Next, Overdue, Queue, Rules, Ticket, Untried};
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
 use crate::service::suspects::{InHand, Suspects};
 
@@ -111,7 +112,7 @@ pub trait Reporter: Send + Sync + 'static {
 }
 
 type Carry =
-    Box<dyn Fn(Domain, CarrierId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+    Box<dyn Fn(Domain, Way, CarrierId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Reads both clocks.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
@@ -184,14 +185,14 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     /// inside the runtime, once; a second call does nothing. Returns the desk's two tasks.
     pub fn start<F, Fut>(self: &Arc<Self>, carry: F) -> Vec<tokio::task::JoinHandle<()>>
     where
-        F: Fn(Arc<Self>, Domain, CarrierId) -> Fut + Send + Sync + 'static,
+        F: Fn(Arc<Self>, Domain, Way, CarrierId) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         let desk = Arc::downgrade(self);
-        let carry: Carry = Box::new(move |domain, carrier| {
+        let carry: Carry = Box::new(move |domain, way, carrier| {
             let Some(desk) = desk.upgrade() else { return Box::pin(std::future::ready(())) };
             let farewell = Farewell { desk: Arc::clone(&desk), carrier };
-            let life = carry(desk, domain, carrier);
+            let life = carry(desk, domain, way, carrier);
             Box::pin(async move {
                 let _farewell = farewell;
                 life.await;
@@ -259,7 +260,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         if self.carry.get().is_some() {
             while let Some(action) = inner.queue.poll_action() {
                 match action {
-                    Action::Dispatch { carrier, domain } => sent.push((carrier, domain)),
+                    Action::Dispatch { carrier, domain, way } => sent.push((carrier, domain, way)),
                     Action::Wake { carrier } => {
                         if let Some(waiter) = inner.waiting.remove(&carrier) {
                             let _ = waiter.send(());
@@ -279,8 +280,8 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             self.timer.notify_one();
         }
         if let Some(carry) = self.carry.get() {
-            for (carrier, domain) in sent {
-                tokio::spawn(carry(domain, CarrierId(carrier)));
+            for (carrier, domain, way) in sent {
+                tokio::spawn(carry(domain, way, CarrierId(carrier)));
             }
         }
     }
@@ -418,7 +419,13 @@ impl<S: Store, R: Reporter> Desk for Dispatch<S, R> {
     fn hand_back(&self, carrier: CarrierId, job: Job) {
         drop(job);
         self.put_down(carrier.0, false);
-        self.with(|queue, at| queue.handle_untried(carrier.0, None, at.now));
+        self.with(|queue, at| queue.handle_untried(carrier.0, Untried::NoSlot, at.now));
+    }
+
+    fn park(&self, carrier: CarrierId, job: Job, untried: Untried<'_>) {
+        drop(job);
+        self.put_down(carrier.0, false);
+        self.with(|queue, at| queue.handle_untried(carrier.0, untried, at.now));
     }
 
     fn leave(&self, carrier: CarrierId) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::mail::address::Domain;
 use crate::mail::answer::Answer;
 use crate::mail::stage::Parcel;
+use crate::queue::Untried;
 
 /// One carrier: a task that delivers to one domain over one connection at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +71,12 @@ pub trait Desk: Send + Sync + 'static {
     /// A job that was not begun goes back to the front of its line; no attempt is counted.
     fn hand_back(&self, carrier: CarrierId, job: Job) {
         let _ = (carrier, job);
+    }
+
+    /// A job that was not begun because its way is closed goes back; no attempt is counted, and the
+    /// destination waits until the way is open.
+    fn park(&self, carrier: CarrierId, job: Job, untried: Untried<'_>) {
+        let _ = (carrier, job, untried);
     }
 
     /// The carrier ends; its slot is free.

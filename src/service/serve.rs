@@ -273,7 +273,7 @@ impl Parts {
     }
 
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
-        let config = self.config.load();
+        let config = self.config.load_full();
         let rules = rules(&config)
             .ok_or_else(|| Fault::new("reading", "the configuration", "a class has no retry"))?;
         let herald = self.herald.clone();
@@ -325,7 +325,7 @@ impl Switchboard {
                     continue;
                 }
                 // Mail of an earlier run may have been dealt out before the broker was there.
-                self.desk.set_egress(egress, reason.is_some());
+                self.desk.set_pool(egress, reason.is_some());
                 if before.is_none() && reason.is_none() {
                     continue;
                 }
@@ -364,7 +364,9 @@ impl Switchboard {
 
 fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHandle<()>> {
     let context = Arc::new(context);
-    desk.start(move |desk, domain, carrier| delivery::run(desk, carrier, domain, context.clone()))
+    desk.start(move |desk, domain, way, carrier| {
+        delivery::run(desk, carrier, domain, way, context.clone())
+    })
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.

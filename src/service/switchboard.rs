@@ -24,7 +24,8 @@ use crate::mail::source::{Source, SourceName, SourceState};
 use crate::net::broker::words::Orders;
 use crate::net::egress::EgressClient;
 use crate::net::tls::ServerTls;
-use crate::queue::Rules;
+use crate::queue::{Assignment, Rules};
+use crate::route::pool::Pools;
 use crate::source::{BootSecret, Strength, new_secret, verifier_for};
 use crate::store::switches::Switches;
 
@@ -47,11 +48,13 @@ pub(super) struct Switchboard {
 }
 
 /// The queue's rules, from the configuration.
-pub(super) fn rules(config: &Config) -> Option<Rules> {
+pub(super) fn rules(config: &Arc<Config>) -> Option<Rules> {
     let of = |class| config.retry.get(&class).copied();
     let retry =
         [of(MessageClass::Otp)?, of(MessageClass::Transactional)?, of(MessageClass::Subscribed)?];
-    Some(Rules { retry, lanes: config.lanes })
+    let pools = Pools::new(config.clone());
+    let ways = Assignment::new(move |source, domain| pools.way(source, domain));
+    Some(Rules { retry, lanes: config.lanes, ways })
 }
 
 impl Switchboard {

@@ -13,6 +13,7 @@ use crate::config::checked::{Config, Egress, TlsFloor};
 use crate::mail::address::Domain;
 use crate::mail::answer::Phase;
 use crate::mail::reply::PeerReply;
+use crate::mail::way::Way;
 use crate::net::broker::words::own_addresses;
 use crate::net::egress::EgressError;
 use crate::route::{self, Addresses, Chosen, Host, MxAnswer, Unroutable};
@@ -85,10 +86,11 @@ pub(super) async fn approach<D: Desk>(
     context: &Context,
     config: &Config,
     domain: &Domain,
+    way: &Way,
     desk: &D,
     carrier: CarrierId,
 ) -> Result<Approached, Setback> {
-    let Some(chosen) = route::choose(config, domain) else {
+    let Some(chosen) = route::choose(config, domain, &way.home) else {
         let reply = ours((4, 3, 5), "the route names an egress that does not exist");
         return Err(Setback::new(Phase::Routing, reply, "none", "none"));
     };

@@ -123,14 +123,14 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         self.with(|queue, at| queue.set_stopped(stopped, at.now));
     }
 
-    /// An egress is suspended, or whole again.
-    pub fn set_egress(&self, egress: &str, suspended: bool) {
-        self.with(|queue, at| queue.set_egress(egress, suspended, at.now));
+    /// No member of a pool may carry, or one may (again).
+    pub fn set_pool(&self, pool: &str, closed: bool) {
+        self.with(|queue, at| queue.set_pool(pool, closed, at.now));
     }
 
     /// A new configuration.
     pub fn set_rules(&self, rules: Rules) {
-        self.with(|queue, _| queue.set_rules(rules));
+        self.with(|queue, at| queue.set_rules(rules, at.now));
     }
 
     /// Totals.

@@ -10,7 +10,7 @@ use crate::mail::queued::{Change, Queued, Settlement};
 use crate::mail::stage::Parcel;
 use crate::outcome::classify::{Concern, Judgement, Verdict, classify};
 use crate::outcome::dsn::{self, Fate, Hop, Line, Omitted};
-use crate::queue::{Health, Moment, Plan, Retry};
+use crate::queue::{Health, Moment, Plan, Retry, Untried};
 use crate::service::post::{Delivery, Job};
 
 /// What became of a report.
@@ -47,8 +47,9 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         }
         let untried = |(_, judgement): &(&Answer, Judgement)| judgement.verdict == Verdict::Untried;
         if judged.iter().all(untried) {
-            let egress = delivery.egress.as_str();
-            self.with(|queue, at| queue.handle_untried(carrier, Some(egress), at.now));
+            let reply = judged.first().map(|(answer, _)| answer.reply.to_string());
+            let closed = Untried::Closed { reason: reply.as_deref().unwrap_or_default() };
+            self.with(|queue, at| queue.handle_untried(carrier, closed, at.now));
             return;
         }
         for (answer, _) in judged.iter().filter(|(_, judgement)| judgement.own_defect) {
@@ -79,11 +80,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let (complete, slowed) = self.with(|queue, at| {
             for (answer, judgement) in &judged {
                 if judgement.verdict != Verdict::Delivered {
-                    let recipient =
-                        job.parcel.envelope.recipients.get(usize::from(answer.recipient));
-                    if let Some(recipient) = recipient {
-                        queue.note_reply(recipient.forward_path.domain(), &answer.reply);
-                    }
+                    queue.note_reply(carrier, &answer.reply);
                 }
             }
             queue.handle_outcomes(carrier, &settled, retry, health, at.now)
