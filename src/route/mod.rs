@@ -14,9 +14,13 @@
 
 mod plan;
 pub mod pool;
+mod provider;
 pub mod special;
+pub mod sts;
+pub mod trust;
 
-pub use plan::{Chosen, Host, Stop, choose, hosts, literal_refused, provider, stop};
+pub use plan::{Chosen, Host, Stop, choose, hosts, literal_refused, stop};
+pub use provider::{provider, provider_of};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
