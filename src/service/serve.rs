@@ -13,6 +13,7 @@ use super::admit::Admission;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
+use super::receivers::Receivers;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
@@ -277,14 +278,16 @@ impl Parts {
         let rules = rules(&config)
             .ok_or_else(|| Fault::new("reading", "the configuration", "a class has no retry"))?;
         let herald = self.herald.clone();
-        Ok(Dispatch::new(
+        let desk = Dispatch::new(
             Arc::new(self.vault.clone()),
             Scribe::new(self.standing.clone(), self.ids.clone()),
             rules,
             seed()?,
             Arc::new(|| Moment { now: clock::now(), wall: clock::wall() }),
             Arc::new(move |event| herald.tell(event)),
-        ))
+        );
+        desk.set_receivers(Receivers::new(&config));
+        Ok(desk)
     }
 }
 
