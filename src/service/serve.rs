@@ -105,12 +105,10 @@ impl Gateway {
         let listeners = addresses(&doors)?;
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
-        let context = delivery::Context::new(
-            shared.clone(),
-            egress.clone(),
-            Arc::new(Resolvers::new(egress.clone())),
-            seed()?,
-        )?;
+        let anchors = config.trust.anchors.as_deref();
+        let names = Resolvers::new(egress.clone(), config.trust.dane, anchors)?;
+        let context =
+            delivery::Context::new(shared.clone(), egress.clone(), Arc::new(names), seed()?)?;
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
