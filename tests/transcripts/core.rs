@@ -25,7 +25,7 @@ use postern::smtp::sasl::{hmac_sha256, sha256};
 use postern::smtp::server::ask::{Grants, Question, ScramKeys, Verdict, Wishes};
 use postern::smtp::server::{Action, Ending, Session, Terms, TlsFacts};
 
-use super::player::{Ended, Stage, Transport, describe};
+use super::player::{EPOCH, Ended, Stage, Transport, describe};
 
 /// A session with a house behind it.
 pub(crate) struct Core {
@@ -37,9 +37,6 @@ pub(crate) struct Core {
     unread: Option<String>,
     hands_due: bool,
 }
-
-/// The wall clock of the house stands still here; beyond what BY= can reach back.
-pub(crate) const EPOCH: i64 = 2_000_000_000_000;
 
 /// Who decides.
 #[derive(Default)]
