@@ -86,6 +86,8 @@ pub enum Event {
         recipients: u32,
         octets: u64,
         signatures: Vec<String>,
+        priority: Option<i8>,
+        deadline: Option<WallTime>,
     },
     /// A transaction was refused; `reason` is the stable rule name.
     MessageRefused {

@@ -243,11 +243,15 @@ impl Event {
                 recipients,
                 octets,
                 signatures,
+                priority,
+                deadline,
             } => format!(
                 "{id}: from=<{reverse_path}>, size={octets}, nrcpt={recipients}, source={source}, \
                  class={class}, client={peer}, author=<{from}>, message-id={mail_message_id}, \
-                 signed={}",
-                if signatures.is_empty() { "no".to_owned() } else { signatures.join("+") }
+                 signed={}{}{}",
+                if signatures.is_empty() { "no".to_owned() } else { signatures.join("+") },
+                priority.map_or_else(String::new, |priority| format!(", priority={priority}")),
+                deadline.map_or_else(String::new, |deadline| format!(", deliver-by={deadline}")),
             ),
             Self::MessageRefused { source, peer, reverse_path, reason, reply } => format!(
                 "refused: client={peer}, source={}, from=<{reverse_path}>, rule={reason} ({reply})",
