@@ -179,6 +179,7 @@ async fn carry(desk: House, domain: Domain, carrier: CarrierId) {
             egress: "main".into(),
             tls: "none".into(),
             dsn_offered: false,
+            deadline_offered: false,
             connect_millis: 1,
         };
         desk.settle(carrier, job, delivery).await;
@@ -218,6 +219,7 @@ impl Town {
                 expires: WALL.after(Duration::from_secs(1)),
                 notification: false,
                 priority: 0,
+                notice: None,
             },
             envelope,
             content: Bytes::from_static(b"Subject: x\r\n\r\ny\r\n"),

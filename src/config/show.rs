@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::checked::{Config, Egress, Listener, Route, RouteHost, RouteMatch};
+use super::checked::{
+    Config, Egress, Listener, ProviderRule, ReplyRule, Route, RouteHost, RouteMatch, TrustConfig,
+};
 use super::measure::{write_duration, write_size};
 use crate::mail::source::{MailboxPattern, Proof, Source};
 
@@ -125,6 +127,9 @@ fn flatten(config: &Config) -> Settings {
     s.put("lanes.messages_per_connection", config.lanes.messages_per_connection);
     s.maybe("lanes.messages_per_minute", config.lanes.messages_per_minute);
     put_network(s, config);
+    config.providers.iter().for_each(|rule| put_provider(s, rule));
+    config.replies.iter().enumerate().for_each(|(index, rule)| put_reply(s, index, rule));
+    put_trust(s, &config.trust);
     s.put("control.socket", config.control.socket.display());
     s.put("control.viewers", list(&config.control.viewers));
     s.put("control.operators", list(&config.control.operators));
@@ -183,6 +188,9 @@ fn put_source(s: &mut Settings, source: &Source) {
     s.maybe(format!("{path}.recipients_max"), source.recipients_max);
     s.maybe(format!("{path}.owner"), source.owner.as_ref());
     s.put(format!("{path}.unsigned"), word(&source.unsigned));
+    s.maybe(format!("{path}.pool"), source.pool.as_ref());
+    s.maybe(format!("{path}.priority_max"), source.priority_max);
+    s.put(format!("{path}.deliver_by"), word(&source.deliver_by));
     for (key, words) in [("tags", &source.tags), ("contacts", &source.contacts)] {
         s.maybe(format!("{path}.{key}"), (!words.is_empty()).then(|| list(words)));
     }
@@ -203,6 +211,7 @@ fn put_egress(s: &mut Settings, egress: &Egress) {
     s.put(format!("{path}.resolvers"), list(&egress.resolvers));
     s.put(format!("{path}.allow_networks"), list(&egress.allow_networks));
     s.put(format!("{path}.mx_port"), egress.mx_port);
+    s.put(format!("{path}.https_port"), egress.https_port);
 }
 
 /// Addresses as the document writes them, and what is around them.
@@ -236,13 +245,36 @@ fn put_network(s: &mut Settings, config: &Config) {
     s.put("network.egress_user", network.egress_user());
 }
 
-fn put_route(s: &mut Settings, route: &Route) {
-    let domain = match &route.matches {
+fn put_trust(s: &mut Settings, trust: &TrustConfig) {
+    s.put("trust.dane", word(&trust.dane));
+    s.put("trust.mta_sts", trust.mta_sts);
+    s.put("trust.remember", word(&trust.remember));
+    s.maybe("trust.roots", trust.roots.as_ref().map(|path| path.display()));
+    s.maybe("trust.anchors", trust.anchors.as_ref().map(|path| path.display()));
+    for one in &trust.overrides {
+        let path = format!("trust.override.{}", matched(&one.matches));
+        s.put(format!("{path}.tls"), word(&one.tls));
+        s.put(format!("{path}.reason"), &one.reason);
+        s.put(format!("{path}.expires"), one.expires);
+    }
+    if let Some(reports) = &trust.reports {
+        s.put("trust.reports.from", &reports.from);
+        s.put("trust.reports.organization", &reports.organization);
+        s.put("trust.reports.except", list(&reports.except));
+    }
+}
+
+/// A match as the document writes it.
+fn matched(matches: &RouteMatch) -> String {
+    match matches {
         RouteMatch::Domain(domain) => domain.to_string(),
         RouteMatch::Subdomains(domain) => format!("*.{domain}"),
         RouteMatch::Any => "*".to_owned(),
-    };
-    let path = format!("route.{domain}");
+    }
+}
+
+fn put_route(s: &mut Settings, route: &Route) {
+    let path = format!("route.{}", matched(&route.matches));
     let host = |(host, port): &(RouteHost, u16)| match host {
         RouteHost::Name(name) => format!("{name}:{port}"),
         RouteHost::Address(address) => std::net::SocketAddr::new(*address, *port).to_string(),
@@ -250,4 +282,22 @@ fn put_route(s: &mut Settings, route: &Route) {
     s.put(format!("{path}.hosts"), list(&route.hosts.iter().map(host).collect::<Vec<_>>()));
     s.maybe(format!("{path}.egress"), route.egress.as_ref());
     s.put(format!("{path}.tls"), word(&route.tls));
+}
+
+fn put_provider(s: &mut Settings, rule: &ProviderRule) {
+    let path = format!("provider.{}", rule.name);
+    s.put(format!("{path}.mx"), list(&rule.mx));
+    s.maybe(format!("{path}.connections_max"), rule.connections_max);
+    s.maybe(format!("{path}.messages_per_connection"), rule.messages_per_connection);
+    s.maybe(format!("{path}.messages_per_minute"), rule.messages_per_minute);
+}
+
+fn put_reply(s: &mut Settings, index: usize, rule: &ReplyRule) {
+    let path = format!("reply[{index}]");
+    s.maybe(format!("{path}.provider"), rule.provider.as_ref());
+    s.maybe(format!("{path}.code"), rule.code);
+    s.maybe(format!("{path}.status"), rule.status);
+    s.maybe(format!("{path}.text"), rule.text.as_ref());
+    s.put(format!("{path}.meaning"), rule.meaning);
+    s.maybe(format!("{path}.pause"), rule.pause.map(write_duration));
 }

@@ -7,3 +7,4 @@ pub mod advice;
 pub mod classify;
 pub mod dsn;
 mod fields;
+pub mod replies;

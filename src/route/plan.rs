@@ -64,7 +64,7 @@ pub fn choose<'a>(config: &'a Config, domain: &Domain) -> Option<Chosen<'a>> {
     })
 }
 
-fn matches(rule: &RouteMatch, domain: &Domain) -> bool {
+pub(super) fn matches(rule: &RouteMatch, domain: &Domain) -> bool {
     match rule {
         RouteMatch::Any => true,
         RouteMatch::Domain(exact) => exact == domain,
@@ -210,13 +210,6 @@ fn unknown(error: LookupError, name: &str) -> Unroutable {
         ),
         LookupError::Suspended(cause) => Unroutable::Suspended(cause),
     }
-}
-
-/// The provider behind a list of hosts: the registered domain of the first one, or its name.
-#[must_use]
-pub fn provider(hosts: &[Host]) -> Option<&str> {
-    let name = hosts.first()?.name.as_str();
-    Some(psl::domain_str(name).filter(|_| name.parse::<IpAddr>().is_err()).unwrap_or(name))
 }
 
 #[cfg(test)]

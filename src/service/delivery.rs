@@ -63,11 +63,12 @@ impl Context {
         names: Arc<dyn Names>,
         seed: u64,
     ) -> Result<Self, Fault> {
+        let tls = TlsClient::new(config.load().trust.roots.as_deref())?;
         Ok(Self {
             config,
             egress,
             names,
-            tls: TlsClient::new()?,
+            tls,
             patience: Patience::default(),
             connect_wait: CONNECT_TIMEOUT,
             chance: Mutex::new(Chance::new(seed)),
@@ -193,6 +194,7 @@ impl<D: Desk> Round<'_, D> {
                         egress: link.egress.clone(),
                         tls: link.tls.clone(),
                         dsn_offered: link.offers_dsn(),
+                        deadline_offered: link.offers_deadlines(),
                         connect_millis,
                     };
                     self.desk.settle(self.carrier, job, delivery).await;
@@ -238,6 +240,7 @@ fn undelivered(job: &Job, setback: &Setback, connect_millis: u64) -> Delivery {
         egress: setback.egress.clone(),
         tls: "none".to_owned(),
         dsn_offered: false,
+        deadline_offered: false,
         connect_millis,
     }
 }

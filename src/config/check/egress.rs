@@ -18,6 +18,8 @@ use crate::mail::address::Domain;
 const DNS_PORT: u16 = 53;
 /// Port of policy hosts (RFC 8461 3.3).
 const HTTPS_PORT: u16 = 443;
+/// What `tls` may say.
+const TLS_WORDS: &str = "Write \"opportunistic\", \"encrypted\" or \"authenticated\"";
 /// Port of MX hosts (RFC 5321 4.5.4.2).
 const SMTP_PORT: u16 = 25;
 
@@ -77,11 +79,8 @@ fn egress(
     }
     let remedy = "Write networks, for example [\"10.1.0.0/16\"]";
     let allow_networks = section.list("allow_networks", remedy, network);
-    let mx_port = u16::try_from(section.number("mx_port", SMTP_PORT.into(), 1..=65_535));
-    let mx_port = mx_port.unwrap_or(SMTP_PORT);
-    if let (false, true, Some(entry)) = (lab, mx_port != SMTP_PORT, section.find("mx_port")) {
-        entry.complain("MX hosts listen on port 25", "Remove mx_port, or set lab = true");
-    }
+    let mx_port = port(&mut section, "mx_port", ("MX hosts listen", SMTP_PORT), lab);
+    let https_port = port(&mut section, "https_port", ("HTTPS hosts listen", HTTPS_PORT), lab);
     families(&mut section, neither, ipv4, ipv6, &resolvers);
     section.close();
     Some(Egress {
@@ -93,10 +92,25 @@ fn egress(
         resolvers,
         allow_networks,
         mx_port,
-        https_port: HTTPS_PORT,
+        https_port,
         link,
         warm_up: None,
     })
+}
+
+/// A port that the world has agreed on; only a laboratory may have another.
+fn port(
+    section: &mut Section<'_>,
+    key: &'static str,
+    (who, agreed): (&str, u16),
+    lab: bool,
+) -> u16 {
+    let port = u16::try_from(section.number(key, agreed.into(), 1..=65_535)).unwrap_or(agreed);
+    if let (false, true, Some(entry)) = (lab, port != agreed, section.find(key)) {
+        let remedy = format!("Remove {key}, or set lab = true");
+        entry.complain(format!("{who} on port {agreed}"), remedy);
+    }
+    port
 }
 
 /// Addresses of both ends must be of the same family.
@@ -189,9 +203,7 @@ pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
             let known = egresses.iter().any(|egress| egress == name);
             if known { Ok(name.to_owned()) } else { Err("is no egress") }
         });
-        let tls = section
-            .parsed("tls", "Write \"opportunistic\" or \"encrypted\"", keyword::<TlsFloor>)
-            .unwrap_or_default();
+        let tls = section.parsed("tls", TLS_WORDS, keyword::<TlsFloor>).unwrap_or_default();
         if let (Some(matches), Some(entry)) = (&matches, section.find("domain"))
             && routes.iter().any(|route| route.matches == *matches)
         {
@@ -208,16 +220,12 @@ pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
             routes.push(Route { matches, hosts, egress, tls });
         }
     }
-    // The most specific first: a domain, then subdomains by the number of labels, then all.
-    routes.sort_by_key(|route| match &route.matches {
-        RouteMatch::Domain(_) => (0, 0),
-        RouteMatch::Subdomains(domain) => (1, usize::MAX - domain.as_str().split('.').count()),
-        RouteMatch::Any => (2, 0),
-    });
+    // The most specific first.
+    routes.sort_by_key(|route| route.matches.breadth());
     routes
 }
 
-fn route_match(text: &str) -> Result<RouteMatch, String> {
+pub(super) fn route_match(text: &str) -> Result<RouteMatch, String> {
     if text == "*" {
         return Ok(RouteMatch::Any);
     }

@@ -94,7 +94,8 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let lanes = patience::lanes(top);
     let pools = pools::pools(top, &egresses.known);
     let providers = providers::providers(top);
-    let trust = trust::trust(top, surroundings);
+    let replies = providers::replies(top, &providers);
+    let trust = trust::trust(top, &dkim, desk, surroundings);
     let checks = network::checks(top, surroundings);
     let network = network::network(top);
     let declared = cross::Declared {
@@ -124,6 +125,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         retry,
         lanes,
         providers,
+        replies,
         trust,
         checks,
         network,

@@ -11,10 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Tls;
-use crate::host::clock::now;
+use crate::host::clock::{now, wall};
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
-use crate::net::tls_client::{Rung, Wire};
+use crate::net::tls_client::{Rung, TlsFailure, Verify, Wire};
 use crate::service::post::Job;
 use crate::smtp::client::{Action, Conversation, Settings};
 
@@ -106,7 +106,7 @@ impl Link {
 
     /// One transaction.
     pub(super) async fn transact(&mut self, job: &Job) -> Transacted {
-        self.talk.handle_job(job.parcel.clone(), &job.recipients, now());
+        self.talk.handle_job(job.parcel.clone(), &job.recipients, wall(), now());
         loop {
             match self.drive().await {
                 Action::Answered(answers) => return Transacted::Answered(answers),
@@ -134,6 +134,11 @@ impl Link {
         self.talk.offer().dsn
     }
 
+    /// Whether BY= went on to the host.
+    pub(super) fn offers_deadlines(&self) -> bool {
+        self.talk.offer().deliver_by.is_some()
+    }
+
     /// Says goodbye; waits for the reply so that the host sees an orderly end.
     pub(super) async fn farewell(mut self) {
         self.talk.handle_quit(now());
@@ -147,23 +152,23 @@ impl Link {
             return false;
         };
         let rung = tls.client.rung(host, now());
-        let handshake = tls.client.connect(host, rung, stream);
+        let handshake = tls.client.connect(host, rung, &Verify::Nothing, stream);
         let cause = match tokio::time::timeout(tls.wait, handshake).await {
-            Ok(Ok(stream)) => {
-                let wire = Wire::Tls(stream);
+            Ok(Ok(secured)) => {
+                let wire = Wire::Tls(secured.stream);
                 self.tls = wire.tls();
                 self.wire = Some(wire);
-                self.talk.handle_encrypted(now());
+                self.talk.handle_encrypted(now(), false);
                 return false;
             }
             Ok(Err(error)) => error,
-            Err(_) => io::ErrorKind::TimedOut.into(),
+            Err(_) => TlsFailure::timed_out(),
         };
-        let hung = rung == Rung::PostQuantum && is_silence(&cause);
+        let hung = rung == Rung::PostQuantum && cause.is_silence();
         if hung {
             tls.client.step_back(host, now());
         }
-        self.talk.handle_unencrypted(&format!("TLS handshake: {cause}"));
+        self.talk.handle_unencrypted(&cause.to_string());
         hung
     }
 
@@ -283,18 +288,4 @@ fn poll_read(wire: Pin<&mut Wire>, cx: &mut Waker<'_>, inbox: &mut [u8]) -> Poll
 
 fn lost(error: &io::Error) -> String {
     format!("the connection was lost: {error}")
-}
-
-/// Whether a handshake ended without a word of TLS, as it does at hosts (and boxes before them)
-/// that cannot bear a `ClientHello` in two segments.
-fn is_silence(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::TimedOut
-            | Kind::UnexpectedEof
-            | Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::BrokenPipe
-    )
 }
