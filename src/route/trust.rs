@@ -28,6 +28,7 @@
 //! has failed.
 
 mod dane;
+pub mod memory;
 
 pub use dane::{Dane, bases, found};
 
