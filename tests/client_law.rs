@@ -35,6 +35,7 @@ fn parcel() -> Arc<Parcel> {
         expires: WallTime(u64::MAX),
         notification: false,
         priority: 0,
+        notice: None,
     };
     let content = Bytes::from_static(b"From: <a@example.com>\r\n\r\nx\r\n");
     Arc::new(Parcel { id: QueueId(1), label, envelope, content })

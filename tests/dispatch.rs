@@ -218,6 +218,7 @@ impl Town {
                 expires: WALL.after(Duration::from_secs(1)),
                 notification: false,
                 priority: 0,
+                notice: None,
             },
             envelope,
             content: Bytes::from_static(b"Subject: x\r\n\r\ny\r\n"),

@@ -65,6 +65,7 @@ fn message(serial: u32, domain: &Domain, source: &SourceName) -> Queued {
             expires: WALL.after(Duration::from_secs(172_800)),
             notification: false,
             priority: 0,
+            notice: None,
         },
         held: false,
         octets: 4096,

@@ -245,6 +245,41 @@ pub const LANE_HALVING_PAUSE: Duration = Duration::from_secs(5);
 /// is the end of a long connection, three are a storm that burns attempts.
 pub const THROTTLES_BEFORE_PAUSE: u32 = 3;
 
+/// Pauses of a lane that is told to slow down, one step for each time it is told: what providers'
+/// own advice comes to (minutes at first, an hour at most), so that mail flows soon after a burst
+/// and nobody is asked often who has had enough.
+pub const LANE_PAUSES: [Duration; 6] = [
+    Duration::from_secs(60),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+    Duration::from_secs(900),
+    Duration::from_secs(1800),
+    Duration::from_secs(3600),
+];
+
+/// A one-time password in a lane that pauses is tried all the same, one at a time; if it is put
+/// off too, the next one waits so long.
+pub const URGENT_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often one message of held mail is tried, to see whether the defect is mended.
+pub const HOLD_PROBE: Duration = Duration::from_secs(4 * 3600);
+
+/// The same, after a probe that neither was taken nor met the defect.
+pub const HOLD_PROBE_SOON: Duration = Duration::from_secs(300);
+
+/// Holds of lanes at a time; one that would be more is not made, and its mail is put off as any
+/// other.
+pub const HOLDS_MAX: usize = 4096;
+
+/// A greylisting receiver that does not say when it wants to be asked again.
+pub const GREYLIST_WAIT: Duration = Duration::from_secs(60);
+
+/// A mailbox that is full is not emptied in a minute.
+pub const MAILBOX_FULL_WAIT: Duration = Duration::from_secs(900);
+
+/// The longest pause that a reply can ask for by its text.
+pub const PAUSE_HEARD_LONGEST: Duration = Duration::from_secs(3600);
+
 /// A wall clock that shows less (2026-01-01) has not been set: ages that come from it mean nothing.
 pub const WALL_CLOCK_MIN_MILLIS: u64 = 1_767_225_600_000;
 

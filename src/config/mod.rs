@@ -17,6 +17,7 @@ pub mod checked;
 pub mod complaint;
 mod file;
 pub mod measure;
+pub mod providers;
 pub mod show;
 
 use std::path::{Path, PathBuf};

@@ -189,6 +189,22 @@ pub enum Unsigned {
     Allow,
 }
 
+/// Whether a source may set deadlines with BY= (RFC 2852), and what counts as delivery in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deadlines {
+    /// BY= is refused.
+    #[default]
+    Refuse,
+    /// As RFC 2852 4.1.4.1 has it: with mode R a message goes to hosts alone that promise the
+    /// deadline in turn, and is returned if the next host does not.
+    Strict,
+    /// With mode R a host without DELIVERBY may have the message as long as its time is not over:
+    /// hardly a host on the Internet offers the extension, and a password that is handed over in
+    /// time is what its sender wants. Nothing is handed over late.
+    Handover,
+}
+
 /// One application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -221,7 +237,7 @@ pub struct Source {
     /// The highest MT-PRIORITY that it is granted (RFC 6710); none: the parameter is ignored.
     pub priority_max: Option<i8>,
     /// Whether BY= is granted (RFC 2852).
-    pub deliver_by: bool,
+    pub deliver_by: Deadlines,
     /// Only recipients in the gateway's own domains.
     pub internal_only: bool,
     /// Rewrites by header or envelope name.

@@ -8,4 +8,5 @@ pub mod advice;
 pub mod classify;
 pub mod dsn;
 mod fields;
+pub mod replies;
 pub mod tlsrpt;

@@ -65,6 +65,7 @@ impl Desk {
                 expires: accepted.after(lifetime),
                 notification: false,
                 priority: 0,
+                notice: None,
             },
             held: false,
             octets: 4096,

@@ -12,11 +12,13 @@
 //! publishes such an MX wants no mail, and an urgent message must not wait for days to say so.
 
 mod plan;
+mod provider;
 pub mod special;
 pub mod sts;
 pub mod trust;
 
-pub use plan::{Chosen, Host, Stop, choose, egress_of, hosts, literal_refused, provider, stop};
+pub use plan::{Chosen, Host, Stop, choose, egress_of, hosts, literal_refused, stop};
+pub use provider::{provider, provider_of};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

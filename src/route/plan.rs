@@ -212,12 +212,5 @@ fn unknown(error: LookupError, name: &str) -> Unroutable {
     }
 }
 
-/// The provider behind a list of hosts: the registered domain of the first one, or its name.
-#[must_use]
-pub fn provider(hosts: &[Host]) -> Option<&str> {
-    let name = hosts.first()?.name.as_str();
-    Some(psl::domain_str(name).filter(|_| name.parse::<IpAddr>().is_err()).unwrap_or(name))
-}
-
 #[cfg(test)]
 mod tests;

@@ -11,13 +11,14 @@ use crate::base::chance::Chance;
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
 use crate::host::clock;
-use crate::mail::address::{Domain, Mailbox};
+use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::mail::class::MessageClass;
+use crate::mail::envelope::Envelope;
 use crate::mail::queued::Change;
 use crate::mail::source::SourceName;
 use crate::mail::stage::{Custody, Label, Parcel, Signed};
 use crate::outcome::dsn::Report;
-use crate::sign::seal_notification;
+use crate::sign::seal_report;
 use crate::store::Health;
 use crate::store::spool::{self, CommitError, Spool};
 
@@ -142,10 +143,19 @@ impl Reporter for Scribe {
             accepted: now,
             expires: now.after(lifetime),
             notification: true,
-            priority: 0,
+            // A report is as urgent as what it reports (RFC 6710 4.6), and its header, which the
+            // report carries, is as confidential (RFC 8689 section 5).
+            priority: about.label.priority,
+            notice: None,
         };
         let Report { id, to, content, smtputf8, .. } = report;
-        let sealed = seal_notification(&content, to, label, id, smtputf8, &standing.keyring)?;
+        let envelope = Envelope {
+            smtputf8,
+            require_tls: about.envelope.require_tls,
+            priority: about.envelope.priority,
+            ..Envelope::from(ReversePath::Null)
+        };
+        let sealed = seal_report(&content, envelope, to, label, id, &standing.keyring)?;
         Ok(sealed.signed)
     }
 }

@@ -21,5 +21,5 @@ pub mod trace;
 pub mod verify;
 
 pub use keyring::{KeyProblem, Keyring};
-pub use seal::{SealError, SealFacts, Sealed, seal, seal_notification};
+pub use seal::{SealError, SealFacts, Sealed, seal, seal_notification, seal_report};
 pub use verify::{Verified, verify};

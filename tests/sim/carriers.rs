@@ -130,7 +130,8 @@ impl World {
         all: &[u16],
         answers: &[Answer],
     ) -> Check {
-        let judged: Vec<_> = answers.iter().map(|answer| (answer, classify(answer))).collect();
+        let judged: Vec<_> =
+            answers.iter().map(|answer| (answer, classify(answer, None))).collect();
         if judged.iter().all(|(_, judgement)| judgement.verdict == Verdict::Untried) {
             self.queue.handle_untried(carrier, Some("main"), self.at.now);
             return Ok(());
@@ -173,7 +174,7 @@ impl World {
         let health = judged.iter().map(|(_, judgement)| judgement.concern).max();
         let health = match health {
             Some(Concern::Unreachable) => Health::Down,
-            Some(Concern::Throttled) => Health::Throttled,
+            Some(Concern::Throttled | Concern::Limited) => Health::Throttled,
             Some(Concern::Recipient) | None => Health::Neutral,
             Some(Concern::Good) => Health::Good,
         };

@@ -258,7 +258,8 @@ impl World {
         let accepted = self.at.wall;
         let lifetime = self.rules.retry[class as usize].lifetime;
         let expires = accepted.after(lifetime);
-        let label = Label { source, class, accepted, expires, notification, priority: 0 };
+        let label =
+            Label { source, class, accepted, expires, notification, priority: 0, notice: None };
         let content = Bytes::from_static(b"Subject: x\r\n\r\ny\r\n");
         Arc::new(Parcel { id: QueueId::new(accepted, self.serial), label, envelope, content })
     }

@@ -6,10 +6,11 @@ use ipnet::IpNet;
 
 use super::super::Surroundings;
 use super::super::checked::{
-    DkimAlgorithm, DkimKey, Egress, Link, Route, RouteHost, RouteMatch, TlsFloor,
+    DkimAlgorithm, DkimKey, Egress, Route, RouteHost, RouteMatch, TlsFloor,
 };
 use super::super::file::Section;
 use super::gateway::readable;
+use super::network::{self, with_prefix};
 use super::{PLAIN_NAME, absolute, device, host_name, keyword, plain_name};
 use crate::mail::address::Domain;
 
@@ -59,12 +60,14 @@ fn egress(
     } else {
         section.needed("device", remedy, device)
     };
-    let ipv4 = section.parsed("ipv4", "Write an IPv4 address of the egress interface", |text| {
-        source_v4(text, lab)
+    let v4 = section.parsed("ipv4", "Write an IPv4 address of the egress interface", |text| {
+        with_prefix(text, 32, |address| source_v4(address, lab))
     });
-    let ipv6 = section.parsed("ipv6", "Write an IPv6 address of the egress interface", |text| {
-        source_v6(text, lab)
+    let v6 = section.parsed("ipv6", "Write an IPv6 address of the egress interface", |text| {
+        with_prefix(text, 128, |address| source_v6(address, lab))
     });
+    let link = network::link(&mut section, v4, v6);
+    let (ipv4, ipv6) = (v4.map(|(address, _)| address), v6.map(|(address, _)| address));
     let neither = section.find("ipv4").is_none() && section.find("ipv6").is_none();
     let ehlo = section
         .parsed("ehlo", "Write the name that the address resolves to", host_name)
@@ -90,7 +93,7 @@ fn egress(
         allow_networks,
         mx_port,
         https_port,
-        link: Link::default(),
+        link,
         warm_up: None,
     })
 }
@@ -200,9 +203,7 @@ pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
             let known = egresses.iter().any(|egress| egress == name);
             if known { Ok(name.to_owned()) } else { Err("is no egress") }
         });
-        let tls = section
-            .parsed("tls", TLS_WORDS, keyword::<TlsFloor>)
-            .unwrap_or_default();
+        let tls = section.parsed("tls", TLS_WORDS, keyword::<TlsFloor>).unwrap_or_default();
         if let (Some(matches), Some(entry)) = (&matches, section.find("domain"))
             && routes.iter().any(|route| route.matches == *matches)
         {
@@ -234,7 +235,7 @@ pub(super) fn route_match(text: &str) -> Result<RouteMatch, String> {
     host_name(text).map(RouteMatch::Domain)
 }
 
-fn route_host(text: &str) -> Result<(RouteHost, u16), String> {
+pub(super) fn route_host(text: &str) -> Result<(RouteHost, u16), String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return if address.port() == 0 {
             Err("port 0 cannot be reached".to_owned())

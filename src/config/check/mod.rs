@@ -94,6 +94,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let lanes = patience::lanes(top);
     let pools = pools::pools(top, &egresses.known);
     let providers = providers::providers(top);
+    let replies = providers::replies(top, &providers);
     let trust = trust::trust(top, &dkim, desk, surroundings);
     let checks = network::checks(top, surroundings);
     let network = network::network(top);
@@ -106,6 +107,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         routes: &routes,
     };
     cross::check(&declared, desk);
+    network::cross(&network, &egresses.known, &listeners, lab, desk);
     Some(Config {
         hostname: hostname?,
         lab,
@@ -123,6 +125,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         retry,
         lanes,
         providers,
+        replies,
         trust,
         checks,
         network,

@@ -30,6 +30,7 @@ fn parcel(reverse_path: &str, recipients: &[&str]) -> Parcel {
             expires: WALL.after(std::time::Duration::from_secs(86_400)),
             notification: false,
             priority: 0,
+            notice: None,
         },
         envelope,
         content: Bytes::from_static(

@@ -97,7 +97,7 @@ pub(super) async fn approach<D: Desk>(
         return Err(suspended(&cause, egress));
     }
     let hosts = find_hosts(context, &chosen, domain).await?;
-    if let Some(provider) = route::provider(&hosts) {
+    if let Some(provider) = route::provider(&config.providers, &hosts) {
         desk.provider(domain, provider);
         if !desk.may_connect(carrier) {
             return Ok(Approached::TurnedAway);

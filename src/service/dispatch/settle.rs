@@ -38,7 +38,7 @@ struct Batch<'a> {
 impl<S: Store, R: Reporter> Dispatch<S, R> {
     pub(super) async fn settle_job(&self, carrier: u64, job: &Job, delivery: &Delivery) {
         let judged: Vec<(&Answer, Judgement)> =
-            delivery.answers.iter().map(|answer| (answer, classify(answer))).collect();
+            delivery.answers.iter().map(|answer| (answer, classify(answer, None))).collect();
         if judged.is_empty() {
             let fault = Fault::new("delivering", job.parcel.id, "the carrier brought no answer");
             self.fault_seen(&fault);
@@ -311,7 +311,7 @@ fn health_of(judged: &[(&Answer, Judgement)]) -> (Health, String) {
     let some_good = judged.iter().any(|(_, judgement)| judgement.concern == Concern::Good);
     let health = match worst.map(|(_, judgement)| judgement.concern) {
         Some(Concern::Unreachable) => Health::Down,
-        Some(Concern::Throttled) => Health::Throttled,
+        Some(Concern::Throttled | Concern::Limited) => Health::Throttled,
         _ if some_good => Health::Good,
         _ => Health::Neutral,
     };

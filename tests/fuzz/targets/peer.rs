@@ -60,6 +60,7 @@ fn parcel(recipients: u8, utf8: bool) -> Arc<Parcel> {
             expires: WallTime(u64::MAX),
             notification: false,
             priority: 0,
+            notice: None,
         },
         envelope,
         content: Bytes::from_static(b"From: <app@example.com>\r\n\r\n.dot\r\n"),

@@ -29,6 +29,7 @@ fn parcel(recipients: usize) -> Arc<Parcel> {
         expires: accepted,
         notification: true,
         priority: 0,
+        notice: None,
     };
     let content = Bytes::from_static(b"Subject: x\r\n\r\n.y\r\n");
     Arc::new(Parcel { id: QueueId::new(accepted, 1), label, envelope, content })
