@@ -79,7 +79,7 @@ fn a_lone_dot_ends_a_transaction_without_recipients() {
     drain(&mut client);
     client.handle_octets(b"250-mx\r\n250 PIPELINING\r\n", NOW);
     drain(&mut client);
-    client.handle_job(parcel(), &[0, 1], NOW);
+    client.handle_job(parcel(), &[0, 1], WallTime(1), NOW);
     let (group, _) = drain(&mut client);
     assert!(group.ends_with("DATA\r\n"), "{group}");
     client.handle_octets(b"250 m\r\n550 5.1.1 no\r\n550 5.1.1 no\r\n354 go\r\n", NOW);

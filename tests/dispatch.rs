@@ -179,6 +179,7 @@ async fn carry(desk: House, domain: Domain, carrier: CarrierId) {
             egress: "main".into(),
             tls: "none".into(),
             dsn_offered: false,
+            deadline_offered: false,
             connect_millis: 1,
         };
         desk.settle(carrier, job, delivery).await;

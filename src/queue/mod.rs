@@ -305,8 +305,13 @@ impl Queue {
         };
         self.ids.insert(queued.id, message);
         self.add_legs(message, queued, moment);
+        let policy = &self.rules.retry[label.class as usize];
         let age = moment.wall.since(label.accepted);
-        self.set_patience(message, Some(age));
+        let notice = match label.notice {
+            Some(at) => Some(at.since(moment.wall)),
+            None => policy.delay_notice.map(|after| after.saturating_sub(age)),
+        };
+        self.set_patience(message, notice);
         true
     }
 

@@ -93,15 +93,14 @@ impl Queue {
         }
     }
 
-    /// Sets the next date of a message's patience: its delay notice, or its end. `age` is given
-    /// when the message enters.
-    pub(super) fn set_patience(&mut self, message: u32, age: Option<Duration>) {
+    /// Sets the next date of a message's patience: its delay notice, or its end. `notice` is the
+    /// time until the former, given when the message enters.
+    pub(super) fn set_patience(&mut self, message: u32, notice: Option<Duration>) {
         let entry = &self.messages[message];
         let mut next = entry.deadline;
-        let policy = &self.rules.retry[entry.class as usize];
         let unnoticed = !entry.notification && self.has_unnoticed(message);
-        if let (Some(after), Some(age), true) = (policy.delay_notice, age, unnoticed) {
-            next = next.min(seconds_up(self.now.after(after.saturating_sub(age))));
+        if let (Some(wait), true) = (notice, unnoticed) {
+            next = next.min(seconds_up(self.now.after(wait)));
         }
         self.set_alarm(message, next);
     }

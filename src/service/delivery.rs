@@ -194,6 +194,7 @@ impl<D: Desk> Round<'_, D> {
                         egress: link.egress.clone(),
                         tls: link.tls.clone(),
                         dsn_offered: link.offers_dsn(),
+                        deadline_offered: link.offers_deadlines(),
                         connect_millis,
                     };
                     self.desk.settle(self.carrier, job, delivery).await;
@@ -239,6 +240,7 @@ fn undelivered(job: &Job, setback: &Setback, connect_millis: u64) -> Delivery {
         egress: setback.egress.clone(),
         tls: "none".to_owned(),
         dsn_offered: false,
+        deadline_offered: false,
         connect_millis,
     }
 }

@@ -36,6 +36,8 @@ pub struct Delivery {
     /// The host offered DSN, so that NOTIFY went on to it (RFC 3461 5.2.1); else success that the
     /// sender wants to hear of is reported here, as "relayed".
     pub dsn_offered: bool,
+    /// The host offered DELIVERBY, so that BY= went on to it (RFC 2852 4.1.4).
+    pub deadline_offered: bool,
     /// How much of the delay was waiting for the connection, in milliseconds.
     pub connect_millis: u64,
 }

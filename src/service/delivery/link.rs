@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Tls;
-use crate::host::clock::now;
+use crate::host::clock::{now, wall};
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::net::tls_client::{Rung, TlsFailure, Verify, Wire};
@@ -106,7 +106,7 @@ impl Link {
 
     /// One transaction.
     pub(super) async fn transact(&mut self, job: &Job) -> Transacted {
-        self.talk.handle_job(job.parcel.clone(), &job.recipients, now());
+        self.talk.handle_job(job.parcel.clone(), &job.recipients, wall(), now());
         loop {
             match self.drive().await {
                 Action::Answered(answers) => return Transacted::Answered(answers),
@@ -134,6 +134,11 @@ impl Link {
         self.talk.offer().dsn
     }
 
+    /// Whether BY= went on to the host.
+    pub(super) fn offers_deadlines(&self) -> bool {
+        self.talk.offer().deliver_by.is_some()
+    }
+
     /// Says goodbye; waits for the reply so that the host sees an orderly end.
     pub(super) async fn farewell(mut self) {
         self.talk.handle_quit(now());
@@ -153,7 +158,7 @@ impl Link {
                 let wire = Wire::Tls(secured.stream);
                 self.tls = wire.tls();
                 self.wire = Some(wire);
-                self.talk.handle_encrypted(now());
+                self.talk.handle_encrypted(now(), false);
                 return false;
             }
             Ok(Err(error)) => error,

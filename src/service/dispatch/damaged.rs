@@ -49,6 +49,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             egress: nobody(),
             tls: nobody(),
             dsn_offered: false,
+            deadline_offered: false,
             connect_millis: 0,
         };
         let job = Job { parcel, recipients, attempts };

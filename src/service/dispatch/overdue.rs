@@ -103,6 +103,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             egress: nobody(),
             tls: nobody(),
             dsn_offered: false,
+            deadline_offered: false,
             connect_millis: 0,
         };
         let at = (self.clock)();

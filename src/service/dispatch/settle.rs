@@ -9,7 +9,7 @@ use crate::mail::answer::Answer;
 use crate::mail::queued::{Change, Queued, Settlement};
 use crate::mail::stage::Parcel;
 use crate::outcome::classify::{Concern, Judgement, Verdict, classify};
-use crate::outcome::dsn::{self, Fate, Line, Omitted};
+use crate::outcome::dsn::{self, Fate, Hop, Line, Omitted};
 use crate::queue::{Health, Moment, Plan, Retry};
 use crate::service::post::{Delivery, Job};
 
@@ -212,8 +212,12 @@ impl Batch<'_> {
         let settlement = match verdict {
             Verdict::Delivered => {
                 self.events.push(Event::RecipientDelivered(fact));
-                if !self.delivery.dsn_offered && wants_success(parcel, answer.recipient) {
-                    self.line(answer, Fate::Relayed, at);
+                let hop = Hop {
+                    dsn: self.delivery.dsn_offered,
+                    deadlines: self.delivery.deadline_offered,
+                };
+                if let Some(fate) = dsn::passed_on(parcel, answer.recipient, hop, at.wall) {
+                    self.line(answer, fate, at);
                 }
                 Settlement::Delivered
             }
@@ -241,7 +245,7 @@ impl Batch<'_> {
     }
 
     fn line(&mut self, answer: &Answer, fate: Fate, at: Moment) {
-        if fate != Fate::Relayed {
+        if !matches!(fate, Fate::Relayed | Fate::Traced) {
             self.ended.push(answer.recipient);
         }
         self.lines.push(Line {
@@ -268,12 +272,6 @@ impl Batch<'_> {
             self.retry = Retry { attempts, wait: self.retry.wait.max(FAULT_WAIT) };
         }
     }
-}
-
-fn wants_success(parcel: &Parcel, recipient: u16) -> bool {
-    use crate::mail::envelope::Notify;
-    let recipient = parcel.envelope.recipients.get(usize::from(recipient));
-    recipient.is_some_and(|r| matches!(r.notify, Some(Notify::On { success: true, .. })))
 }
 
 /// The host name in `host[address]:port`.
