@@ -202,6 +202,7 @@ mod tests {
             relay: "mx.internet.example[127.0.0.1]:25".to_owned(),
             egress: "internet".to_owned(),
             tls: "none".to_owned(),
+            assurance: crate::mail::trust::Assurance::Clear,
             attempts: 1,
             delay_millis: 10,
             reply: PeerReply::new(451, Some(EnhancedStatus::new(4, 2, 1)), "Later\u{1b}"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::mail::address::Domain;
 use crate::mail::answer::Answer;
 use crate::mail::stage::Parcel;
+use crate::mail::trust::Assurance;
 
 /// One carrier: a task that delivers to one domain over one connection at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,8 @@ pub struct Delivery {
     pub egress: String,
     /// TLS version and suite, or `none`.
     pub tls: String,
+    /// How well the host was known.
+    pub assurance: Assurance,
     /// The host offered DSN, so that NOTIFY went on to it (RFC 3461 5.2.1); else success that the
     /// sender wants to hear of is reported here, as "relayed".
     pub dsn_offered: bool,

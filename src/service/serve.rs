@@ -17,6 +17,7 @@ use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
+use super::trust::ReportBox;
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
 use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
@@ -102,14 +103,23 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
-            parts;
+        let Parts {
+            standing, config: shared, switches, secret, audit, vault, recovery, ids, ..
+        } = parts;
+        let teller = herald.clone();
         let context = delivery::Context::new(
             shared.clone(),
             egress.clone(),
             Arc::new(Resolvers::new(egress.clone())),
             seed()?,
-        )?;
+        )?
+        .remember(&config.spool.path.join("trust"), Arc::new(move |event| teller.tell(event)))?;
+        let outbox = ReportBox {
+            standing: standing.clone(),
+            spool: vault.0.clone(),
+            desk: desk.clone(),
+            ids,
+        };
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
@@ -120,6 +130,7 @@ impl Gateway {
             reception: reception.clone(),
             egress,
             tls,
+            authorities: context.tls.clone(),
             bell,
             herald: herald.clone(),
             document: place.document.clone(),
@@ -135,7 +146,7 @@ impl Gateway {
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         board.apply_switches();
-        tasks.extend(start_desk(&desk, context));
+        tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
         tasks.extend(board.start_egress(place)?);
         tasks.push(tokio::spawn(board.clone().keep_house()));
@@ -362,9 +373,18 @@ impl Switchboard {
     }
 }
 
-fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHandle<()>> {
+/// Delivery, and the keeper of trust beside it.
+fn start_desk(
+    desk: &Arc<SortingDesk>,
+    context: delivery::Context,
+    outbox: ReportBox,
+) -> Vec<JoinHandle<()>> {
     let context = Arc::new(context);
-    desk.start(move |desk, domain, carrier| delivery::run(desk, carrier, domain, context.clone()))
+    let keeper = tokio::spawn(context.trust.clone().keep_house(outbox));
+    let mut tasks = desk
+        .start(move |desk, domain, carrier| delivery::run(desk, carrier, domain, context.clone()));
+    tasks.push(keeper);
+    tasks
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.

@@ -16,8 +16,8 @@ mod policies;
 mod reports;
 mod web;
 
-pub use outbox::{House, Outbox};
-pub use web::{EgressWeb, Web, WebError};
+pub use outbox::{Outbox, ReportBox};
+pub use web::{Asking, EgressWeb, Web, WebError};
 
 use std::path::Path;
 use std::sync::Arc;

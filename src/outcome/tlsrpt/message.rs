@@ -41,9 +41,8 @@ pub fn message(notice: &Notice<'_>, heading: &Heading<'_>, compressed: &[u8]) ->
     let mut out = String::with_capacity(compressed.len() * 3 / 2 + 2048);
     field(&mut out, "From", &format!("<{from}>"));
     field(&mut out, "To", &format!("<{}>", to.ascii_form()));
-    let subject = format!("Report Domain: {domain} Submitter: {submitter} Report-ID: <{}>", {
-        heading.id()
-    });
+    let subject =
+        format!("Report Domain: {domain} Submitter: {submitter} Report-ID: <{}>", { heading.id() });
     field(&mut out, "Subject", &subject);
     field(&mut out, "Date", &now.rfc5322());
     field(&mut out, "Message-ID", &format!("<{id}@{hostname}>"));

@@ -63,7 +63,8 @@ impl Remembered {
             (self.best, self.best_at) = (found, now);
         }
         (self.last, self.last_at) = (found, now);
-        self.tls_since = if found == Assurance::Clear { None } else { self.tls_since.or(Some(now)) };
+        self.tls_since =
+            if found == Assurance::Clear { None } else { self.tls_since.or(Some(now)) };
         let quiet = self.alarmed.is_some_and(|at| now.since(at) < TLS_ALARM_PAUSE);
         if !fell || quiet {
             return None;

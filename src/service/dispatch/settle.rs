@@ -296,6 +296,7 @@ pub(super) fn attempt(
         relay: delivery.relay.clone(),
         egress: delivery.egress.clone(),
         tls: delivery.tls.clone(),
+        assurance: delivery.assurance,
         attempts,
         delay_millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
         reply: answer.reply.clone(),
@@ -309,6 +310,7 @@ fn health_of(judged: &[(&Answer, Judgement)]) -> (Health, String) {
     let some_good = judged.iter().any(|(_, judgement)| judgement.concern == Concern::Good);
     let health = match worst.map(|(_, judgement)| judgement.concern) {
         Some(Concern::Unreachable) => Health::Down,
+        Some(Concern::Distrusted) => Health::Distrusted,
         Some(Concern::Throttled | Concern::Limited) => Health::Throttled,
         _ if some_good => Health::Good,
         _ => Health::Neutral,

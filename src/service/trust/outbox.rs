@@ -36,7 +36,7 @@ pub trait Outbox: Send + Sync + 'static {
 }
 
 /// The outbox of this house.
-pub struct House {
+pub struct ReportBox {
     /// Keys and patience.
     pub standing: Arc<ArcSwap<Standing>>,
     /// Custody.
@@ -47,7 +47,7 @@ pub struct House {
     pub ids: Arc<Ids>,
 }
 
-impl Outbox for House {
+impl Outbox for ReportBox {
     fn id(&self) -> QueueId {
         self.ids.next()
     }
@@ -64,6 +64,7 @@ impl Outbox for House {
             expires: now.after(lifetime),
             notification: true,
             priority: 0,
+            notice: None,
         };
         let sealed = seal_notification(&content, to, label, id, false, &standing.keyring)?;
         let parcel = sealed.signed.parcel().clone();

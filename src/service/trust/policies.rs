@@ -134,9 +134,10 @@ impl Policies {
             // A record that is gone takes no policy back: only `mode: none` does (RFC 8461 5.1).
             Signal::Silent => known.failed = None,
             Signal::Id(id) => {
-                let current = known.policy.as_ref().is_some_and(|policy| {
-                    policy.id == id && clock::wall() < policy.expires
-                });
+                let current = known
+                    .policy
+                    .as_ref()
+                    .is_some_and(|policy| policy.id == id && clock::wall() < policy.expires);
                 let paused = known.failed.as_ref().is_some_and(|failed| {
                     failed.id == id && now.since(failed.at) < STS_FETCH_PAUSE
                 });

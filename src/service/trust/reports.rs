@@ -24,12 +24,7 @@ enum Outcome {
 }
 
 /// Sends the reports whose time has come. What cannot be sent is tried again until it is too old.
-pub(super) async fn send_due<O: Outbox>(
-    trust: &Trust,
-    config: &Config,
-    outbox: &O,
-    now: WallTime,
-) {
+pub(super) async fn send_due<O: Outbox>(trust: &Trust, config: &Config, outbox: &O, now: WallTime) {
     let due = trust.ledger.due(trust.store.as_ref(), now);
     let Some(reports) = &config.trust.reports else {
         for (day, domain) in due {

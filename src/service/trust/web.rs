@@ -28,8 +28,7 @@ const POLICY_PATH: &str = "/.well-known/mta-sts.txt";
 const REPORT_KIND: &str = "application/tlsrpt+gzip";
 
 /// The answer to a report is not read.
-const REPORT_LIMITS: Limits =
-    Limits { octets_max: 64 * 1024, wait: Duration::from_secs(60) };
+const REPORT_LIMITS: Limits = Limits { octets_max: 64 * 1024, wait: Duration::from_secs(60) };
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
