@@ -181,6 +181,7 @@ async fn carry(desk: House, domain: Domain, _: Way, carrier: CarrierId) {
             relay: "mx.provider.example[192.0.2.1]:25".into(),
             egress: "main".into(),
             tls: "none".into(),
+            assurance: postern::mail::trust::Assurance::Clear,
             dsn_offered: false,
             deadline_offered: false,
             connect_millis: 1,
