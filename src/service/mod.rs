@@ -15,5 +15,6 @@ pub mod standing;
 pub mod supervise;
 pub mod suspects;
 mod switchboard;
+pub mod trust;
 pub mod watchdog;
 mod wire;
