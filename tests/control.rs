@@ -107,6 +107,8 @@ impl Office for Desk {
             },
             totals: Totals { accepted: 9, ..Totals::default() },
             walls: vec![],
+            held: vec![],
+            delays: vec![],
         })
     }
     async fn metrics(&self) -> Done<String> {
@@ -170,6 +172,19 @@ impl Office for Desk {
     async fn stop_all(&self, stopped: bool, _: String) -> Done<Acted> {
         self.note(format!("stop_all {stopped}"));
         Ok(Acted::default())
+    }
+    async fn queue_lanes(&self, page: PageAsk) -> Done<Page<LaneRow>> {
+        Ok(Page { rows: vec![lane()], total: 1, offset: page.bounds().0 as u64 })
+    }
+    async fn lane_release(
+        &self,
+        lane: String,
+        _: Option<SourceName>,
+        by: String,
+        dry_run: bool,
+    ) -> Done<Acted> {
+        let note = format!("{lane} released by {by}");
+        Ok(Acted { messages: 7, dry_run, note })
     }
     async fn egress_list(&self) -> Done<Vec<EgressRow>> {
         Ok(vec![])

@@ -14,6 +14,7 @@
 pub mod answer;
 pub mod call;
 pub mod keeper;
+pub mod lanes;
 pub mod office;
 pub mod request;
 pub mod server;
