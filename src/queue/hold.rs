@@ -153,6 +153,12 @@ impl Queue {
 
     /// Sends a carrier with one leg of held mail, if there is one that may go.
     fn send_probe(&mut self, lane: u32, source: Option<u32>) -> Option<u64> {
+        let total = u32::try_from(self.carriers.len()).unwrap_or(u32::MAX);
+        let full = total >= self.rules.lanes.connections_total_max.max(1)
+            || self.lanes[lane].carriers >= self.lanes[lane].allowed;
+        if full {
+            return None;
+        }
         let good = |pile: &super::stock::Pile| {
             let destination = &self.destinations[pile.destination];
             pile.ready > 0
