@@ -106,9 +106,10 @@ fn alike(pool: &Pool, egresses: &[Egress], desk: &Desk) {
             format!("Write egress.{}.resolvers: without, it cannot stand in", mute.name),
         );
     }
-    let families: [(&str, fn(&Egress) -> bool); 2] =
-        [("IPv6", |egress| egress.ipv6.is_some()), ("IPv4", |egress| egress.ipv4.is_some())];
-    for (family, has) in families {
+    for (family, has) in [
+        ("IPv6", (|egress: &Egress| egress.ipv6.is_some()) as fn(&Egress) -> bool),
+        ("IPv4", |egress| egress.ipv4.is_some()),
+    ] {
         let with = members.iter().find(|egress| has(egress));
         let without = members.iter().find(|egress| !has(egress));
         if let (Some(with), Some(without)) = (with, without) {
@@ -156,14 +157,12 @@ pub(super) fn leads(route: &Route, egress: &str, pools: &[Pool], sources: &[Sour
         let pool = pools.iter().find(|pool| pool.name == name);
         pool.is_some_and(|pool| pool.members.iter().any(|member| member.egress == egress))
     };
-    match route.egress.as_deref() {
-        Some(name) => has(name),
-        None => {
-            let default = pools.first().map(|pool| pool.name.as_str());
-            let of_sources = sources.iter().filter_map(|source| source.pool.as_deref());
-            of_sources.chain(default).any(has)
-        }
+    if let Some(name) = route.egress.as_deref() {
+        return has(name);
     }
+    let default = pools.first().map(|pool| pool.name.as_str());
+    let of_sources = sources.iter().filter_map(|source| source.pool.as_deref());
+    of_sources.chain(default).any(has)
 }
 
 /// The schedule of a new address.
