@@ -148,6 +148,7 @@ fn rules() -> Rules {
             messages_per_connection: 100,
             messages_per_minute: None,
         },
+        providers: BTreeMap::new(),
         ways: Assignment::always(Way::new("main", "main")),
     }
 }

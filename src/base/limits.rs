@@ -351,6 +351,21 @@ pub const MX_SESSIONS_MAX: usize = 3;
 /// Sockets that the broker opens at a time.
 pub const EGRESS_OPENING_MAX: usize = 1024;
 
+/// How long an address gives a provider a rest that says "listed"; doubled at each repetition.
+pub const LISTED_REST: Duration = Duration::from_secs(3600);
+
+/// The longest of these rests, and how long after one it is still remembered.
+pub const LISTED_LONGEST: Duration = Duration::from_secs(86_400);
+
+/// So many providers that say "listed" within `LISTED_TOGETHER` rest an address as a whole.
+pub const LISTED_WITNESSES: usize = 3;
+
+/// See `LISTED_WITNESSES`.
+pub const LISTED_TOGETHER: Duration = Duration::from_secs(3600);
+
+/// Providers that are remembered for one address as having said "listed".
+pub const LISTED_PAIRS_MAX: usize = 1000;
+
 /// The beat at which the broker looks at interfaces, addresses and routes.
 pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
 

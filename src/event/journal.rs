@@ -194,7 +194,12 @@ fn class(event: &Event) -> Option<String> {
 
 fn egress(event: &Event) -> Option<&str> {
     match event {
-        Event::EgressSuspended { egress, .. } | Event::EgressResumed { egress } => Some(egress),
+        Event::EgressSuspended { egress, .. }
+        | Event::EgressImpaired { egress, .. }
+        | Event::EgressResumed { egress }
+        | Event::OwnDefectSeen { egress, .. }
+        | Event::LaneReleased { egress, .. }
+        | Event::AddressListed { egress, .. } => Some(egress),
         other => other.attempt().map(|attempt| attempt.egress.as_str()),
     }
 }
@@ -213,6 +218,7 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::MessageQuarantined { reason, .. }
         | Event::SpoolLatched { reason }
         | Event::EgressSuspended { reason, .. }
+        | Event::EgressImpaired { reason, .. }
         | Event::RoleRestarted { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
 use crate::mail::class::MessageClass;
+use crate::mail::meaning::Defect;
 use crate::mail::reply::PeerReply;
 use crate::mail::source::{SourceName, SourceState};
 
@@ -34,6 +35,8 @@ pub struct Attempt {
     pub recipient: String,
     /// `host[address]:port`, or `none` if no host was reached.
     pub relay: String,
+    /// The provider of that host, if the table of providers knows it.
+    pub provider: Option<String>,
     /// The egress that was used, or `none`.
     pub egress: String,
     /// TLS version and suite, or `none`.
@@ -116,6 +119,19 @@ pub enum Event {
     MessagesPurged { by: String, messages: u64 },
     /// A provider answered so that its lane slowed down.
     LaneSlowed { lane: String, connections: u32, wait_millis: u64, reason: String },
+    /// A receiver finds something of ours wrong; `held`: its mail is kept until that is mended.
+    OwnDefectSeen {
+        provider: String,
+        what: Defect,
+        source: Option<SourceName>,
+        egress: String,
+        reply: PeerReply,
+        held: bool,
+    },
+    /// Mail that was held for a fault of ours goes again.
+    LaneReleased { lane: String, egress: String, source: Option<SourceName>, what: Defect },
+    /// A receiver says that our address has a bad name.
+    AddressListed { provider: String, egress: String, reply: PeerReply },
     /// The spool is open.
     SpoolOpened { live: u64, segments: u64, state: String, millis: u64 },
     /// The state behind the ledger was damaged or missing and was rebuilt.
@@ -128,8 +144,11 @@ pub enum Event {
     SpoolPressureChanged { state: String, free_octets: u64, sync_micros: u64 },
     /// The ledger failed; nothing is acknowledged or delivered until a restart.
     SpoolLatched { reason: String },
-    /// An egress lost its interface, address, route or link.
-    EgressSuspended { egress: String, reason: String },
+    /// Nothing leaves by an egress: it lost its interface, address, route or link (`by` is `link`),
+    /// receivers say that it is listed (`receivers`), or an operator said so.
+    EgressSuspended { egress: String, reason: String, by: String },
+    /// An egress goes on without one of its families of addresses.
+    EgressImpaired { egress: String, reason: String },
     /// It is whole again.
     EgressResumed { egress: String },
     /// A child process ended and was started again.

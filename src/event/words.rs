@@ -71,6 +71,9 @@ impl Event {
             Self::MessagesReleased { .. } => "messages_released",
             Self::MessagesPurged { .. } => "messages_purged",
             Self::LaneSlowed { .. } => "lane_slowed",
+            Self::OwnDefectSeen { .. } => "own_defect_seen",
+            Self::LaneReleased { .. } => "lane_released",
+            Self::AddressListed { .. } => "address_listed",
             Self::SpoolOpened { .. } => "spool_opened",
             Self::StateRebuilt { .. } => "state_rebuilt",
             Self::RecordQuarantined { .. } => "record_quarantined",
@@ -78,6 +81,7 @@ impl Event {
             Self::SpoolPressureChanged { .. } => "spool_pressure_changed",
             Self::SpoolLatched { .. } => "spool_latched",
             Self::EgressSuspended { .. } => "egress_suspended",
+            Self::EgressImpaired { .. } => "egress_impaired",
             Self::EgressResumed { .. } => "egress_resumed",
             Self::RoleRestarted { .. } => "role_restarted",
             Self::RoleStopped { .. } => "role_stopped",
@@ -91,7 +95,9 @@ impl Event {
     #[must_use]
     pub fn loudness(&self) -> Loudness {
         match self {
-            Self::SpoolLatched { .. } | Self::RoleStopped { .. } => Loudness::Error,
+            Self::SpoolLatched { .. } | Self::RoleStopped { .. } | Self::OwnDefectSeen { .. } => {
+                Loudness::Error
+            }
             Self::ConfigRefused { .. }
             | Self::SourceRefused { .. }
             | Self::RecipientFailed(_)
@@ -104,6 +110,8 @@ impl Event {
             | Self::MessageQuarantined { .. }
             | Self::SpoolPressureChanged { .. }
             | Self::EgressSuspended { .. }
+            | Self::EgressImpaired { .. }
+            | Self::AddressListed { .. }
             | Self::RoleRestarted { .. }
             | Self::StopAllChanged { .. }
             | Self::FaultSeen { .. } => Loudness::Warning,
@@ -145,7 +153,9 @@ impl Event {
             Self::SourceIdentified { source, .. }
             | Self::SourceStateChanged { source, .. }
             | Self::MessageAccepted { source, .. } => Some(source),
-            Self::MessageRefused { source, .. } => source.as_ref(),
+            Self::MessageRefused { source, .. }
+            | Self::OwnDefectSeen { source, .. }
+            | Self::LaneReleased { source, .. } => source.as_ref(),
             other => other.attempt().map(|attempt| &attempt.source),
         }
     }
@@ -190,6 +200,10 @@ impl Event {
             | Self::SourceIdentified { .. }
             | Self::SourceRefused { .. }
             | Self::SourceStateChanged { .. } => self.session_text(),
+            Self::LaneSlowed { .. }
+            | Self::OwnDefectSeen { .. }
+            | Self::LaneReleased { .. }
+            | Self::AddressListed { .. } => self.lane_text(),
             _ => self.house_text(),
         };
         harmless(&text)
@@ -283,6 +297,30 @@ impl Event {
         }
     }
 
+    fn lane_text(&self) -> String {
+        let whose = |source: &Option<SourceName>| {
+            source.as_ref().map_or_else(|| "all mail".to_owned(), |name| format!("mail of {name}"))
+        };
+        match self {
+            Self::LaneSlowed { lane, connections, wait_millis, reason } => format!(
+                "lane {lane} slowed to {connections} connections, waits {wait_millis} ms: {reason}"
+            ),
+            Self::OwnDefectSeen { provider, what, source, egress, reply, held } => format!(
+                "{provider} refuses {} from {egress}: {what} is wrong ({reply}); look at {}{}",
+                whose(source),
+                what.remedy(),
+                if *held { "; it is held, and one message in four hours goes to see" } else { "" }
+            ),
+            Self::LaneReleased { lane, egress, source, what } => {
+                format!("{} from {egress} to {lane}, held for {what}, goes again", whose(source))
+            }
+            Self::AddressListed { provider, egress, reply } => {
+                format!("{provider} says that the address of {egress} has a bad name: {reply}")
+            }
+            _ => String::new(),
+        }
+    }
+
     fn house_text(&self) -> String {
         match self {
             Self::ServiceStarted { version, listeners, queued } => format!(
@@ -296,9 +334,6 @@ impl Event {
             Self::ConfigRefused { path, complaints } => {
                 format!("configuration {path} refused: {}", complaints.join("; "))
             }
-            Self::LaneSlowed { lane, connections, wait_millis, reason } => format!(
-                "lane {lane} slowed to {connections} connections, waits {wait_millis} ms: {reason}"
-            ),
             Self::SpoolOpened { live, segments, state, millis } => format!(
                 "spool open after {millis} ms: {live} messages, {segments} segments, state {state}"
             ),
@@ -311,8 +346,11 @@ impl Event {
             Self::SpoolLatched { reason } => format!(
                 "the ledger failed, nothing is accepted or delivered until a restart: {reason}"
             ),
-            Self::EgressSuspended { egress, reason } => {
-                format!("egress {egress} suspended, its mail waits: {reason}")
+            Self::EgressImpaired { egress, reason } => {
+                format!("egress {egress} goes on with one family of addresses: {reason}")
+            }
+            Self::EgressSuspended { egress, reason, by } => {
+                format!("egress {egress} suspended (by {by}), it carries nothing: {reason}")
             }
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
             Self::RoleRestarted { role, reason } => format!("{role} was started again: {reason}"),

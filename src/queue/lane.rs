@@ -11,12 +11,15 @@
 //! ```
 //! The breaker is the destination's, not the lane's: a stranger's domain whose MX points into a
 //! large provider's network, at a host that does not answer, must not stop that provider's mail.
-//! The connection limit is the lane's: one more after each success, halved at a failure.
+//! The connection limit is the lane's: one more after each success, halved at a failure. Pauses
+//! ([`super::pause`]) and holds ([`super::hold`]) are the lane's too.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hold::Hold;
+use super::pause::Pause;
 use super::slab::NONE;
 use super::turn::Turn;
 use super::ways::Parked;
@@ -117,6 +120,13 @@ impl Destination {
     }
 }
 
+/// What is kept of a lane that has no mail: how it must be treated when some comes.
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) pause: Pause,
+    pub(super) holds: Vec<Hold>,
+}
+
 /// One provider, from one home.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -137,6 +147,14 @@ pub(super) struct Lane {
     pub(super) turn: Turn,
     /// Standing in the ring of lanes: for urgent mail, for other mail.
     pub(super) in_turnout: [bool; 2],
+    /// What its provider bears.
+    pub(super) limits: LaneLimits,
+    /// Destinations with one-time passwords in line.
+    pub(super) urgent: BTreeSet<u32>,
+    pub(super) pause: Pause,
+    pub(super) holds: Vec<Hold>,
+    /// The last answer that made it slower.
+    pub(super) last_reply: Option<Box<PeerReply>>,
     halved: Option<Instant>,
     /// When the next message may go, under a limit per minute (a leaky bucket of one second).
     pub(super) rate_free: Instant,
@@ -145,7 +163,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(name: &str, home: Arc<str>, limits: &LaneLimits) -> Self {
+    pub(super) fn new(name: &str, home: Arc<str>, limits: LaneLimits) -> Self {
         Self {
             name: name.into(),
             home,
@@ -157,6 +175,11 @@ impl Lane {
             rings: Default::default(),
             turn: Turn::new(),
             in_turnout: [false; 2],
+            limits,
+            urgent: BTreeSet::new(),
+            pause: Pause::default(),
+            holds: Vec::new(),
+            last_reply: None,
             halved: None,
             rate_free: Instant(0),
             rate_alarm: false,
@@ -164,8 +187,10 @@ impl Lane {
     }
 
     /// Connections that mail of `class` may use: the last one is kept for one-time passwords.
-    pub(super) fn allowed_for(&self, class: MessageClass) -> u32 {
+    /// During a pause there is one connection, for them alone.
+    pub(super) fn allowed_for(&self, class: MessageClass, now: Instant) -> u32 {
         match class {
+            MessageClass::Otp if self.pause.is_on(now) => 1,
             MessageClass::Otp => self.allowed,
             _ if self.allowed > 1 => self.allowed - 1,
             _ => 1,
@@ -173,8 +198,14 @@ impl Lane {
     }
 
     /// A delivery succeeded: one connection more.
-    pub(super) fn grow(&mut self, limits: &LaneLimits) {
-        self.allowed = self.allowed.saturating_add(1).min(limits.connections_max.max(1));
+    pub(super) fn grow(&mut self) {
+        self.allowed = self.allowed.saturating_add(1).min(self.limits.connections_max.max(1));
+    }
+
+    /// New limits are in force: above a lower ceiling it shrinks as carriers ask.
+    pub(super) fn set_limits(&mut self, limits: LaneLimits) {
+        self.limits = limits;
+        self.allowed = self.allowed.min(limits.connections_max.max(1));
     }
 
     /// A failure: half the connections. True if that changed anything.
@@ -189,14 +220,21 @@ impl Lane {
     }
 
     /// Whether the limit per minute lets a message go.
-    pub(super) fn has_token(&self, limits: &LaneLimits, now: Instant) -> bool {
-        limits.messages_per_minute.is_none() || self.rate_free <= now
+    pub(super) fn has_token(&self, now: Instant) -> bool {
+        self.limits.messages_per_minute.is_none() || self.rate_free <= now
+    }
+
+    /// The time between two messages under a limit per minute.
+    pub(super) fn gap(&self) -> Duration {
+        self.limits
+            .messages_per_minute
+            .map_or(Duration::ZERO, |per_minute| Duration::from_secs(60) / per_minute.max(1))
     }
 
     /// A message goes.
-    pub(super) fn spend_token(&mut self, limits: &LaneLimits, now: Instant) {
-        if let Some(per_minute) = limits.messages_per_minute {
-            let gap = Duration::from_secs(60) / per_minute.max(1);
+    pub(super) fn spend_token(&mut self, now: Instant) {
+        if self.limits.messages_per_minute.is_some() {
+            let gap = self.gap();
             // Unused time of up to a second may be made up for.
             let earliest = Instant(now.0.saturating_sub(1_000_000));
             let from = if gap >= Duration::from_secs(1) { now } else { earliest };
@@ -221,21 +259,21 @@ mod tests {
 
     #[test]
     fn a_lane_starts_slowly_and_steps_back_once_per_failure() {
-        let mut lane = Lane::new("example.net", "main".into(), &limits(None));
+        let mut lane = Lane::new("example.net", "main".into(), limits(None));
         for _ in 0..100 {
-            lane.grow(&limits(None));
+            lane.grow();
         }
         assert_eq!(lane.allowed, 20);
         let now = Instant(1_000_000);
         assert!(lane.halve(now));
         assert!(!lane.halve(now.after(Duration::from_secs(1))));
         assert_eq!(lane.allowed, 10);
-        assert_eq!(lane.allowed_for(MessageClass::Subscribed), 9);
-        assert_eq!(lane.allowed_for(MessageClass::Otp), 10);
+        assert_eq!(lane.allowed_for(MessageClass::Subscribed, now), 9);
+        assert_eq!(lane.allowed_for(MessageClass::Otp, now), 10);
         for second in 1..10 {
             lane.halve(now.after(Duration::from_secs(second * 10)));
         }
-        assert_eq!((lane.allowed, lane.allowed_for(MessageClass::Subscribed)), (1, 1));
+        assert_eq!((lane.allowed, lane.allowed_for(MessageClass::Subscribed, now)), (1, 1));
     }
 
     #[test]
@@ -260,12 +298,12 @@ mod tests {
     fn no_more_messages_a_minute_than_allowed() {
         for per_minute in [6, 60, 600, 6000] {
             let limits = limits(Some(per_minute));
-            let mut lane = Lane::new("example.net", "main".into(), &limits);
+            let mut lane = Lane::new("example.net", "main".into(), limits);
             let (mut sent, start) = (0, Instant(5_000_000));
             for tick in 0..60_000 {
                 let now = start.after(Duration::from_millis(tick));
-                while lane.has_token(&limits, now) {
-                    lane.spend_token(&limits, now);
+                while lane.has_token(now) {
+                    lane.spend_token(now);
                     sent += 1;
                 }
             }

@@ -23,8 +23,10 @@
 //! lists look at everything.
 
 mod deal;
+mod hold;
 mod lane;
 mod order;
+mod pause;
 mod settle;
 mod slab;
 mod stock;
@@ -40,9 +42,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use hold::HeldMail;
 pub use order::{Selection, Touched};
 pub use settle::{Health, Plan, Retry, Slowed};
-pub use view::{Counts, LaneRow, LegView, MessageView};
+pub use view::{Counts, LaneRow, LaneState, LegView, MessageView};
 pub use ways::{Assignment, Untried};
 
 use crate::base::chance::Chance;
@@ -56,7 +59,7 @@ use crate::mail::queued::{Queued, QueuedRecipient};
 use crate::mail::reply::PeerReply;
 use crate::mail::source::{SourceName, SourceState};
 use crate::mail::way::Way;
-use lane::{Destination, Lane};
+use lane::{Destination, Lane, Memory};
 use slab::{NONE, Slab};
 use stock::{Leg, Message, Pile, Place, Recipients, Tick};
 
@@ -76,6 +79,8 @@ pub struct Rules {
     pub retry: [RetryPolicy; 3],
     /// Ceilings per provider.
     pub lanes: LaneLimits,
+    /// Ceilings of single providers, by name.
+    pub providers: BTreeMap<String, LaneLimits>,
     /// Which way mail takes.
     pub ways: Assignment,
 }
@@ -102,6 +107,8 @@ pub enum Action {
     Expire(Overdue),
     /// The sender is due a notice of the delay; at most one for each recipient.
     NoticeDelay(Overdue),
+    /// Mail is held no more: the defect is mended, or an operator said so.
+    HoldEnded(HeldMail),
 }
 
 /// Recipients of a message whose patience is over.
@@ -146,6 +153,10 @@ enum Alarm {
     Destination(u32),
     /// A lane has a token again.
     Lane(u32),
+    /// A lane's pause is over, for urgent mail or for all.
+    Pause(u32),
+    /// It is time to see whether the defects of a lane are mended.
+    Probe(u32),
 }
 
 /// What a carrier is doing.
@@ -166,6 +177,10 @@ struct Carrier {
     destination: u32,
     doing: Doing,
     jobs: u32,
+    /// The leg that it was sent with, past the rings.
+    errand: u32,
+    /// It finds out whether a defect is mended.
+    probe: bool,
 }
 
 #[derive(Debug)]
@@ -192,6 +207,10 @@ pub struct Queue {
     destination_of: BTreeMap<Domain, u32>,
     /// By provider and home.
     lane_of: BTreeMap<(Box<str>, Arc<str>), u32>,
+    /// Pauses and holds of lanes that have no mail now, by provider and home.
+    memories: BTreeMap<(Box<str>, Arc<str>), Memory>,
+    /// Holds, those of the memories included.
+    holds: usize,
     /// Every way that was ever in use; there are few.
     ways: Vec<Way>,
     way_of: BTreeMap<Way, u32>,
@@ -240,6 +259,8 @@ impl Queue {
             pile_of: BTreeMap::new(),
             destination_of: BTreeMap::new(),
             lane_of: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            holds: 0,
             ways: Vec::new(),
             way_of: BTreeMap::new(),
             sources: Vec::new(),
@@ -269,7 +290,6 @@ impl Queue {
     /// whose way has changed takes the new one.
     pub fn set_rules(&mut self, rules: Rules, now: Instant) {
         self.now = now;
-        let max = rules.lanes.connections_max.max(1);
         let moved = rules.ways != self.rules.ways;
         self.rules = rules;
         if moved {
@@ -277,8 +297,16 @@ impl Queue {
         }
         let lanes: Vec<u32> = self.lanes.iter().map(|(number, _)| number).collect();
         for number in lanes {
+            let limits = self.limits_of(&self.lanes[number].name);
             let lane = &mut self.lanes[number];
-            lane.allowed = lane.allowed.min(max);
+            lane.set_limits(limits);
+            // A higher rate counts from now on.
+            if std::mem::take(&mut lane.rate_alarm) {
+                self.alarms.remove(&(lane.rate_free, Alarm::Lane(number)));
+            }
+            lane.rate_free = lane.rate_free.min(now.after(lane.gap()));
+            self.set_rate_alarm(number);
+            self.wake_lane(number);
             self.poke_lane(number);
         }
     }
@@ -322,6 +350,7 @@ impl Queue {
             class: label.class,
             held: queued.held,
             notification: label.notification,
+            priority: label.priority,
         }) else {
             return false;
         };
@@ -443,12 +472,20 @@ impl Queue {
         if let Some(number) = self.lane_of.get(&key) {
             return *number;
         }
-        let lane = Lane::new(name, key.1.clone(), &self.rules.lanes);
+        let lane = Lane::new(name, key.1.clone(), self.limits_of(name));
+        let memory = self.memories.remove(&key);
         let Some(number) = self.lanes.insert(lane) else {
             unreachable!("there are fewer lanes than destinations");
         };
         self.lane_of.insert(key, number);
+        if let Some(memory) = memory {
+            self.remember(number, memory);
+        }
         number
+    }
+
+    fn limits_of(&self, provider: &str) -> LaneLimits {
+        self.rules.providers.get(provider).copied().unwrap_or(self.rules.lanes)
     }
 
     fn pile_number(&mut self, message: u32, destination: u32) -> u32 {

@@ -171,7 +171,7 @@ impl Queue {
             let piles: Vec<u32> =
                 self.pile_of.range(lowest..=highest).map(|(_, pile)| *pile).collect();
             for pile in piles {
-                if state.delivers() {
+                if self.flows(pile) {
                     self.ring_in(pile);
                     self.poke(self.piles[pile].destination);
                 } else {

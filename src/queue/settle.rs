@@ -20,8 +20,14 @@ pub enum Health {
     Good,
     /// The host works; what it said concerns the recipient or the message.
     Neutral,
-    /// The host works and asks for less (421, too many connections, rate).
+    /// The host works and asks for fewer connections (421, too many connections).
     Throttled,
+    /// The host works and asks for less mail: the lane pauses, for so long at least.
+    Limited(Duration),
+    /// The host works and asks for less, but it is not the lane's provider's: the destination
+    /// alone pauses. Whoever publishes a large provider's host as the first MX and an own one as
+    /// the second must not slow down that provider's mail.
+    Apart,
     /// No working host was reached.
     Down,
 }
@@ -105,6 +111,7 @@ impl Queue {
             self.stand_back(leg, message);
             false
         };
+        self.end_probe(carrier, health == Health::Good);
         let slowed = self.feel(destination, class, health);
         self.poke(destination);
         (complete, slowed)
@@ -117,6 +124,7 @@ impl Queue {
         let Some((leg, destination)) = self.put_down(carrier) else { return };
         let message = self.legs[leg].message;
         self.park(destination, untried);
+        self.end_probe(carrier, false);
         if self.messages[message].held {
             self.stand_back(leg, message);
         } else {
@@ -130,6 +138,7 @@ impl Queue {
         if let Some((leg, _)) = self.put_down(carrier) {
             let message = self.legs[leg].message;
             self.legs[leg].due = Tick::after(now, FAULT_WAIT);
+            self.end_probe(carrier, false);
             self.stand_back(leg, message);
         }
     }
@@ -155,6 +164,7 @@ impl Queue {
     /// A carrier has left, for whatever reason. A job that it still had waits a minute.
     pub fn handle_leave(&mut self, carrier: u64, now: Instant) {
         self.handle_fault(carrier, now);
+        self.drop_errand(carrier);
         let Some(entry) = self.carriers.remove(&carrier) else { return };
         let number = entry.destination;
         let lane = self.destinations[number].lane;
@@ -197,7 +207,16 @@ impl Queue {
     pub fn may_connect(&self, carrier: u64) -> bool {
         let Some(entry) = self.carriers.get(&carrier) else { return false };
         let lane = &self.lanes[self.destinations[entry.destination].lane];
-        lane.carriers <= lane.allowed
+        let welcome = match entry.doing {
+            _ if entry.probe => true,
+            Doing::Busy(leg) => {
+                let pile = &self.piles[self.legs[leg].pile];
+                lane.pause.lets(pile.class, self.now)
+                    && !self.is_held(pile.source, entry.destination)
+            }
+            _ => true,
+        };
+        welcome && lane.carriers <= lane.allowed
     }
 
     /// Recipients that [`super::Action::Expire`] named are recorded. Returns whether the message
@@ -311,7 +330,7 @@ impl Queue {
 
     /// The lane and the destination take note of how it went.
     fn feel(&mut self, number: u32, class: MessageClass, health: Health) -> Option<Slowed> {
-        let (now, limits) = (self.now, self.rules.lanes);
+        let now = self.now;
         let longest = self.rules.retry[class as usize].longest;
         let entry = &mut self.destinations[number];
         let lane_number = entry.lane;
@@ -322,7 +341,8 @@ impl Queue {
                 entry.failures = 0;
                 entry.throttles = 0;
                 if health == Health::Good {
-                    lane.grow(&limits);
+                    lane.grow();
+                    lane.pause.well(now);
                 }
                 self.poke_lane(lane_number);
                 return None;
@@ -333,6 +353,22 @@ impl Queue {
                 // a pause.
                 let storm = lane.allowed == 1 || entry.throttles >= THROTTLES_BEFORE_PAUSE;
                 (lane.halve(now), storm && entry.fail(longest, now, &mut self.chance))
+            }
+            Health::Limited(floor) => {
+                let Some(wait) = lane.pause.told(class, floor, now, &mut self.chance) else {
+                    self.set_pause_alarm(lane_number);
+                    return None;
+                };
+                // After the pause it starts with one connection, as a new one does.
+                lane.allowed = 1;
+                let slowed = Slowed { lane: lane.name.to_string(), connections: 1, wait };
+                self.set_pause_alarm(lane_number);
+                return Some(slowed);
+            }
+            Health::Apart => {
+                entry.throttles += 1;
+                let storm = entry.throttles >= THROTTLES_BEFORE_PAUSE;
+                (false, storm && entry.fail(longest, now, &mut self.chance))
             }
             Health::Down => (lane.halve(now), entry.fail(longest, now, &mut self.chance)),
         };
@@ -351,7 +387,9 @@ impl Queue {
     /// reports of expiry.
     pub fn note_reply(&mut self, carrier: u64, reply: &PeerReply) {
         if let Some(number) = self.carriers.get(&carrier).map(|entry| entry.destination) {
-            self.destinations[number].last_reply = Some(Box::new(reply.clone()));
+            let destination = &mut self.destinations[number];
+            destination.last_reply = Some(Box::new(reply.clone()));
+            self.lanes[destination.lane].last_reply = Some(Box::new(reply.clone()));
         }
     }
 
@@ -392,7 +430,19 @@ impl Queue {
         }
         self.destinations[number].lane = to;
         self.lanes[to].destinations += 1;
+        if self.lanes[from].urgent.remove(&number) {
+            self.lanes[to].urgent.insert(number);
+        }
+        self.obey_holds(number);
         self.leave_lane(from);
+    }
+
+    /// In which lane `carrier` is: provider and home, if the provider is known.
+    #[must_use]
+    pub fn lane_of(&self, carrier: u64) -> Option<(&str, &str)> {
+        let destination = &self.destinations[self.carriers.get(&carrier)?.destination];
+        let lane = &self.lanes[destination.lane];
+        destination.known.then_some((&*lane.name, &*lane.home))
     }
 
     /// A lane lost a destination; an empty lane is forgotten.
@@ -401,7 +451,8 @@ impl Queue {
         if self.lanes[number].destinations > 0 {
             return;
         }
-        if let Some(lane) = self.lanes.remove(number) {
+        if let Some(mut lane) = self.lanes.remove(number) {
+            self.keep_memory(&mut lane);
             self.lane_of.remove(&(lane.name, lane.home));
             self.alarms.remove(&(lane.rate_free, Alarm::Lane(number)));
             for ring in &mut self.turnout {

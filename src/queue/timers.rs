@@ -59,6 +59,17 @@ impl Queue {
                     self.handle_token(number);
                 }
             }
+            Alarm::Pause(number) => {
+                if self.lanes.get(number).is_some() {
+                    self.set_pause_alarm(number);
+                    self.wake_lane(number);
+                }
+            }
+            Alarm::Probe(number) => {
+                if self.lanes.get(number).is_some() {
+                    self.probe_holds(number);
+                }
+            }
             Alarm::Destination(number) => {
                 if self.destinations.get(number).is_none() || self.still_parked(number) {
                     return;
@@ -107,8 +118,11 @@ impl Queue {
         let mut again = OVERDUE_RECHECK;
         for leg in self.legs_of(message) {
             let entry = &self.legs[leg];
-            let destination = &self.destinations[self.piles[entry.pile].destination];
+            let pile = &self.piles[entry.pile];
+            let destination = &self.destinations[pile.destination];
             match entry.place {
+                // What is held for a fault of ours waits until it is mended.
+                Place::Ready | Place::Waiting if self.is_held(pile.source, pile.destination) => {}
                 Place::Ready | Place::Waiting if destination.parked.is_none() => {
                     let overdue = Overdue {
                         id: self.messages[message].id,

@@ -130,7 +130,7 @@ impl Queue {
         debug_assert_eq!(there, None, "a source has one way to a domain");
         self.destinations[from].total -= total;
         self.destinations[to].total += total;
-        if self.sources[source as usize].state.delivers() {
+        if self.flows(number) {
             self.ring_in(number);
         }
         self.fade(from);

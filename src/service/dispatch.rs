@@ -37,8 +37,9 @@ use crate::mail::source::SourceName;
 use crate::mail::stage::{Custody, Parcel, Signed};
 use crate::mail::way::Way;
 use crate::outcome::dsn::Report;
-use crate::queue::{Action, Moment, Next, Overdue, Queue, Rules, Ticket, Untried};
-use crate::service::post::{CarrierId, Delivery, Desk, Job};
+use crate::queue::{Action, HeldMail, Moment, Next, Overdue, Queue, Rules, Ticket, Untried};
+use crate::service::post::{CarrierId, Delivery, Desk, Job, ListedEar};
+use crate::service::receivers::Receivers;
 use crate::service::suspects::{InHand, Suspects};
 
 /// Why a stored message is not at hand.
@@ -142,6 +143,10 @@ pub struct Dispatch<S, R> {
     left: Notify,
     /// Who looks after crashes; without it nobody does.
     suspects: OnceLock<Arc<Suspects>>,
+    /// What is known of receivers.
+    receivers: Mutex<Arc<Receivers>>,
+    /// Who wants to hear that an address of ours is listed.
+    listed: OnceLock<ListedEar>,
     /// What each carrier has in hand.
     hands: Mutex<HashMap<u64, InHand>>,
 }
@@ -177,6 +182,8 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             timer: Notify::new(),
             left: Notify::new(),
             suspects: OnceLock::new(),
+            receivers: Mutex::default(),
+            listed: OnceLock::new(),
             hands: Mutex::default(),
         })
     }
@@ -239,6 +246,20 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         self.lock().queue.carriers()
     }
 
+    /// What is known of receivers, from now on.
+    pub fn set_receivers(&self, receivers: Receivers) {
+        *self.receivers.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(receivers);
+    }
+
+    fn receivers(&self) -> Arc<Receivers> {
+        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who wants to hear that an address of ours is listed; once, a second call does nothing.
+    pub fn hear_listed(&self, ear: ListedEar) {
+        let _ = self.listed.set(ear);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic under the lock is a bug that ends its task; the schedule itself is whole, and
         // the spool knows everything that matters.
@@ -255,7 +276,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     }
 
     fn carry_out(&self, mut inner: MutexGuard<'_, Inner>) {
-        let mut sent = Vec::new();
+        let (mut sent, mut ended) = (Vec::new(), Vec::new());
         // Before the start, actions stay where they are.
         if self.carry.get().is_some() {
             while let Some(action) = inner.queue.poll_action() {
@@ -268,6 +289,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
                     }
                     // The receiver lives as long as the desk.
                     Action::Expire(overdue) => drop(self.overdue.send(Late::Expired(overdue))),
+                    Action::HoldEnded(held) => ended.push(held),
                     Action::NoticeDelay(overdue) => {
                         drop(self.overdue.send(Late::Delayed(overdue)));
                     }
@@ -276,6 +298,10 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         }
         let timeout = inner.queue.poll_timeout();
         drop(inner);
+        for held in ended {
+            let HeldMail { lane, home: egress, source, defect: what, .. } = held;
+            (self.tell)(Event::LaneReleased { lane, egress, source, what });
+        }
         if timeout.is_some_and(|at| at.0 < self.armed.load(Ordering::Acquire)) {
             self.timer.notify_one();
         }

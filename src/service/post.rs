@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::mail::address::Domain;
 use crate::mail::answer::Answer;
+use crate::mail::reply::PeerReply;
 use crate::mail::stage::Parcel;
 use crate::queue::Untried;
 
@@ -42,6 +43,23 @@ pub struct Delivery {
     /// How much of the delay was waiting for the connection, in milliseconds.
     pub connect_millis: u64,
 }
+
+/// A receiver says that our address has a bad name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed<'a> {
+    /// The egress that was used.
+    pub egress: &'a str,
+    /// Who says so.
+    pub provider: &'a str,
+    /// The provider stands in the table of providers: its word is worth more than a stranger's.
+    pub known: bool,
+    /// What it said.
+    pub reply: &'a PeerReply,
+}
+
+/// Somebody who wants to hear that an address of ours is listed. Called for every such reply; must
+/// not block.
+pub type ListedEar = Arc<dyn Fn(Listed<'_>) + Send + Sync>;
 
 /// The sorting desk, as carriers see it.
 pub trait Desk: Send + Sync + 'static {

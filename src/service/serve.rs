@@ -13,10 +13,12 @@ use super::admit::Admission;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
+use super::receivers::Receivers;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
+use super::ways::{Ways, day};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
 use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
@@ -38,6 +40,7 @@ use crate::source::BootSecret;
 use crate::store::audit::Audit;
 use crate::store::spool::{Recovery, Spool};
 use crate::store::switches::Switches;
+use crate::store::warmth::Warmth;
 
 /// Between two looks at dates of sources and at the spool's pressure.
 const HOUSE_BEAT: Duration = Duration::from_secs(1);
@@ -99,6 +102,7 @@ impl Gateway {
         ));
         let house = House::of(&config);
         let reception = Reception::new(house, admission.clone(), tls.clone(), heard);
+        let ways = parts.ways(&egress)?;
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
@@ -119,6 +123,7 @@ impl Gateway {
             admission,
             reception: reception.clone(),
             egress,
+            ways: ways.clone(),
             tls,
             bell,
             herald: herald.clone(),
@@ -272,19 +277,31 @@ impl Parts {
         suspects
     }
 
+    /// The ways out, with the accounts of today's warm-up.
+    fn ways(&self, egress: &EgressClient) -> Result<Arc<Ways>, Fault> {
+        let config = self.config.load_full();
+        let warmth = Warmth::open(&config.spool.path.join("warm-up"), day(clock::wall()))?;
+        let ways = Ways::new(config, egress.clone()).with_accounts(warmth);
+        let herald = self.herald.clone();
+        ways.tell_to(Arc::new(move |event| herald.tell(event)));
+        Ok(Arc::new(ways))
+    }
+
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
         let config = self.config.load_full();
         let rules = rules(&config)
             .ok_or_else(|| Fault::new("reading", "the configuration", "a class has no retry"))?;
         let herald = self.herald.clone();
-        Ok(Dispatch::new(
+        let desk = Dispatch::new(
             Arc::new(self.vault.clone()),
             Scribe::new(self.standing.clone(), self.ids.clone()),
             rules,
             seed()?,
             Arc::new(|| Moment { now: clock::now(), wall: clock::wall() }),
             Arc::new(move |event| herald.tell(event)),
-        ))
+        );
+        desk.set_receivers(Receivers::new(&config));
+        Ok(desk)
     }
 }
 
@@ -295,6 +312,7 @@ impl Switchboard {
         self.admission.set_stopped(stopped);
         self.desk.set_stopped(stopped);
         self.tell_queue();
+        self.tell_ways();
     }
 
     /// The broker, and the ear for its health.
@@ -315,28 +333,12 @@ impl Switchboard {
 
     /// Tells the queue and the world when an egress is suspended or whole again.
     async fn hear_egress(self: Arc<Self>) {
-        let mut health = self.egress.health();
-        let mut known = std::collections::BTreeMap::<String, Option<String>>::new();
+        let mut conditions = self.egress.conditions();
         loop {
-            let present = health.borrow_and_update().clone();
-            for (egress, reason) in &present {
-                let before = known.get(egress).map(Option::is_some);
-                if before == Some(reason.is_some()) {
-                    continue;
-                }
-                // Mail of an earlier run may have been dealt out before the broker was there.
-                self.desk.set_pool(egress, reason.is_some());
-                if before.is_none() && reason.is_none() {
-                    continue;
-                }
-                let egress = egress.clone();
-                self.herald.tell(match reason.clone() {
-                    Some(reason) => Event::EgressSuspended { egress, reason },
-                    None => Event::EgressResumed { egress },
-                });
-            }
-            known = present.into_iter().collect();
-            if health.changed().await.is_err() {
+            conditions.mark_unchanged();
+            // Mail of an earlier run may have been dealt out before the broker was there.
+            self.spread_news();
+            if conditions.changed().await.is_err() {
                 return;
             }
         }
@@ -349,6 +351,8 @@ impl Switchboard {
         let mut states = std::collections::BTreeMap::new();
         loop {
             beat.tick().await;
+            // Rests end by time, and so does a day of a warm-up.
+            self.spread_news();
             let (standing, now) = (self.standing.load_full(), clock::wall());
             for source in standing.directory.sources() {
                 let state = standing.directory.state(&source.name, now);

@@ -118,6 +118,7 @@ fn rules() -> Rules {
             messages_per_connection: 5,
             messages_per_minute: None,
         },
+        providers: BTreeMap::new(),
         ways: Assignment::always(Way::new("main", "main")),
     }
 }

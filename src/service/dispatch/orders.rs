@@ -8,7 +8,7 @@ use crate::base::id::QueueId;
 use crate::event::Event;
 use crate::mail::queued::{Change, Settlement};
 use crate::mail::source::{SourceName, SourceState};
-use crate::queue::{Counts, LaneRow, MessageView, Overdue, Rules, Selection};
+use crate::queue::{Counts, HeldMail, LaneRow, MessageView, Overdue, Rules, Selection};
 
 /// Changes that one call to the store carries: a page of the ledger, not a million entries.
 const CHANGES_AT_ONCE: usize = 1000;
@@ -133,15 +133,26 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         self.with(|queue, at| queue.set_rules(rules, at.now));
     }
 
+    /// Ends holds and pauses of all lanes of a name; see [`crate::queue::Queue::release_lane`].
+    pub fn release_lane(&self, lane: &str, source: Option<&SourceName>) -> usize {
+        self.with(|queue, at| queue.release_lane(lane, source, at.now))
+    }
+
+    /// Mail that is held for faults of ours.
+    pub fn held_mail(&self) -> Vec<HeldMail> {
+        let at = (self.clock)();
+        self.lock().queue.held_mail(at)
+    }
+
     /// Totals.
     pub fn counts(&self) -> Counts {
         self.lock().queue.counts()
     }
 
     /// A page of lanes; see [`crate::queue::Queue::page_lanes`].
-    pub fn page_lanes(&self, after: Option<&str>, rows: usize) -> Vec<LaneRow> {
+    pub fn page_lanes(&self, offset: usize, rows: usize) -> Vec<LaneRow> {
         let at = (self.clock)();
-        self.lock().queue.page_lanes(after, rows, at)
+        self.lock().queue.page_lanes(offset, rows, at)
     }
 
     /// A page of messages.

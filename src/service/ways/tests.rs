@@ -1,0 +1,1 @@
+//! Members, bars and news.
