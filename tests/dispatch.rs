@@ -181,6 +181,7 @@ async fn carry(desk: House, domain: Domain, _: Way, carrier: CarrierId) {
             relay: "mx.provider.example[192.0.2.1]:25".into(),
             egress: "main".into(),
             tls: "none".into(),
+            assurance: postern::mail::trust::Assurance::Clear,
             dsn_offered: false,
             deadline_offered: false,
             connect_millis: 1,
@@ -361,6 +362,34 @@ async fn success_is_told_only_to_those_who_asked() {
         _ => false,
     };
     assert!(town.facts.lock().unwrap().iter().any(told));
+}
+
+/// BY= with mode N (RFC 2852 4.1.3): the message itself says when its sender is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delay_is_told_when_the_message_says_so() {
+    let town = Town::new();
+    let later = |notice: Option<Duration>| {
+        let mut parcel = town.parcel("ok@sender.example", &["later@a.example"]);
+        parcel.label.expires = WALL.after(Duration::from_secs(600));
+        parcel.label.notice = notice.map(|wait| WALL.after(wait));
+        town.admit(parcel)
+    };
+    let silent = later(None);
+    let late = later(Some(Duration::from_secs(500)));
+    let soon = later(Some(Duration::from_secs(1)));
+    let told = |id: QueueId| {
+        move |f: &Event| match f {
+            Event::ReportQueued { about, kind, .. } => *about == id && kind == "delay",
+            _ => false,
+        }
+    };
+    town.until("the notice", |facts| facts.iter().any(told(soon))).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let facts = town.facts.lock().unwrap();
+    assert_eq!(facts.iter().filter(|fact| told(soon)(fact)).count(), 1, "once");
+    assert!(!facts.iter().any(|fact| told(silent)(fact) || told(late)(fact)));
+    drop(facts);
+    assert!(town.desk.show(soon).is_some(), "delivery goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

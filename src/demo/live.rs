@@ -204,6 +204,7 @@ mod tests {
             provider: None,
             egress: "internet".to_owned(),
             tls: "none".to_owned(),
+            assurance: crate::mail::trust::Assurance::Clear,
             attempts: 1,
             delay_millis: 10,
             reply: PeerReply::new(451, Some(EnhancedStatus::new(4, 2, 1)), "Later\u{1b}"),

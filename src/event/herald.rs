@@ -182,6 +182,7 @@ pub(crate) fn sample(id: QueueId, recipient: &str) -> super::Attempt {
         provider: None,
         egress: "main".to_owned(),
         tls: "TLSv1.3".to_owned(),
+        assurance: crate::mail::trust::Assurance::Dane,
         attempts: 1,
         delay_millis: 1234,
         reply: PeerReply::new(250, Some(EnhancedStatus::new(2, 0, 0)), "Ok queued"),

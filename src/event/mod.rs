@@ -9,7 +9,7 @@ pub mod herald;
 pub mod journal;
 mod words;
 
-pub use words::{Loudness, harmless, omission};
+pub use words::{Loudness, harmless, omission, secured};
 
 use std::net::IpAddr;
 
@@ -21,6 +21,7 @@ use crate::mail::class::MessageClass;
 use crate::mail::meaning::Defect;
 use crate::mail::reply::PeerReply;
 use crate::mail::source::{SourceName, SourceState};
+use crate::mail::trust::Assurance;
 
 /// What one attempt for one recipient was about; shared by all outcome facts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +42,8 @@ pub struct Attempt {
     pub egress: String,
     /// TLS version and suite, or `none`.
     pub tls: String,
+    /// How well the host was known.
+    pub assurance: Assurance,
     /// How many attempts were made, this one included.
     pub attempts: u32,
     /// From acceptance to now, in milliseconds.
@@ -86,6 +89,8 @@ pub enum Event {
         recipients: u32,
         octets: u64,
         signatures: Vec<String>,
+        priority: Option<i8>,
+        deadline: Option<WallTime>,
     },
     /// A transaction was refused; `reason` is the stable rule name.
     MessageRefused {
@@ -151,6 +156,16 @@ pub enum Event {
     EgressImpaired { egress: String, reason: String },
     /// It is whole again.
     EgressResumed { egress: String },
+    /// A connection to a domain's host was worth less than earlier ones.
+    TlsDowngraded {
+        domain: String,
+        relay: String,
+        best: Assurance,
+        best_at: WallTime,
+        found: Assurance,
+    },
+    /// A domain was told how TLS with its hosts went on a day.
+    TlsReportSent { domain: String, day: WallTime, sessions_good: u64, sessions_bad: u64 },
     /// A child process ended and was started again.
     RoleRestarted { role: String, reason: String },
     /// A child process ended too often.

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use super::{Attempt, Event};
 use crate::base::id::QueueId;
 use crate::mail::source::SourceName;
+use crate::mail::trust::Assurance;
 
 /// How loud a fact is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +84,8 @@ impl Event {
             Self::EgressSuspended { .. } => "egress_suspended",
             Self::EgressImpaired { .. } => "egress_impaired",
             Self::EgressResumed { .. } => "egress_resumed",
+            Self::TlsDowngraded { .. } => "tls_downgraded",
+            Self::TlsReportSent { .. } => "tls_report_sent",
             Self::RoleRestarted { .. } => "role_restarted",
             Self::RoleStopped { .. } => "role_stopped",
             Self::StopAllChanged { .. } => "stop_all_changed",
@@ -112,6 +115,7 @@ impl Event {
             | Self::EgressSuspended { .. }
             | Self::EgressImpaired { .. }
             | Self::AddressListed { .. }
+            | Self::TlsDowngraded { .. }
             | Self::RoleRestarted { .. }
             | Self::StopAllChanged { .. }
             | Self::FaultSeen { .. } => Loudness::Warning,
@@ -226,7 +230,7 @@ impl Event {
             attempt.reply,
             attempt.source,
             attempt.egress,
-            attempt.tls,
+            secured(attempt),
             attempt.attempts
         );
         text
@@ -245,11 +249,15 @@ impl Event {
                 recipients,
                 octets,
                 signatures,
+                priority,
+                deadline,
             } => format!(
                 "{id}: from=<{reverse_path}>, size={octets}, nrcpt={recipients}, source={source}, \
                  class={class}, client={peer}, author=<{from}>, message-id={mail_message_id}, \
-                 signed={}",
-                if signatures.is_empty() { "no".to_owned() } else { signatures.join("+") }
+                 signed={}{}{}",
+                if signatures.is_empty() { "no".to_owned() } else { signatures.join("+") },
+                priority.map_or_else(String::new, |priority| format!(", priority={priority}")),
+                deadline.map_or_else(String::new, |deadline| format!(", deliver-by={deadline}")),
             ),
             Self::MessageRefused { source, peer, reverse_path, reason, reply } => format!(
                 "refused: client={peer}, source={}, from=<{reverse_path}>, rule={reason} ({reply})",
@@ -353,6 +361,15 @@ impl Event {
                 format!("egress {egress} suspended (by {by}), it carries nothing: {reason}")
             }
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
+            Self::TlsDowngraded { domain, relay, best, best_at, found } => format!(
+                "TLS of {domain} is worth less than it was: {found} at {relay}, {best} until \
+                 {best_at}"
+            ),
+            Self::TlsReportSent { domain, day, sessions_good, sessions_bad } => format!(
+                "TLS report for {} sent to {domain}: {sessions_good} sessions well, {sessions_bad} \
+                 not",
+                &day.rfc3339()[..10]
+            ),
             Self::RoleRestarted { role, reason } => format!("{role} was started again: {reason}"),
             Self::RoleStopped { role, reason } => {
                 format!("{role} ended too often and rests for a minute: {reason}")
@@ -375,6 +392,15 @@ impl Event {
     }
 }
 
+/// TLS and what it is worth, in words: `TLSv1.3 TLS_AES_256_GCM_SHA384 dane`.
+#[must_use]
+pub fn secured(attempt: &Attempt) -> String {
+    match attempt.assurance {
+        Assurance::Clear => attempt.tls.clone(),
+        assurance => format!("{} {assurance}", attempt.tls),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -387,7 +413,7 @@ mod tests {
         let text = Event::RecipientDelivered(sample(id, "a@example.org")).text();
         let expected = format!(
             "{id}: to=<a@example.org>, relay=mx.example.org[192.0.2.1]:25, delay=1.2, dsn=2.0.0, \
-             status=sent (250 2.0.0 Ok queued), source=billing, egress=main, tls=TLSv1.3, \
+             status=sent (250 2.0.0 Ok queued), source=billing, egress=main, tls=TLSv1.3 dane, \
              attempts=1"
         );
         assert_eq!(text, expected);

@@ -30,6 +30,8 @@ pub enum Health {
     Apart,
     /// No working host was reached.
     Down,
+    /// No host is known as well as this destination asks: it waits, its provider is well.
+    Distrusted,
 }
 
 /// What is to be done about recipients that were not settled.
@@ -370,6 +372,7 @@ impl Queue {
                 let storm = entry.throttles >= THROTTLES_BEFORE_PAUSE;
                 (false, storm && entry.fail(longest, now, &mut self.chance))
             }
+            Health::Distrusted => (false, entry.fail(longest, now, &mut self.chance)),
             Health::Down => (lane.halve(now), entry.fail(longest, now, &mut self.chance)),
         };
         let wait = if shut { entry.shut_until.since(now) } else { Duration::ZERO };

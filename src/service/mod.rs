@@ -15,6 +15,7 @@ pub mod standing;
 pub mod supervise;
 pub mod suspects;
 mod switchboard;
+pub mod trust;
 pub mod watchdog;
 pub mod ways;
 mod wire;

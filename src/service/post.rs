@@ -7,6 +7,7 @@ use crate::mail::address::Domain;
 use crate::mail::answer::Answer;
 use crate::mail::reply::PeerReply;
 use crate::mail::stage::Parcel;
+use crate::mail::trust::Assurance;
 use crate::queue::Untried;
 
 /// One carrier: a task that delivers to one domain over one connection at a time.
@@ -35,6 +36,8 @@ pub struct Delivery {
     pub egress: String,
     /// TLS version and suite, or `none`.
     pub tls: String,
+    /// How well the host was known.
+    pub assurance: Assurance,
     /// The host offered DSN, so that NOTIFY went on to it (RFC 3461 5.2.1); else success that the
     /// sender wants to hear of is reported here, as "relayed".
     pub dsn_offered: bool,

@@ -18,6 +18,7 @@ use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
+use super::trust::ReportBox;
 use super::ways::{Ways, day};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
@@ -91,6 +92,12 @@ impl Gateway {
         let egress = EgressClient::new();
         let desk = parts.desk()?;
         let suspects = parts.suspects(&desk);
+        let ways = parts.ways(&egress)?;
+        let ear = ways.clone();
+        // A rest of the whole address reaches the queue with the next look at the house.
+        desk.hear_listed(Arc::new(move |listed| {
+            let _at_the_next_look = ear.listed(listed);
+        }));
         let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
         let (bell, heard) = watch::channel(Bell::default());
         let admission = Arc::new(Admission::new(
@@ -102,18 +109,28 @@ impl Gateway {
         ));
         let house = House::of(&config);
         let reception = Reception::new(house, admission.clone(), tls.clone(), heard);
-        let ways = parts.ways(&egress)?;
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
-            parts;
-        let context = delivery::Context::new(
-            shared.clone(),
-            egress.clone(),
-            Arc::new(Resolvers::new(egress.clone())),
-            seed()?,
-        )?;
+        let Parts {
+            standing, config: shared, switches, secret, audit, vault, recovery, ids, ..
+        } = parts;
+        let teller = herald.clone();
+        let anchors = config.trust.anchors.as_deref();
+        let names = Resolvers::new(egress.clone(), config.trust.dane, anchors)?;
+        let context =
+            delivery::Context::new(shared.clone(), egress.clone(), Arc::new(names), seed()?)?
+                .by(ways.clone())
+                .remember(
+                    &config.spool.path.join("trust"),
+                    Arc::new(move |event| teller.tell(event)),
+                )?;
+        let outbox = ReportBox {
+            standing: standing.clone(),
+            spool: vault.0.clone(),
+            desk: desk.clone(),
+            ids,
+        };
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
@@ -125,6 +142,7 @@ impl Gateway {
             egress,
             ways: ways.clone(),
             tls,
+            authorities: context.tls.clone(),
             bell,
             herald: herald.clone(),
             document: place.document.clone(),
@@ -140,7 +158,7 @@ impl Gateway {
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         board.apply_switches();
-        tasks.extend(start_desk(&desk, context));
+        tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
         tasks.extend(board.start_egress(place)?);
         tasks.push(tokio::spawn(board.clone().keep_house()));
@@ -366,11 +384,19 @@ impl Switchboard {
     }
 }
 
-fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHandle<()>> {
+/// Delivery, and the keeper of trust beside it.
+fn start_desk(
+    desk: &Arc<SortingDesk>,
+    context: delivery::Context,
+    outbox: ReportBox,
+) -> Vec<JoinHandle<()>> {
     let context = Arc::new(context);
-    desk.start(move |desk, domain, way, carrier| {
+    let keeper = tokio::spawn(context.trust.clone().keep_house(outbox));
+    let mut tasks = desk.start(move |desk, domain, way, carrier| {
         delivery::run(desk, carrier, domain, way, context.clone())
-    })
+    });
+    tasks.push(keeper);
+    tasks
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.

@@ -26,6 +26,7 @@ use crate::mail::source::{Source, SourceName, SourceState};
 use crate::net::broker::words::Orders;
 use crate::net::egress::EgressClient;
 use crate::net::tls::ServerTls;
+use crate::net::tls_client::TlsClient;
 use crate::queue::{Assignment, Rules};
 use crate::route::pool::Pools;
 use crate::service::ways::{Holder, Ways};
@@ -44,6 +45,8 @@ pub(super) struct Switchboard {
     pub(super) egress: EgressClient,
     pub(super) ways: Arc<Ways>,
     pub(super) tls: Option<Arc<ServerTls>>,
+    /// Whom delivery trusts to vouch for hosts.
+    pub(super) authorities: Arc<TlsClient>,
     pub(super) bell: watch::Sender<Bell>,
     pub(super) herald: Arc<Herald>,
     pub(super) document: PathBuf,
@@ -215,6 +218,9 @@ impl Switchboard {
         self.unchangeable(&config)?;
         let overlay = self.switches().positions().overlay();
         let standing = Standing::build(config.clone(), &overlay, self.secret.clone())
+            .map_err(|fault| vec![fault.to_string()])?;
+        self.authorities
+            .reload(config.trust.roots.as_deref())
             .map_err(|fault| vec![fault.to_string()])?;
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls) {
             tls.reload(files).map_err(|fault| vec![fault.to_string()])?;

@@ -101,6 +101,7 @@ impl Ways {
     /// A new configuration.
     pub fn renew(&self, config: Arc<Config>) {
         self.pools.store(Arc::new(Pools::new(config)));
+        self.lock().stale = true;
     }
 
     /// Who may carry mail of `way` to `domain`, the most wanted first: its home, then stand-ins that
@@ -153,8 +154,8 @@ impl Ways {
     /// A message is about to leave by `egress`: false if it may not, and another member must be
     /// found. One that did not leave is given back with [`Self::give_back`].
     #[must_use]
-    pub fn take(&self, way: &Way, domain: &Domain, egress: &str, provider: &str) -> bool {
-        if self.reason(egress).is_some() || !self.is_wanted(way, domain, egress, provider) {
+    pub fn take(&self, egress: &str, provider: &str) -> bool {
+        if self.reason(egress).is_some() {
             return false;
         }
         let today = today();
@@ -187,14 +188,17 @@ impl Ways {
         }
     }
 
-    /// Whether nobody who is more wanted than `egress` can carry: mail goes home when its home is
-    /// back.
-    fn is_wanted(&self, way: &Way, domain: &Domain, egress: &str, provider: &str) -> bool {
+    /// Whether nobody who is more wanted than `egress` can carry: a connection by a stand-in is
+    /// left when the home is back. A home that lacks a family may be of no use to these hosts.
+    #[must_use]
+    pub fn is_wanted(&self, way: &Way, domain: &Domain, egress: &str, provider: &str) -> bool {
         if *way.home == *egress {
             return true;
         }
         let Ok(members) = self.members(way, domain) else { return false };
-        let free = |member: &&Arc<str>| self.bar(member, provider).is_none();
+        let free = |member: &&Arc<str>| {
+            ***member == *egress || (!self.is_half(member) && self.bar(member, provider).is_none())
+        };
         members.iter().find(free).is_some_and(|member| **member == *egress)
     }
 
@@ -228,14 +232,19 @@ impl Ways {
             .map(|egress| self.state_of(egress))
             .filter(|state| state.known || state.suspended.is_some())
             .collect();
-        let (changed, events) = self.lock().compare(&states, clock::now());
+        let mut state = self.lock();
+        let (changed, events) = state.compare(&states, clock::now());
+        // Pools of a new configuration are told whole.
+        let anew = std::mem::take(&mut state.stale);
+        drop(state);
         if let Some(tell) = self.tell.get() {
             events.into_iter().for_each(|event| tell(event));
         }
         let carries =
             |name: &str| states.iter().any(|state| state.name == name && state.suspended.is_none());
         let all = pools.config().pools.iter();
-        let touched = all.filter(|pool| pool.members.iter().any(|m| changed.contains(&m.egress)));
+        let touched =
+            all.filter(|pool| anew || pool.members.iter().any(|m| changed.contains(&m.egress)));
         let news = touched.map(|pool| PoolNews {
             pool: pool.name.clone(),
             closed: !pool.members.iter().any(|member| carries(&member.egress)),

@@ -176,6 +176,7 @@ impl World {
         let health = judged.iter().map(|(_, judgement)| judgement.concern).max();
         let health = match health {
             Some(Concern::Unreachable) => Health::Down,
+            Some(Concern::Distrusted) => Health::Distrusted,
             Some(Concern::Throttled | Concern::Limited) => Health::Throttled,
             Some(Concern::Recipient) | None => Health::Neutral,
             Some(Concern::Good) => Health::Good,

@@ -3,6 +3,7 @@
 use super::super::checked::{Egress, Member, Pool, Route, WarmUp};
 use super::super::complaint::Desk;
 use super::super::file::{Entry, Section};
+use super::egress::Egresses;
 use super::{PLAIN_NAME, plain_name};
 use crate::base::time::WallTime;
 use crate::mail::source::Source;
@@ -17,14 +18,15 @@ const WARM_UP_STEP_MAX: u64 = 100_000_000;
 /// What a pool and its members must be.
 const MEMBERS: &str = "Write members = [\"main\", { egress = \"second\", weight = 3 }]";
 
-/// The pools of the document, then one for each egress. `names`: egresses that stand in the
-/// document, also those that could not be read.
+/// The pools of the document, then one for each egress. Those that sources name must exist.
 pub(super) fn pools(
     top: &mut Section<'_>,
-    egresses: &[Egress],
-    names: &[String],
+    egresses: &Egresses,
+    sources: &[Source],
     desk: &Desk,
 ) -> Vec<Pool> {
+    // Names of egresses that could not be read are no mistake of a pool.
+    let Egresses { known: egresses, names } = egresses;
     let alone = |egress: &Egress| Pool {
         name: egress.name.clone(),
         members: vec![Member { egress: egress.name.clone(), weight: 1 }],
@@ -49,6 +51,7 @@ pub(super) fn pools(
         }
     }
     pools.extend(egresses.iter().map(alone));
+    named(sources, &pools, names, desk);
     pools
 }
 
@@ -127,7 +130,7 @@ fn alike(pool: &Pool, egresses: &[Egress], desk: &Desk) {
 }
 
 /// Pools that sources name must exist.
-pub(super) fn named(sources: &[Source], pools: &[Pool], names: &[String], desk: &Desk) {
+fn named(sources: &[Source], pools: &[Pool], names: &[String], desk: &Desk) {
     for source in sources {
         let Some(name) = &source.pool else { continue };
         if !pools.iter().any(|pool| pool.name == *name) && !names.contains(name) {

@@ -394,6 +394,7 @@ pub(super) fn attempt(
         provider: None,
         egress: delivery.egress.clone(),
         tls: delivery.tls.clone(),
+        assurance: delivery.assurance,
         attempts,
         delay_millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
         reply: answer.reply.clone(),
@@ -407,6 +408,7 @@ fn health_of(judged: &[(&Answer, Judgement)], of_the_lane: bool) -> (Health, Str
     let some_good = judged.iter().any(|(_, judgement)| judgement.concern == Concern::Good);
     let health = match worst.map(|(_, judgement)| judgement.concern) {
         Some(Concern::Unreachable) => Health::Down,
+        Some(Concern::Distrusted) => Health::Distrusted,
         Some(Concern::Throttled | Concern::Limited) if !of_the_lane => Health::Apart,
         Some(Concern::Throttled) => Health::Throttled,
         Some(Concern::Limited) => {

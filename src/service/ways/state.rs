@@ -68,6 +68,8 @@ pub(super) struct State {
     pub(super) held: BTreeMap<String, Holder>,
     pub(super) listings: Listings,
     told: BTreeMap<String, Told>,
+    /// The configuration is new: the queue must hear of all pools.
+    pub(super) stale: bool,
 }
 
 /// What was told of an egress last.
