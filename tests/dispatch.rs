@@ -22,8 +22,9 @@ use postern::mail::queued::{Change, Settlement};
 use postern::mail::reply::PeerReply;
 use postern::mail::source::{SourceName, SourceState};
 use postern::mail::stage::{Custody, Label, Parcel, Signed};
+use postern::mail::way::Way;
 use postern::outcome::dsn::Report;
-use postern::queue::{Moment, Rules, Selection};
+use postern::queue::{Assignment, Moment, Rules, Selection};
 use postern::service::dispatch::{Dispatch, FetchError, Reporter, Store};
 use postern::service::post::{CarrierId, Delivery, Desk};
 
@@ -147,6 +148,8 @@ fn rules() -> Rules {
             messages_per_connection: 100,
             messages_per_minute: None,
         },
+        providers: BTreeMap::new(),
+        ways: Assignment::always(Way::new("main", "main")),
     }
 }
 
@@ -163,7 +166,7 @@ fn answer(recipient: u16, name: &str) -> Answer {
 }
 
 /// The life of a carrier.
-async fn carry(desk: House, domain: Domain, carrier: CarrierId) {
+async fn carry(desk: House, domain: Domain, _: Way, carrier: CarrierId) {
     let mut patient = false;
     while let Some(job) = desk.next(carrier, patient).await {
         desk.provider(&domain, "provider.example");
@@ -178,6 +181,7 @@ async fn carry(desk: House, domain: Domain, carrier: CarrierId) {
             relay: "mx.provider.example[192.0.2.1]:25".into(),
             egress: "main".into(),
             tls: "none".into(),
+            assurance: postern::mail::trust::Assurance::Clear,
             dsn_offered: false,
             deadline_offered: false,
             connect_millis: 1,

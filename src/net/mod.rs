@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod egress;
+pub mod https;
 pub mod listen;
 pub mod tls;
 pub mod tls_client;

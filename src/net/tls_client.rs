@@ -1,27 +1,40 @@
-//! TLS towards other hosts: opportunistic, post-quantum first, with memory.
+//! TLS towards other hosts: post-quantum first, with memory, and as strict as the caller asks.
 //!
 //! Opportunistic TLS knows no name that a certificate could prove (RFC 3207 4.1), so every
 //! certificate is taken; a check that can only fail for honest old hosts (X.509 v1, RSA-1024)
-//! protects nobody. What it does promise: after a failed handshake nothing is sent in clear text.
+//! protects nobody. Whether the certificate *would* have passed is told as a fact. Where a policy
+//! asks for more, [`Verify`] says what. After a failed handshake nothing is sent in clear text.
+//!
+//! **Invariant:** TLS 1.2 at least, aws-lc as the only provider. No session is resumed: every
+//! handshake shows a certificate and proves its key.
+
+mod dane;
+mod failure;
+mod verify;
+mod wire;
 
 use std::collections::HashMap;
-use std::io;
-use std::pin::Pin;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use arc_swap::ArcSwap;
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, NamedGroup, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::base::fault::Fault;
 use crate::base::time::Instant;
+pub use dane::usable;
+pub use failure::TlsFailure;
+use verify::Verifier;
+pub use verify::Verify;
+pub use wire::Wire;
 
 /// Hosts whose step back is remembered.
 const MEMORY_HOSTS_MAX: usize = 4096;
@@ -41,25 +54,52 @@ pub enum Rung {
 /// Configurations and memory for outbound TLS.
 #[derive(Debug)]
 pub struct TlsClient {
-    post_quantum: Arc<ClientConfig>,
-    classical: Arc<ClientConfig>,
+    post_quantum: ClientConfig,
+    classical: ClientConfig,
+    algorithms: WebPkiSupportedAlgorithms,
+    roots: ArcSwap<RootCertStore>,
     stepped_back: Mutex<HashMap<String, Instant>>,
 }
 
+/// A handshake that is done.
+#[derive(Debug)]
+pub struct Secured {
+    /// The connection.
+    pub stream: Box<TlsStream<TcpStream>>,
+    /// The host proved the key of a certificate that is valid for its name and that the Web's (or
+    /// the site's) authorities vouch for. A fact beside what was asked for: where nothing was,
+    /// nothing was decided by it.
+    pub verified: bool,
+}
+
 impl TlsClient {
-    /// Builds both configurations.
+    /// Builds the configurations. `site_roots` is PEM of authorities that are trusted beside those
+    /// of the Web.
     ///
     /// # Errors
-    /// The cryptographic provider lacks TLS 1.2 or 1.3, which would be a mistake of the build.
-    pub fn new() -> Result<Self, Fault> {
+    /// The file cannot be read or holds no certificate; or the cryptographic provider lacks TLS
+    /// 1.2 or 1.3, which would be a mistake of the build.
+    pub fn new(site_roots: Option<&Path>) -> Result<Self, Fault> {
         let full = aws_lc_rs::default_provider();
+        let algorithms = full.signature_verification_algorithms;
         let mut classical = full.clone();
         classical.kx_groups.retain(|group| !is_post_quantum(group.name()));
         Ok(Self {
-            post_quantum: config(full)?,
-            classical: config(classical)?,
+            post_quantum: config(full, algorithms)?,
+            classical: config(classical, algorithms)?,
+            algorithms,
+            roots: ArcSwap::from_pointee(roots(site_roots)?),
             stepped_back: Mutex::default(),
         })
+    }
+
+    /// Reads the authorities of the site again, after a reload.
+    ///
+    /// # Errors
+    /// As [`TlsClient::new`]; the old ones stay in force.
+    pub fn reload(&self, site_roots: Option<&Path>) -> Result<(), Fault> {
+        self.roots.store(Arc::new(roots(site_roots)?));
+        Ok(())
     }
 
     /// The rung for `host`.
@@ -81,26 +121,39 @@ impl TlsClient {
         }
     }
 
-    /// The handshake with `host`. The caller sets the time limit.
+    /// The handshake with a host that is told `sni` (for DANE the base domain of the TLSA records,
+    /// RFC 7672 8.1; else the name of the host). The caller sets the time limit.
     ///
     /// # Errors
-    /// The peer broke off or does not speak our TLS.
+    /// The peer broke off, does not speak our TLS, or is not who `verify` asks for.
     pub async fn connect(
         &self,
-        host: &str,
+        sni: &str,
         rung: Rung,
+        verify: &Verify,
         stream: TcpStream,
-    ) -> io::Result<Box<TlsStream<TcpStream>>> {
-        let config = match rung {
-            Rung::PostQuantum => &self.post_quantum,
-            Rung::Classical => &self.classical,
+    ) -> Result<Secured, TlsFailure> {
+        let mut config = match rung {
+            Rung::PostQuantum => self.post_quantum.clone(),
+            Rung::Classical => self.classical.clone(),
         };
-        let name = match ServerName::try_from(host.to_owned()) {
-            Ok(name) => name,
-            // Nothing depends on the name: it is only shown to the host (SNI).
-            Err(_) => ServerName::IpAddress(stream.peer_addr()?.ip().into()),
+        let verifier = Verifier::new(sni, verify, self.roots.load_full(), self.algorithms);
+        let verifier = Arc::new(verifier);
+        config.dangerous().set_certificate_verifier(verifier.clone());
+        // A name that is none is never shown; what is to be proved stands in `verify`.
+        let name = if let Ok(name) = ServerName::try_from(sni.to_owned()) {
+            name
+        } else {
+            let peer = stream.peer_addr().map_err(|error| TlsFailure::from(&error))?;
+            ServerName::IpAddress(peer.ip().into())
         };
-        TlsConnector::from(Arc::clone(config)).connect(name, stream).await.map(Box::new)
+        let connector = TlsConnector::from(Arc::new(config));
+        match connector.connect(name, stream).await {
+            Ok(stream) => {
+                Ok(Secured { stream: Box::new(stream), verified: verifier.is_verified() })
+            }
+            Err(error) => Err(TlsFailure::from(&error)),
+        }
     }
 }
 
@@ -115,139 +168,34 @@ fn is_post_quantum(group: NamedGroup) -> bool {
     )
 }
 
-fn config(provider: CryptoProvider) -> Result<Arc<ClientConfig>, Fault> {
-    let schemes = provider.signature_verification_algorithms.supported_schemes();
-    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+/// A configuration whose verifier is replaced for each connection.
+fn config(
+    provider: CryptoProvider,
+    algorithms: WebPkiSupportedAlgorithms,
+) -> Result<ClientConfig, Fault> {
+    let none = Arc::new(RootCertStore::empty());
+    let nobody = Verifier::new("", &Verify::WebPki { names: Vec::new() }, none, algorithms);
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Fault::new("building", "the TLS client", error))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate { schemes }))
+        .with_custom_certificate_verifier(Arc::new(nobody))
         .with_no_client_auth();
-    Ok(Arc::new(config))
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
-/// The verifier of opportunistic TLS. See the module for why it asks nothing.
-#[derive(Debug)]
-struct AnyCertificate {
-    schemes: Vec<SignatureScheme>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+/// The Web's authorities and those of the site.
+fn roots(site: Option<&Path>) -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let Some(path) = site else { return Ok(roots) };
+    let fault = |cause: String| Fault::new("reading certificates of", path.display(), cause);
+    let mut any = false;
+    let pem = CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?;
+    for certificate in pem {
+        let certificate = certificate.map_err(|error| fault(error.to_string()))?;
+        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+        any = true;
     }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
-    }
-}
-
-/// A connection, in clear text or encrypted.
-#[derive(Debug)]
-pub enum Wire {
-    /// As it came from the broker.
-    Clear(TcpStream),
-    /// After the handshake.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Wire {
-    /// TLS version and suite, or `none`.
-    #[must_use]
-    pub fn tls(&self) -> String {
-        let Self::Tls(stream) = self else { return "none".to_owned() };
-        let (_, session) = stream.get_ref();
-        match (session.protocol_version(), session.negotiated_cipher_suite()) {
-            (Some(version), Some(suite)) => {
-                let version = match version {
-                    rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3",
-                    _ => "TLSv1.2",
-                };
-                // rustls names the suites of TLS 1.3 with a number; everybody else does not.
-                let suite = format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
-                format!("{version} {suite}")
-            }
-            _ => "none".to_owned(),
-        }
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        octets: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_write(cx, octets),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, octets),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
+    if any { Ok(roots) } else { Err(fault("there is no certificate in it".to_owned())) }
 }

@@ -157,7 +157,9 @@ impl House {
         }
         let ceiling = if self.trusted { 3 } else { 0 };
         let deliver_by = wishes.by.map(|by| DeliverBy {
-            deadline: WallTime(u64::try_from(EPOCH + i64::from(by.secs) * 1000).unwrap()),
+            deadline: WallTime(
+                u64::try_from(super::player::EPOCH + i64::from(by.secs) * 1000).unwrap(),
+            ),
             mode: by.mode,
             trace: by.trace,
             handover: false,

@@ -34,6 +34,9 @@ use base64::engine::general_purpose::STANDARD;
 use postern::mail::stage::Submitted;
 use postern::smtp::sasl::{hmac_sha256, sha256};
 
+/// The wall clock of the house stands still here, in milliseconds; beyond what BY= can reach back.
+pub(crate) const EPOCH: i64 = 2_000_000_000_000;
+
 /// What a transcript takes for granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stage {

@@ -165,7 +165,7 @@ fn state(section: &mut Section<'_>) -> SourceState {
     state
 }
 
-fn moment(section: &mut Section<'_>, key: &'static str) -> Option<WallTime> {
+pub(super) fn moment(section: &mut Section<'_>, key: &'static str) -> Option<WallTime> {
     let entry = section.find(key)?;
     let moment = entry.moment().and_then(|text| WallTime::parse_rfc3339(&text));
     if moment.is_none() {

@@ -68,7 +68,10 @@ fn interfaces() -> nix::Result<BTreeMap<String, Interface>> {
     let mut interfaces: BTreeMap<String, Interface> = BTreeMap::new();
     for entry in getifaddrs()? {
         let interface = interfaces.entry(entry.interface_name).or_default();
-        let whole = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
+        // RUNNING follows a lost carrier up to a second late (the kernel's link watch); LOWER_UP
+        // is the carrier itself.
+        let whole =
+            InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING | InterfaceFlags::IFF_LOWER_UP;
         interface.running |= entry.flags.contains(whole);
         interface.addresses.extend(entry.address.as_ref().and_then(ip));
     }

@@ -77,8 +77,9 @@ fn allowed(
         Some(address) if address == to.ip() => Some(Origin::RouteAddress),
         Some(_) => None,
     });
-    let mx = (to.port() == egress.mx_port).then_some(Origin::Mx);
-    let mut origins = origins.chain(mx).peekable();
+    // Hosts of policies and reports are looked up like MX hosts, and may be as little ours.
+    let open = [egress.mx_port, egress.https_port].contains(&to.port());
+    let mut origins = origins.chain(open.then_some(Origin::Mx)).peekable();
     if origins.peek().is_none() {
         return Err(EgressError::NotAllowed(format!("port {}", to.port())));
     }
