@@ -2,6 +2,7 @@
 
 use super::{Rooms, not_found};
 use crate::base::id::QueueId;
+use crate::base::time::WallTime;
 use crate::config::show;
 use crate::control::answer::{
     EgressRow, FamilyRow, QueueMessage, QueueRow, QueueSums, RecipientRow, SourceDetail, SourceRow,
@@ -353,13 +354,16 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             recipients,
             octets,
             signatures,
+            priority,
+            deadline,
             ..
         } => vec![
             ("identify", format!("{peer} spoke for the source {source}")),
             (
                 "permit",
                 format!(
-                    "{source} may send as <{reverse_path}> From: {from}; {recipients} recipients"
+                    "{source} may send as <{reverse_path}> From: {from}; {recipients} recipients{}",
+                    wishes(*priority, *deadline)
                 ),
             ),
             ("clear", "the structure of the content is within bounds".to_owned()),
@@ -403,6 +407,14 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
         }
         other => vec![("note", other.text())],
     }
+}
+
+/// What was granted beyond delivery, as the end of a sentence.
+fn wishes(priority: Option<i8>, deadline: Option<WallTime>) -> String {
+    let priority = priority.map(|priority| format!("priority {priority}"));
+    let deadline = deadline.map(|deadline| format!("to be delivered by {deadline}"));
+    let granted: Vec<String> = priority.into_iter().chain(deadline).collect();
+    if granted.is_empty() { String::new() } else { format!("; {}", granted.join(", ")) }
 }
 
 /// Who did not take it.
