@@ -185,6 +185,16 @@ pub enum Request {
     StopAll {},
     ResumeAll {},
     EgressList {},
+    EgressCheck {
+        #[serde(default)]
+        egress: Option<String>,
+        #[serde(default)]
+        to: Option<String>,
+    },
+    EgressAttest {
+        #[serde(default)]
+        egress: Option<String>,
+    },
     ConfigShow {},
     ConfigCheck {
         text: String,
@@ -240,6 +250,8 @@ impl Request {
             Self::StopAll {} => "stop-all",
             Self::ResumeAll {} => "resume-all",
             Self::EgressList {} => "egress list",
+            Self::EgressCheck { .. } => "egress check",
+            Self::EgressAttest { .. } => "egress attest",
             Self::ConfigShow {} => "config show",
             Self::ConfigCheck { .. } => "config check",
             Self::ConfigDiff { .. } => "config diff",
@@ -261,6 +273,8 @@ impl Request {
             | Self::ConfigReload {}
             | Self::AuditShow { .. }
             | Self::AuditVerify {} => Role::Administrator,
+            // They look, but they knock on strangers' doors and use a key.
+            Self::EgressCheck { .. } | Self::EgressAttest { .. } => Role::Operator,
             other if other.weight() == Weight::Looks => Role::Viewer,
             _ => Role::Operator,
         }

@@ -69,6 +69,7 @@ pub struct Counters {
     quarantined: AtomicU64,
     lanes_slowed: AtomicU64,
     egress_suspensions: Labelled,
+    egress_check_failures: Labelled,
     role_restarts: Labelled,
     faults: Labelled,
     config_refusals: AtomicU64,
@@ -151,6 +152,7 @@ impl Counters {
             }
             Event::LaneSlowed { .. } => one(&self.lanes_slowed),
             Event::EgressSuspended { egress, .. } => self.egress_suspensions.add(egress, 1),
+            Event::EgressCheckFailed { item, .. } => self.egress_check_failures.add(item, 1),
             Event::RoleRestarted { role, .. } => self.role_restarts.add(role, 1),
             Event::ConfigRefused { .. } => one(&self.config_refusals),
             Event::FaultSeen { room, .. } => self.faults.add(room, 1),
@@ -218,6 +220,7 @@ impl Counters {
         page.plain("quarantined_total", "Records and messages set aside", &self.quarantined);
         page.plain("lanes_slowed_total", "Providers that asked for less", &self.lanes_slowed);
         page.labelled("egress_suspensions_total", "egress", &self.egress_suspensions);
+        page.labelled("egress_check_failures_total", "check", &self.egress_check_failures);
         page.labelled("role_restarts_total", "role", &self.role_restarts);
         page.labelled("faults_total", "room", &self.faults);
         page.plain("config_refusals_total", "Configurations refused", &self.config_refusals);

@@ -194,7 +194,11 @@ fn class(event: &Event) -> Option<String> {
 
 fn egress(event: &Event) -> Option<&str> {
     match event {
-        Event::EgressSuspended { egress, .. } | Event::EgressResumed { egress } => Some(egress),
+        Event::EgressSuspended { egress, .. }
+        | Event::EgressResumed { egress }
+        | Event::EgressChecked { egress, .. }
+        | Event::EgressCheckFailed { egress, .. }
+        | Event::EgressCheckMended { egress, .. } => Some(egress),
         other => other.attempt().map(|attempt| attempt.egress.as_str()),
     }
 }
@@ -213,6 +217,8 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::MessageQuarantined { reason, .. }
         | Event::SpoolLatched { reason }
         | Event::EgressSuspended { reason, .. }
+        | Event::EgressCheckFailed { reason, .. }
+        | Event::EgressCheckMended { reason, .. }
         | Event::RoleRestarted { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,

@@ -132,6 +132,12 @@ pub enum Event {
     EgressSuspended { egress: String, reason: String },
     /// It is whole again.
     EgressResumed { egress: String },
+    /// The self-probe found something else than before.
+    EgressChecked { egress: String, passed: u64, warned: u64, failed: u64, unknown: u64 },
+    /// Something about an egress went wrong that receivers see: PTR, lists, name servers.
+    EgressCheckFailed { egress: String, item: String, reason: String, remedy: String },
+    /// And is well again.
+    EgressCheckMended { egress: String, item: String, reason: String },
     /// A child process ended and was started again.
     RoleRestarted { role: String, reason: String },
     /// A child process ended too often.

@@ -79,6 +79,9 @@ impl Event {
             Self::SpoolLatched { .. } => "spool_latched",
             Self::EgressSuspended { .. } => "egress_suspended",
             Self::EgressResumed { .. } => "egress_resumed",
+            Self::EgressChecked { .. } => "egress_checked",
+            Self::EgressCheckFailed { .. } => "egress_check_failed",
+            Self::EgressCheckMended { .. } => "egress_check_mended",
             Self::RoleRestarted { .. } => "role_restarted",
             Self::RoleStopped { .. } => "role_stopped",
             Self::StopAllChanged { .. } => "stop_all_changed",
@@ -104,6 +107,7 @@ impl Event {
             | Self::MessageQuarantined { .. }
             | Self::SpoolPressureChanged { .. }
             | Self::EgressSuspended { .. }
+            | Self::EgressCheckFailed { .. }
             | Self::RoleRestarted { .. }
             | Self::StopAllChanged { .. }
             | Self::FaultSeen { .. } => Loudness::Warning,
@@ -315,6 +319,16 @@ impl Event {
                 format!("egress {egress} suspended, its mail waits: {reason}")
             }
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
+            Self::EgressChecked { egress, passed, warned, failed, unknown } => format!(
+                "egress {egress} checked: {passed} passed, {warned} to mind, {failed} failed, \
+                 {unknown} not known"
+            ),
+            Self::EgressCheckFailed { egress, item, reason, remedy } => {
+                format!("egress {egress}, {item}: {reason}; remedy: {remedy}")
+            }
+            Self::EgressCheckMended { egress, item, reason } => {
+                format!("egress {egress}, {item} is well again: {reason}")
+            }
             Self::RoleRestarted { role, reason } => format!("{role} was started again: {reason}"),
             Self::RoleStopped { role, reason } => {
                 format!("{role} ended too often and rests for a minute: {reason}")

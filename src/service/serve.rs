@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::admit::Admission;
+use super::check::Checker;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
@@ -104,12 +105,11 @@ impl Gateway {
         let listeners = addresses(&doors)?;
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
-        let context = delivery::Context::new(
-            shared.clone(),
-            egress.clone(),
-            Arc::new(Resolvers::new(egress.clone())),
-            seed()?,
-        )?;
+        let names = Arc::new(Resolvers::new(egress.clone()));
+        let (asker, books) = (egress.clone(), standing.clone());
+        let checker = Checker::new(books, asker, names.clone(), herald.clone());
+        let checker = Arc::new(checker);
+        let context = delivery::Context::new(shared.clone(), egress.clone(), names, seed()?)?;
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
@@ -132,8 +132,10 @@ impl Gateway {
             audit,
             listeners: rows,
             started: clock::wall(),
+            checker: checker.clone(),
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
+        tasks.push(tokio::spawn(checker.keep_checking()));
         board.apply_switches();
         tasks.extend(start_desk(&desk, context));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
