@@ -71,9 +71,9 @@ pub(super) fn ask(verb: Verb, place: &Place) -> Ending {
         Some(id) => self::follow(&mut line, id, place.json),
         None => {
             announce(&request);
-            line.ask(&request).map(|answer| match &answer {
-                Answer::Attested(signed) => check::deliver(signed, out.as_ref()),
-                answer => show(answer, place.json),
+            line.ask(&request).map(|answer| {
+                let Answer::Attested(signed) = &answer else { return show(&answer, place.json) };
+                check::deliver(signed, out.as_ref())
             })
         }
     });

@@ -1,5 +1,6 @@
 //! Checks of ways out as text, and statements about them as files.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -34,12 +35,11 @@ pub(super) fn text(checks: &[EgressCheck]) -> String {
             }
         }
         let count = |grade| check.count(grade);
-        text += &format!(
-            "  {} passed, {} to mind, {} failed, {} not known\n",
-            count(Grade::Pass),
-            count(Grade::Warn),
-            count(Grade::Fail),
-            count(Grade::Unknown)
+        let sums = [Grade::Pass, Grade::Warn, Grade::Fail, Grade::Unknown].map(count);
+        let [passed, warned, failed, unknown] = sums;
+        let _ = writeln!(
+            text,
+            "  {passed} passed, {warned} to mind, {failed} failed, {unknown} not known"
         );
     }
     text

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// Flag of a complete entry (`ATF_COM` in linux/if_arp.h).
+/// Flag of a complete entry (`ATF_COM` in `linux/if_arp.h`).
 const COMPLETE: u32 = 0x02;
 
 /// Whether a neighbour answers on an interface: `None` if the kernel has not asked, if it is IPv6,

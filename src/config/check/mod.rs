@@ -106,8 +106,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         egresses: &egresses.known,
         routes: &routes,
     };
-    cross::check(&declared, desk);
-    network::cross(&network, &egresses.known, &listeners, lab, desk);
+    cross::check(&declared, &network, desk);
     Some(Config {
         hostname: hostname?,
         lab,

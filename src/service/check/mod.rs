@@ -23,6 +23,7 @@ mod senders;
 mod servers;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -210,13 +211,11 @@ impl Round<'_> {
 
 /// One part of a check, which must not keep the others waiting for ever.
 async fn bounded(part: &str, work: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
-    match tokio::time::timeout(CHECK_TIMEOUT, work).await {
-        Ok(findings) => findings,
-        Err(_) => {
-            let text = "this part of the check did not end in time";
-            vec![unknown(part, "all", text)]
-        }
-    }
+    let done = tokio::time::timeout(CHECK_TIMEOUT, work).await;
+    done.unwrap_or_else(|_| {
+        let text = "this part of the check did not end in time";
+        vec![unknown(part, "all", text)]
+    })
 }
 
 /// `HOST[:PORT]`.
@@ -249,23 +248,28 @@ fn of_family(egress: &Egress, address: IpAddr) -> Egress {
     alone
 }
 
-fn finding(item: &str, subject: impl ToString, grade: Grade, text: impl Into<String>) -> Finding {
+fn finding(
+    item: &str,
+    subject: impl fmt::Display,
+    grade: Grade,
+    text: impl Into<String>,
+) -> Finding {
     let (item, subject) = (item.to_owned(), subject.to_string());
     Finding { item, subject, grade, text: text.into(), remedy: None }
 }
 
-fn pass(item: &str, subject: impl ToString, text: impl Into<String>) -> Finding {
+fn pass(item: &str, subject: impl fmt::Display, text: impl Into<String>) -> Finding {
     finding(item, subject, Grade::Pass, text)
 }
 
-fn unknown(item: &str, subject: impl ToString, text: impl Into<String>) -> Finding {
+fn unknown(item: &str, subject: impl fmt::Display, text: impl Into<String>) -> Finding {
     finding(item, subject, Grade::Unknown, text)
 }
 
 /// A finding that needs hands.
 fn wrong(
     item: &str,
-    subject: impl ToString,
+    subject: impl fmt::Display,
     grade: Grade,
     text: impl Into<String>,
     remedy: impl Into<String>,

@@ -1,4 +1,4 @@
-//! Who an address says it is: PTR = A or AAAA = EHLO name ("FCrDNS"). Large receivers refuse mail
+//! Who an address says it is: PTR = A or AAAA = EHLO name (forward-confirmed reverse DNS). Large receivers refuse mail
 //! of an address without it.
 
 use std::net::IpAddr;
@@ -123,9 +123,9 @@ pub(super) fn reverse_name(address: IpAddr, zone: &str) -> String {
         }
         IpAddr::V6(v6) => {
             let nibbles = v6.octets().into_iter().rev().flat_map(|o| [o & 15, o >> 4]);
-            let nibbles: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
+            let nibbles: Vec<String> = nibbles.map(|nibble| format!("{nibble:x}")).collect();
             let family = if zone == "arpa" { "ip6." } else { "" };
-            format!("{nibbles}{family}{zone}")
+            format!("{}.{family}{zone}", nibbles.join("."))
         }
     }
 }
@@ -149,7 +149,7 @@ fn generic(name: &str, address: IpAddr) -> bool {
         let octets: Vec<&str> = order.map(String::as_str).collect();
         numbers.windows(4).any(|four| four == octets)
     };
-    let hex: String = v4.octets().iter().map(|octet| format!("{octet:02x}")).collect();
+    let hex = format!("{:08x}", v4.to_bits());
     same(&mut octets.iter()) || same(&mut octets.iter().rev()) || host.contains(&hex)
 }
 

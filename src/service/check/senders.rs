@@ -146,12 +146,9 @@ async fn dkim(round: &Round<'_>, key: &DkimKey) -> Finding {
     let subject = format!("{}._domainkey.{}", key.selector, key.domain);
     let file = key.file.clone();
     let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
-    let pem = match read {
-        Ok(Ok(pem)) => pem,
-        _ => {
-            let text = format!("the key {} cannot be read", key.file.display());
-            return unknown("dkim", subject, text);
-        }
+    let Ok(Ok(pem)) = read else {
+        let text = format!("the key {} cannot be read", key.file.display());
+        return unknown("dkim", subject, text);
     };
     let record = match DnsRecord::of(key, &pem) {
         Ok(record) => record,
