@@ -14,10 +14,12 @@ use super::check::Checker;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
+use super::receivers::Receivers;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
+use super::trust::ReportBox;
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
 use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
@@ -103,13 +105,23 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
-            parts;
-        let names = Arc::new(Resolvers::new(egress.clone()));
+        let Parts {
+            standing, config: shared, switches, secret, audit, vault, recovery, ids, ..
+        } = parts;
+        let teller = herald.clone();
+        let anchors = config.trust.anchors.as_deref();
+        let names = Arc::new(Resolvers::new(egress.clone(), config.trust.dane, anchors)?);
         let (asker, books) = (egress.clone(), standing.clone());
         let checker = Checker::new(books, asker, names.clone(), herald.clone());
         let checker = Arc::new(checker);
-        let context = delivery::Context::new(shared.clone(), egress.clone(), names, seed()?)?;
+        let context = delivery::Context::new(shared.clone(), egress.clone(), names, seed()?)?
+            .remember(&config.spool.path.join("trust"), Arc::new(move |e| teller.tell(e)))?;
+        let outbox = ReportBox {
+            standing: standing.clone(),
+            spool: vault.0.clone(),
+            desk: desk.clone(),
+            ids,
+        };
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
@@ -120,6 +132,7 @@ impl Gateway {
             reception: reception.clone(),
             egress,
             tls,
+            authorities: context.tls.clone(),
             bell,
             herald: herald.clone(),
             document: place.document.clone(),
@@ -137,7 +150,7 @@ impl Gateway {
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         tasks.push(tokio::spawn(checker.keep_checking()));
         board.apply_switches();
-        tasks.extend(start_desk(&desk, context));
+        tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
         tasks.extend(board.start_egress(place)?);
         tasks.push(tokio::spawn(board.clone().keep_house()));
@@ -275,18 +288,20 @@ impl Parts {
     }
 
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
-        let config = self.config.load();
+        let config = self.config.load_full();
         let rules = rules(&config)
             .ok_or_else(|| Fault::new("reading", "the configuration", "a class has no retry"))?;
         let herald = self.herald.clone();
-        Ok(Dispatch::new(
+        let desk = Dispatch::new(
             Arc::new(self.vault.clone()),
             Scribe::new(self.standing.clone(), self.ids.clone()),
             rules,
             seed()?,
             Arc::new(|| Moment { now: clock::now(), wall: clock::wall() }),
             Arc::new(move |event| herald.tell(event)),
-        ))
+        );
+        desk.set_receivers(Receivers::new(&config));
+        Ok(desk)
     }
 }
 
@@ -327,7 +342,7 @@ impl Switchboard {
                     continue;
                 }
                 // Mail of an earlier run may have been dealt out before the broker was there.
-                self.desk.set_egress(egress, reason.is_some());
+                self.desk.set_pool(egress, reason.is_some());
                 if before.is_none() && reason.is_none() {
                     continue;
                 }
@@ -364,9 +379,19 @@ impl Switchboard {
     }
 }
 
-fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHandle<()>> {
+/// Delivery, and the keeper of trust beside it.
+fn start_desk(
+    desk: &Arc<SortingDesk>,
+    context: delivery::Context,
+    outbox: ReportBox,
+) -> Vec<JoinHandle<()>> {
     let context = Arc::new(context);
-    desk.start(move |desk, domain, carrier| delivery::run(desk, carrier, domain, context.clone()))
+    let keeper = tokio::spawn(context.trust.clone().keep_house(outbox));
+    let mut tasks = desk.start(move |desk, domain, way, carrier| {
+        delivery::run(desk, carrier, domain, way, context.clone())
+    });
+    tasks.push(keeper);
+    tasks
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.

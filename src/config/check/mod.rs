@@ -89,10 +89,11 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let sources = source::sources(top, message_octets_max, recipients_max);
     let dkim = egress::dkim(top, surroundings);
     let egresses = egress::egresses(top, hostname.as_ref(), lab);
-    let routes = egress::routes(top, &egresses.names);
+    let pools = pools::pools(top, &egresses.known, &egresses.names, desk);
+    pools::named(&sources, &pools, &egresses.names, desk);
+    let routes = egress::routes(top, &pools::ways(&pools, &egresses.names));
     let retry = patience::retry(top, lab);
     let lanes = patience::lanes(top);
-    let pools = pools::pools(top, &egresses.known);
     let providers = providers::providers(top);
     let replies = providers::replies(top, &providers);
     let trust = trust::trust(top, &dkim, desk, surroundings);
@@ -104,6 +105,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         sources: &sources,
         dkim: &dkim,
         egresses: &egresses.known,
+        pools: &pools,
         routes: &routes,
     };
     cross::check(&declared, &network, desk);
