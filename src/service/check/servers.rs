@@ -24,7 +24,20 @@ const TYPE_RRSIG: u16 = 46;
 
 pub(super) async fn check(round: &Round<'_>) -> Vec<Finding> {
     let asked = round.egress.resolvers.iter().map(|server| one(round, *server));
-    join_all(asked).await.into_iter().flatten().collect()
+    let mut findings: Vec<Finding> = join_all(asked).await.into_iter().flatten().collect();
+    // What the resolver that delivers mail has made of it: a signature that came need not be right.
+    findings.extend(match round.names.dnssec(round.egress) {
+        None => None,
+        Some(Ok(())) => Some(pass("dnssec", "proofs", "names are proven: DANE protects mail")),
+        Some(Err(why)) => Some(wrong(
+            "dnssec",
+            "proofs",
+            Grade::Warn,
+            format!("names cannot be proven, so DANE cannot protect any mail: {why}"),
+            "name a resolver that passes DNSSEC on",
+        )),
+    });
+    findings
 }
 
 async fn one(round: &Round<'_>, server: SocketAddr) -> Vec<Finding> {
