@@ -95,6 +95,7 @@ impl Office for Desk {
                 kind: "submission".to_owned(),
             }],
             egresses: vec![],
+            checks: vec![],
             sources_active: 1,
             sources: 2,
             queue: QueueSums { messages: 3, recipients: 5, held: 1, in_flight: 0, lanes: 2 },

@@ -23,6 +23,8 @@ pub(super) fn text(answer: &Answer, now: WallTime) -> String {
         Answer::Source(detail) => source(detail),
         Answer::Rotated(rotated) => self::rotated(rotated),
         Answer::Egresses(rows) => egresses(rows),
+        Answer::EgressChecks(checks) => super::check::text(checks),
+        Answer::Attested(signed) => serde_json::to_string_pretty(signed).unwrap_or_default() + "\n",
         Answer::Settings(rows) => settings(rows),
         Answer::Checked(checked) => self::checked(checked),
         Answer::Differences(rows) => differences(rows),
@@ -84,6 +86,11 @@ fn status(status: &Status) -> String {
     for egress in &status.egresses {
         let reason = egress.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
         rows.push(("egress", format!("{}: {}{reason}", egress.name, egress.state)));
+    }
+    for check in &status.checks {
+        let age = span(status.now.since(check.at));
+        let passed = format!("{}: {} passed ({age} ago)", check.egress, check.passed);
+        rows.push(("check", [vec![passed], check.wrong.clone()].concat().join("; ")));
     }
     for wall in &status.walls {
         let stands = if wall.stands { "stands" } else { "does not stand" };

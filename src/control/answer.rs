@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{CheckRow, EgressCheck};
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
@@ -9,6 +10,7 @@ use crate::event::counters::Totals;
 use crate::event::deed::{Recorded, Verification};
 use crate::mail::class::MessageClass;
 use crate::mail::source::{SourceName, SourceState};
+use crate::sign::statement::Signed;
 
 /// A part of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -339,6 +341,9 @@ pub struct Status {
     pub listeners: Vec<ListenerRow>,
     /// Ways out.
     pub egresses: Vec<EgressRow>,
+    /// What the last checks of the ways out found.
+    #[serde(default)]
+    pub checks: Vec<CheckRow>,
     /// Sources that are active, and all.
     pub sources_active: u64,
     /// All sources.
@@ -400,6 +405,8 @@ pub enum Answer {
     Source(Box<SourceDetail>),
     Rotated(Rotated),
     Egresses(Vec<EgressRow>),
+    EgressChecks(Vec<EgressCheck>),
+    Attested(Box<Signed>),
     Settings(Vec<SettingRow>),
     Checked(Checked),
     Differences(Vec<DifferenceRow>),

@@ -6,10 +6,12 @@ use super::answer::{
     Acted, Answer, Checked, DifferenceRow, EgressRow, FactRow, Page, QueueMessage, QueueRow,
     Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble,
 };
+use super::check::EgressCheck;
 use super::request::{PageAsk, QueueFilter, Request};
 use crate::base::id::QueueId;
 use crate::event::deed::{Recorded, Verification};
 use crate::mail::source::SourceName;
+use crate::sign::statement::Signed;
 
 /// Done, or why not.
 pub type Done<T> = Result<T, Trouble>;
@@ -106,6 +108,14 @@ pub trait Office: Send + Sync + 'static {
     ) -> impl Future<Output = Done<Acted>> + Send;
     /// Ways out.
     fn egress_list(&self) -> impl Future<Output = Done<Vec<EgressRow>>> + Send;
+    /// Checks one way out or all, to a host if one is named.
+    fn egress_check(
+        &self,
+        egress: Option<String>,
+        to: Option<String>,
+    ) -> impl Future<Output = Done<Vec<EgressCheck>>> + Send;
+    /// Checks one way out or all, and signs what was found.
+    fn egress_attest(&self, egress: Option<String>) -> impl Future<Output = Done<Signed>> + Send;
     /// The configuration in force, without secrets.
     fn config_show(&self) -> impl Future<Output = Done<Vec<SettingRow>>> + Send;
     /// Whether a document could be put in force.
@@ -185,6 +195,12 @@ async fn look<O: Office>(office: &O, request: Request) -> Done<Answer> {
         Request::SourceList { page } => Answer::Sources(office.source_list(page).await?),
         Request::SourceShow { name } => Answer::Source(Box::new(office.source_show(name).await?)),
         Request::EgressList {} => Answer::Egresses(office.egress_list().await?),
+        Request::EgressCheck { egress, to } => {
+            Answer::EgressChecks(office.egress_check(egress, to).await?)
+        }
+        Request::EgressAttest { egress } => {
+            Answer::Attested(Box::new(office.egress_attest(egress).await?))
+        }
         Request::ConfigShow {} => Answer::Settings(office.config_show().await?),
         Request::ConfigCheck { text } => Answer::Checked(office.config_check(text).await?),
         Request::ConfigDiff { text } => Answer::Differences(office.config_diff(text).await?),

@@ -193,6 +193,16 @@ pub enum Request {
     EgressResume {
         name: String,
     },
+    EgressCheck {
+        #[serde(default)]
+        egress: Option<String>,
+        #[serde(default)]
+        to: Option<String>,
+    },
+    EgressAttest {
+        #[serde(default)]
+        egress: Option<String>,
+    },
     ConfigShow {},
     ConfigCheck {
         text: String,
@@ -250,6 +260,8 @@ impl Request {
             Self::EgressList {} => "egress list",
             Self::EgressSuspend { .. } => "egress suspend",
             Self::EgressResume { .. } => "egress resume",
+            Self::EgressCheck { .. } => "egress check",
+            Self::EgressAttest { .. } => "egress attest",
             Self::ConfigShow {} => "config show",
             Self::ConfigCheck { .. } => "config check",
             Self::ConfigDiff { .. } => "config diff",
@@ -271,6 +283,8 @@ impl Request {
             | Self::ConfigReload {}
             | Self::AuditShow { .. }
             | Self::AuditVerify {} => Role::Administrator,
+            // They look, but they knock on strangers' doors and use a key.
+            Self::EgressCheck { .. } | Self::EgressAttest { .. } => Role::Operator,
             other if other.weight() == Weight::Looks => Role::Viewer,
             _ => Role::Operator,
         }

@@ -69,6 +69,7 @@ pub struct Counters {
     quarantined: AtomicU64,
     lanes_slowed: AtomicU64,
     egress_suspensions: Labelled,
+    egress_check_failures: Labelled,
     assurances: Labelled,
     tls_downgrades: Labelled,
     tls_reports: AtomicU64,
@@ -154,6 +155,7 @@ impl Counters {
             }
             Event::LaneSlowed { .. } => one(&self.lanes_slowed),
             Event::EgressSuspended { egress, .. } => self.egress_suspensions.add(egress, 1),
+            Event::EgressCheckFailed { item, .. } => self.egress_check_failures.add(item, 1),
             Event::TlsDowngraded { found, .. } => self.tls_downgrades.add(found.word(), 1),
             Event::TlsReportSent { .. } => one(&self.tls_reports),
             Event::RoleRestarted { role, .. } => self.role_restarts.add(role, 1),
@@ -224,6 +226,7 @@ impl Counters {
         page.plain("quarantined_total", "Records and messages set aside", &self.quarantined);
         page.plain("lanes_slowed_total", "Providers that asked for less", &self.lanes_slowed);
         page.labelled("egress_suspensions_total", "egress", &self.egress_suspensions);
+        page.labelled("egress_check_failures_total", "check", &self.egress_check_failures);
         page.labelled("deliveries_by_assurance_total", "assurance", &self.assurances);
         page.labelled("tls_downgrades_total", "assurance", &self.tls_downgrades);
         page.plain("tls_reports_sent_total", "TLS reports to other domains", &self.tls_reports);

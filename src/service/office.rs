@@ -5,6 +5,7 @@ mod look;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::check::Checker;
 use super::custody::Vault;
 use super::switchboard::{Switchboard, check};
 use crate::base::id::QueueId;
@@ -14,6 +15,7 @@ use crate::control::answer::{
     Acted, Checked, DifferenceRow, EgressRow, FactRow, ListenerRow, Page, QueueMessage, QueueRow,
     Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble, TroubleKind,
 };
+use crate::control::check::EgressCheck;
 use crate::control::office::{Done, Office, QueueAct, SourceAct};
 use crate::control::request::{PageAsk, QueueFilter};
 use crate::event::deed::{Recorded, Verification};
@@ -22,6 +24,7 @@ use crate::host::clock;
 use crate::mail::address::Domain;
 use crate::mail::source::{Proof, SourceName, SourceState};
 use crate::queue::Selection;
+use crate::sign::statement::Signed;
 use crate::store::audit::{self, Audit};
 
 /// The office of a running gateway.
@@ -31,6 +34,7 @@ pub struct Rooms {
     pub(super) audit: Arc<Mutex<Audit>>,
     pub(super) listeners: Vec<ListenerRow>,
     pub(super) started: WallTime,
+    pub(super) checker: Arc<Checker>,
 }
 
 fn not_found(what: impl std::fmt::Display) -> Trouble {
@@ -251,6 +255,18 @@ impl Office for Rooms {
 
     async fn egress_list(&self) -> Done<Vec<EgressRow>> {
         Ok(self.egresses())
+    }
+
+    async fn egress_check(
+        &self,
+        egress: Option<String>,
+        to: Option<String>,
+    ) -> Done<Vec<EgressCheck>> {
+        self.checker.check(egress.as_deref(), to.as_deref()).await
+    }
+
+    async fn egress_attest(&self, egress: Option<String>) -> Done<Signed> {
+        self.checker.attest(egress.as_deref()).await
     }
 
     async fn config_show(&self) -> Done<Vec<SettingRow>> {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::admit::Admission;
+use super::check::Checker;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
@@ -117,14 +118,13 @@ impl Gateway {
         } = parts;
         let teller = herald.clone();
         let anchors = config.trust.anchors.as_deref();
-        let names = Resolvers::new(egress.clone(), config.trust.dane, anchors)?;
-        let context =
-            delivery::Context::new(shared.clone(), egress.clone(), Arc::new(names), seed()?)?
-                .by(ways.clone())
-                .remember(
-                    &config.spool.path.join("trust"),
-                    Arc::new(move |event| teller.tell(event)),
-                )?;
+        let names = Arc::new(Resolvers::new(egress.clone(), config.trust.dane, anchors)?);
+        let (asker, books) = (egress.clone(), standing.clone());
+        let checker = Checker::new(books, asker, names.clone(), herald.clone());
+        let checker = Arc::new(checker);
+        let context = delivery::Context::new(shared.clone(), egress.clone(), names, seed()?)?
+            .by(ways.clone())
+            .remember(&config.spool.path.join("trust"), Arc::new(move |e| teller.tell(e)))?;
         let outbox = ReportBox {
             standing: standing.clone(),
             spool: vault.0.clone(),
@@ -155,8 +155,10 @@ impl Gateway {
             audit,
             listeners: rows,
             started: clock::wall(),
+            checker: checker.clone(),
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
+        tasks.push(tokio::spawn(checker.keep_checking()));
         board.apply_switches();
         tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));

@@ -269,9 +269,8 @@ impl Judge<'_> {
             if name != target && !name.ends_with(&format!(".{target}")) {
                 continue;
             }
-            let found = match self.known(&Question::Addresses(name))? {
-                Known::Addresses(found) => found,
-                _ => continue,
+            let Known::Addresses(found) = self.known(&Question::Addresses(name))? else {
+                continue;
             };
             if found.contains(&self.sender.address) {
                 return Ok(true);

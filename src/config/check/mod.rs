@@ -107,8 +107,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         pools: &pools,
         routes: &routes,
     };
-    cross::check(&declared, desk);
-    network::cross(&network, &egresses.known, &listeners, lab, desk);
+    cross::check(&declared, &network, desk);
     Some(Config {
         hostname: hostname?,
         lab,

@@ -259,6 +259,7 @@ impl Rooms {
             config: self.board.document.display().to_string(),
             listeners: self.listeners.clone(),
             egresses: self.egresses(),
+            checks: self.checker.rows(),
             sources_active: standing.directory.sources().filter(active).count() as u64,
             sources: standing.directory.sources().count() as u64,
             queue: QueueSums {
