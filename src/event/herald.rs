@@ -179,6 +179,7 @@ pub(crate) fn sample(id: QueueId, recipient: &str) -> super::Attempt {
         class: MessageClass::Transactional,
         recipient: recipient.to_owned(),
         relay: "mx.example.org[192.0.2.1]:25".to_owned(),
+        provider: None,
         egress: "main".to_owned(),
         tls: "TLSv1.3".to_owned(),
         assurance: crate::mail::trust::Assurance::Dane,

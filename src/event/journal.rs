@@ -196,7 +196,11 @@ fn class(event: &Event) -> Option<String> {
 
 fn egress(event: &Event) -> Option<&str> {
     match event {
-        Event::EgressSuspended { egress, .. } | Event::EgressResumed { egress } => Some(egress),
+        Event::EgressSuspended { egress, .. }
+        | Event::EgressResumed { egress }
+        | Event::OwnDefectSeen { egress, .. }
+        | Event::LaneReleased { egress, .. }
+        | Event::AddressListed { egress, .. } => Some(egress),
         other => other.attempt().map(|attempt| attempt.egress.as_str()),
     }
 }

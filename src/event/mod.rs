@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
 use crate::mail::class::MessageClass;
+use crate::mail::meaning::Defect;
 use crate::mail::reply::PeerReply;
 use crate::mail::source::{SourceName, SourceState};
 use crate::mail::trust::Assurance;
@@ -35,6 +36,8 @@ pub struct Attempt {
     pub recipient: String,
     /// `host[address]:port`, or `none` if no host was reached.
     pub relay: String,
+    /// The provider of that host, if the table of providers knows it.
+    pub provider: Option<String>,
     /// The egress that was used, or `none`.
     pub egress: String,
     /// TLS version and suite, or `none`.
@@ -86,6 +89,8 @@ pub enum Event {
         recipients: u32,
         octets: u64,
         signatures: Vec<String>,
+        priority: Option<i8>,
+        deadline: Option<WallTime>,
     },
     /// A transaction was refused; `reason` is the stable rule name.
     MessageRefused {
@@ -119,6 +124,19 @@ pub enum Event {
     MessagesPurged { by: String, messages: u64 },
     /// A provider answered so that its lane slowed down.
     LaneSlowed { lane: String, connections: u32, wait_millis: u64, reason: String },
+    /// A receiver finds something of ours wrong; `held`: its mail is kept until that is mended.
+    OwnDefectSeen {
+        provider: String,
+        what: Defect,
+        source: Option<SourceName>,
+        egress: String,
+        reply: PeerReply,
+        held: bool,
+    },
+    /// Mail that was held for a fault of ours goes again.
+    LaneReleased { lane: String, egress: String, source: Option<SourceName>, what: Defect },
+    /// A receiver says that our address has a bad name.
+    AddressListed { provider: String, egress: String, reply: PeerReply },
     /// The spool is open.
     SpoolOpened { live: u64, segments: u64, state: String, millis: u64 },
     /// The state behind the ledger was damaged or missing and was rebuilt.

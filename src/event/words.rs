@@ -72,6 +72,9 @@ impl Event {
             Self::MessagesReleased { .. } => "messages_released",
             Self::MessagesPurged { .. } => "messages_purged",
             Self::LaneSlowed { .. } => "lane_slowed",
+            Self::OwnDefectSeen { .. } => "own_defect_seen",
+            Self::LaneReleased { .. } => "lane_released",
+            Self::AddressListed { .. } => "address_listed",
             Self::SpoolOpened { .. } => "spool_opened",
             Self::StateRebuilt { .. } => "state_rebuilt",
             Self::RecordQuarantined { .. } => "record_quarantined",
@@ -94,7 +97,9 @@ impl Event {
     #[must_use]
     pub fn loudness(&self) -> Loudness {
         match self {
-            Self::SpoolLatched { .. } | Self::RoleStopped { .. } => Loudness::Error,
+            Self::SpoolLatched { .. } | Self::RoleStopped { .. } | Self::OwnDefectSeen { .. } => {
+                Loudness::Error
+            }
             Self::ConfigRefused { .. }
             | Self::SourceRefused { .. }
             | Self::RecipientFailed(_)
@@ -107,6 +112,7 @@ impl Event {
             | Self::MessageQuarantined { .. }
             | Self::SpoolPressureChanged { .. }
             | Self::EgressSuspended { .. }
+            | Self::AddressListed { .. }
             | Self::TlsDowngraded { .. }
             | Self::RoleRestarted { .. }
             | Self::StopAllChanged { .. }
@@ -149,7 +155,9 @@ impl Event {
             Self::SourceIdentified { source, .. }
             | Self::SourceStateChanged { source, .. }
             | Self::MessageAccepted { source, .. } => Some(source),
-            Self::MessageRefused { source, .. } => source.as_ref(),
+            Self::MessageRefused { source, .. }
+            | Self::OwnDefectSeen { source, .. }
+            | Self::LaneReleased { source, .. } => source.as_ref(),
             other => other.attempt().map(|attempt| &attempt.source),
         }
     }
@@ -194,6 +202,10 @@ impl Event {
             | Self::SourceIdentified { .. }
             | Self::SourceRefused { .. }
             | Self::SourceStateChanged { .. } => self.session_text(),
+            Self::LaneSlowed { .. }
+            | Self::OwnDefectSeen { .. }
+            | Self::LaneReleased { .. }
+            | Self::AddressListed { .. } => self.lane_text(),
             _ => self.house_text(),
         };
         harmless(&text)
@@ -235,11 +247,15 @@ impl Event {
                 recipients,
                 octets,
                 signatures,
+                priority,
+                deadline,
             } => format!(
                 "{id}: from=<{reverse_path}>, size={octets}, nrcpt={recipients}, source={source}, \
                  class={class}, client={peer}, author=<{from}>, message-id={mail_message_id}, \
-                 signed={}",
-                if signatures.is_empty() { "no".to_owned() } else { signatures.join("+") }
+                 signed={}{}{}",
+                if signatures.is_empty() { "no".to_owned() } else { signatures.join("+") },
+                priority.map_or_else(String::new, |priority| format!(", priority={priority}")),
+                deadline.map_or_else(String::new, |deadline| format!(", deliver-by={deadline}")),
             ),
             Self::MessageRefused { source, peer, reverse_path, reason, reply } => format!(
                 "refused: client={peer}, source={}, from=<{reverse_path}>, rule={reason} ({reply})",
@@ -287,6 +303,30 @@ impl Event {
         }
     }
 
+    fn lane_text(&self) -> String {
+        let whose = |source: &Option<SourceName>| {
+            source.as_ref().map_or_else(|| "all mail".to_owned(), |name| format!("mail of {name}"))
+        };
+        match self {
+            Self::LaneSlowed { lane, connections, wait_millis, reason } => format!(
+                "lane {lane} slowed to {connections} connections, waits {wait_millis} ms: {reason}"
+            ),
+            Self::OwnDefectSeen { provider, what, source, egress, reply, held } => format!(
+                "{provider} refuses {} from {egress}: {what} is wrong ({reply}); look at {}{}",
+                whose(source),
+                what.remedy(),
+                if *held { "; it is held, and one message in four hours goes to see" } else { "" }
+            ),
+            Self::LaneReleased { lane, egress, source, what } => {
+                format!("{} from {egress} to {lane}, held for {what}, goes again", whose(source))
+            }
+            Self::AddressListed { provider, egress, reply } => {
+                format!("{provider} says that the address of {egress} has a bad name: {reply}")
+            }
+            _ => String::new(),
+        }
+    }
+
     fn house_text(&self) -> String {
         match self {
             Self::ServiceStarted { version, listeners, queued } => format!(
@@ -300,9 +340,6 @@ impl Event {
             Self::ConfigRefused { path, complaints } => {
                 format!("configuration {path} refused: {}", complaints.join("; "))
             }
-            Self::LaneSlowed { lane, connections, wait_millis, reason } => format!(
-                "lane {lane} slowed to {connections} connections, waits {wait_millis} ms: {reason}"
-            ),
             Self::SpoolOpened { live, segments, state, millis } => format!(
                 "spool open after {millis} ms: {live} messages, {segments} segments, state {state}"
             ),

@@ -34,6 +34,7 @@ use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::mail::status::EnhancedStatus;
 use crate::mail::trust::Assurance;
+use crate::mail::way::Way;
 use crate::net::egress::EgressClient;
 use crate::net::tls_client::TlsClient;
 use crate::route::trust::{Terms, Wish};
@@ -114,11 +115,17 @@ struct Tls<'a> {
     terms: &'a Terms,
 }
 
-/// Carries jobs for `domain` until the desk has no more, then leaves.
-pub async fn run<D: Desk>(desk: Arc<D>, carrier: CarrierId, domain: Domain, context: Arc<Context>) {
+/// Carries jobs for `domain` by `way` until the desk has no more, then leaves.
+pub async fn run<D: Desk>(
+    desk: Arc<D>,
+    carrier: CarrierId,
+    domain: Domain,
+    way: Way,
+    context: Arc<Context>,
+) {
     // However this task ends, its slot at the desk becomes free.
     let leaving = Leaving { desk: &*desk, carrier };
-    let link = carry(&*desk, carrier, &domain, &context).await;
+    let link = carry(&*desk, carrier, &domain, &way, &context).await;
     drop(leaving);
     if let Some(link) = link {
         link.farewell().await;
@@ -141,6 +148,7 @@ async fn carry<D: Desk>(
     desk: &D,
     carrier: CarrierId,
     domain: &Domain,
+    way: &Way,
     context: &Context,
 ) -> Option<Link> {
     let mut next = desk.next(carrier, false).await;
@@ -148,7 +156,7 @@ async fn carry<D: Desk>(
         let config = context.config.load_full();
         let begun = now();
         let wish = Wish::of(&job.parcel.envelope);
-        match approach(context, &config, domain, wish, desk, carrier).await {
+        match approach(context, &config, domain, way, wish, desk, carrier).await {
             Ok(Approached::TurnedAway) => {
                 desk.hand_back(carrier, job);
                 return None;

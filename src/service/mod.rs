@@ -7,6 +7,7 @@ pub mod dispatch;
 mod names;
 pub mod office;
 pub mod post;
+pub mod receivers;
 pub mod reception;
 pub mod run;
 pub mod serve;

@@ -13,6 +13,7 @@ use super::admit::Admission;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
+use super::receivers::Receivers;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
@@ -107,13 +108,14 @@ impl Gateway {
             standing, config: shared, switches, secret, audit, vault, recovery, ids, ..
         } = parts;
         let teller = herald.clone();
-        let context = delivery::Context::new(
-            shared.clone(),
-            egress.clone(),
-            Arc::new(Resolvers::new(egress.clone())),
-            seed()?,
-        )?
-        .remember(&config.spool.path.join("trust"), Arc::new(move |event| teller.tell(event)))?;
+        let anchors = config.trust.anchors.as_deref();
+        let names = Resolvers::new(egress.clone(), config.trust.dane, anchors)?;
+        let context =
+            delivery::Context::new(shared.clone(), egress.clone(), Arc::new(names), seed()?)?
+                .remember(
+                    &config.spool.path.join("trust"),
+                    Arc::new(move |event| teller.tell(event)),
+                )?;
         let outbox = ReportBox {
             standing: standing.clone(),
             spool: vault.0.clone(),
@@ -284,18 +286,20 @@ impl Parts {
     }
 
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
-        let config = self.config.load();
+        let config = self.config.load_full();
         let rules = rules(&config)
             .ok_or_else(|| Fault::new("reading", "the configuration", "a class has no retry"))?;
         let herald = self.herald.clone();
-        Ok(Dispatch::new(
+        let desk = Dispatch::new(
             Arc::new(self.vault.clone()),
             Scribe::new(self.standing.clone(), self.ids.clone()),
             rules,
             seed()?,
             Arc::new(|| Moment { now: clock::now(), wall: clock::wall() }),
             Arc::new(move |event| herald.tell(event)),
-        ))
+        );
+        desk.set_receivers(Receivers::new(&config));
+        Ok(desk)
     }
 }
 
@@ -336,7 +340,7 @@ impl Switchboard {
                     continue;
                 }
                 // Mail of an earlier run may have been dealt out before the broker was there.
-                self.desk.set_egress(egress, reason.is_some());
+                self.desk.set_pool(egress, reason.is_some());
                 if before.is_none() && reason.is_none() {
                     continue;
                 }
@@ -381,8 +385,9 @@ fn start_desk(
 ) -> Vec<JoinHandle<()>> {
     let context = Arc::new(context);
     let keeper = tokio::spawn(context.trust.clone().keep_house(outbox));
-    let mut tasks = desk
-        .start(move |desk, domain, carrier| delivery::run(desk, carrier, domain, context.clone()));
+    let mut tasks = desk.start(move |desk, domain, way, carrier| {
+        delivery::run(desk, carrier, domain, way, context.clone())
+    });
     tasks.push(keeper);
     tasks
 }

@@ -308,13 +308,12 @@ fn provision(walls: Walls) -> String {
         writeln!(lines, "link set {near} up").unwrap();
         for family in Family::BOTH {
             let (ours, prefix) = (wire.ours(family), family.prefix());
-            let length = if family == Family::V4 { 32 } else { 128 };
             let at_once = family.at_once();
             writeln!(lines, "addr replace {ours}{prefix} dev {near} {at_once}").unwrap();
             // The source may have been lent to another interface.
             for other in Wire::ALL.into_iter().filter(|other| *other != wire) {
                 if matches!(wire, Wire::A | Wire::B) {
-                    writeln!(lines, "addr del {ours}/{length} dev {}", other.near()).unwrap();
+                    writeln!(lines, "addr del {ours}{prefix} dev {}", other.near()).unwrap();
                 }
             }
         }

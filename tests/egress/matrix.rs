@@ -27,7 +27,7 @@ const SPEECHES: [(&str, u16); 3] = [("SMTP", 25), ("DNS", 53), ("MTA-STS", 443)]
 
 /// What a new socket must hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expected {
+pub(crate) enum Expected {
     /// It works.
     Open,
     /// The egress is suspended, and the broker says so by itself with one of these words.
@@ -40,9 +40,9 @@ enum Expected {
 }
 
 /// A state of the way out.
-struct State {
-    name: &'static str,
-    break_it: fn(&Bed, Family),
+pub(crate) struct State {
+    pub(crate) name: &'static str,
+    pub(crate) break_it: fn(&Bed, Family),
     expected: Expected,
 }
 
@@ -88,7 +88,7 @@ fn flush_rules() -> String {
     })
 }
 
-const STATES: [State; 18] = [
+pub(crate) const STATES: [State; 18] = [
     State { name: "up", break_it: |_, _| {}, expected: Expected::Open },
     State {
         name: "admin down",
@@ -123,13 +123,13 @@ const STATES: [State; 18] = [
     },
     State {
         name: "rules flushed",
-        break_it: |bed, _| near(bed, &flush_rules()),
+        break_it: |bed, _| drop(bed.gateway.try_ip(&flush_rules())),
         expected: NO_ROUTE,
     },
     State {
         name: "rules and table flushed",
         break_it: |bed, _| {
-            near(bed, &flush_rules());
+            drop(bed.gateway.try_ip(&flush_rules()));
             near(bed, &families(|flag| format!("{flag} route flush table 103\n")));
         },
         expected: NO_ROUTE,
@@ -204,7 +204,7 @@ const STATES: [State; 18] = [
 ];
 
 /// Brings everything back.
-fn mend(bed: &Bed) {
+pub(crate) fn mend(bed: &Bed, walls: Walls) {
     let there = bed.gateway.ask("ip", &["-o", "link", "show"]);
     let has = |name: &str| there.contains(&format!(" {name}@"));
     if has("ea9") && has("ea0") {
@@ -224,7 +224,7 @@ fn mend(bed: &Bed) {
         ));
     }
     bed.provision_far(Wire::A);
-    bed.provision(Walls::ALL);
+    bed.provision(walls);
     near(bed, "neigh flush dev ea0\n");
 }
 
@@ -318,7 +318,7 @@ impl Site {
             counted.stopped
         ));
         drop(old);
-        mend(&self.bed);
+        mend(&self.bed, Walls::ALL);
         self.whole(state.name).await;
         for (speech, port) in SPEECHES {
             let again = self.speak(at(port)).await;

@@ -204,8 +204,8 @@ fn hostile_answers_stay_inside_their_field() {
     assert_eq!(text.matches(&boundary).count(), 4);
 }
 
-fn by(mode: ByMode, trace: bool, deadline: WallTime) -> Option<DeliverBy> {
-    Some(DeliverBy { deadline, mode, trace, handover: false })
+fn by(mode: ByMode, trace: bool, deadline: WallTime) -> DeliverBy {
+    DeliverBy { deadline, mode, trace, handover: false }
 }
 
 /// RFC 2852 4.1.3 and section 5.
@@ -221,16 +221,16 @@ fn reports_about_deadlines_say_what_the_deadline_was() {
         let status = text.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap();
         status.to_owned()
     };
-    parcel.envelope.deliver_by = by(ByMode::Return, false, deadline);
+    parcel.envelope.deliver_by = Some(by(ByMode::Return, false, deadline));
     parcel.label.expires = deadline;
     assert_eq!(status(&parcel, Fate::Expired), "5.4.7");
     // The patience of the class was the shorter one.
     parcel.label.expires = WallTime(WALL.0 - 2000);
     assert_eq!(status(&parcel, Fate::Expired), "4.4.7");
-    parcel.envelope.deliver_by = by(ByMode::Notify, false, deadline);
+    parcel.envelope.deliver_by = Some(by(ByMode::Notify, false, deadline));
     assert_eq!(status(&parcel, Fate::Delayed { until: WALL.after(hour) }), "4.4.7");
     assert_eq!(status(&parcel, Fate::Expired), "4.4.7");
-    parcel.envelope.deliver_by = by(ByMode::Notify, false, WALL.after(hour));
+    parcel.envelope.deliver_by = Some(by(ByMode::Notify, false, WALL.after(hour)));
     let early = report(&parcel, &[line(0, Fate::Delayed { until: WALL }, 451, "4.3.0", "later")]);
     assert!(text(&early.unwrap()).contains("Status: 4.3.0\r\n"), "before the deadline");
 }
@@ -246,14 +246,14 @@ fn hops_are_told_as_the_deadline_asks() {
         (plain, None, hop(false, false), None),
         (plain, on(true), hop(false, false), Some(Fate::Relayed)),
         (plain, on(true), hop(true, true), None),
-        (by(back, false, after), None, hop(false, false), None),
-        (by(back, false, after), on(true), hop(false, true), Some(Fate::Relayed)),
-        (by(back, true, after), None, hop(true, true), Some(Fate::Traced)),
-        (by(back, true, after), on(false), hop(true, true), Some(Fate::Traced)),
-        (by(next, false, after), None, hop(true, false), Some(Fate::Traced)),
-        (by(next, false, after), None, hop(true, true), None),
-        (by(next, false, before), None, hop(true, false), None),
-        (by(next, true, before), None, hop(true, false), Some(Fate::Traced)),
+        (Some(by(back, false, after)), None, hop(false, false), None),
+        (Some(by(back, false, after)), on(true), hop(false, true), Some(Fate::Relayed)),
+        (Some(by(back, true, after)), None, hop(true, true), Some(Fate::Traced)),
+        (Some(by(back, true, after)), on(false), hop(true, true), Some(Fate::Traced)),
+        (Some(by(next, false, after)), None, hop(true, false), Some(Fate::Traced)),
+        (Some(by(next, false, after)), None, hop(true, true), None),
+        (Some(by(next, false, before)), None, hop(true, false), None),
+        (Some(by(next, true, before)), None, hop(true, false), Some(Fate::Traced)),
     ] {
         let mut parcel = parcel("shop@example.org", &["x@example.net"]);
         parcel.envelope.deliver_by = deliver_by;
@@ -261,7 +261,7 @@ fn hops_are_told_as_the_deadline_asks() {
         assert_eq!(passed_on(&parcel, 0, hop, WALL), expected, "{deliver_by:?} {notify:?} {hop:?}");
     }
     let mut parcel = parcel("shop@example.org", &["x@example.net"]);
-    parcel.envelope.deliver_by = by(back, true, after);
+    parcel.envelope.deliver_by = Some(by(back, true, after));
     let traced = line(0, Fate::Traced, 250, "2.0.0", "taken");
     let report_text = text(&report(&parcel, std::slice::from_ref(&traced)).unwrap());
     assert!(report_text.contains("Action: relayed\r\nStatus: 2.0.0\r\n"), "{report_text}");

@@ -15,6 +15,7 @@ use crate::mail::address::Domain;
 use crate::mail::answer::Phase;
 use crate::mail::reply::PeerReply;
 use crate::mail::trust::{PolicySeen, TlsResult};
+use crate::mail::way::Way;
 use crate::net::broker::words::own_addresses;
 use crate::net::egress::EgressError;
 use crate::outcome::tlsrpt::Session;
@@ -92,11 +93,12 @@ pub(super) async fn approach<D: Desk>(
     context: &Context,
     config: &Config,
     domain: &Domain,
+    way: &Way,
     wish: Wish,
     desk: &D,
     carrier: CarrierId,
 ) -> Result<Approached, Setback> {
-    let Some(chosen) = route::choose(config, domain) else {
+    let Some(chosen) = route::choose(config, domain, &way.home) else {
         let reply = ours((4, 3, 5), "the route names an egress that does not exist");
         return Err(Setback::new(Phase::Routing, reply, "none", "none"));
     };

@@ -12,8 +12,8 @@ use crate::event::Event;
 use crate::host::clock;
 use crate::mail::address::Domain;
 use crate::outcome::tlsrpt::{Counts, Heading, Notice, begin_of, gzip, json, message};
+use crate::route::LookupError;
 use crate::route::sts::{ReportTo, report_to};
-use crate::route::{LookupError, choose};
 
 /// What became of the report of one day for one domain.
 enum Outcome {
@@ -54,6 +54,12 @@ fn opening(day: u32, domain: &Domain) -> WallTime {
     begin_of(day.saturating_add(1)).after(std::time::Duration::from_secs(wait))
 }
 
+/// The way by which reports go: the first of the default pool.
+fn default_egress(config: &Config) -> Option<&Egress> {
+    let name = &config.pool(None)?.members.first()?.egress;
+    config.egresses.iter().find(|egress| egress.name == *name)
+}
+
 /// One report.
 struct Round<'a, O> {
     trust: &'a Trust,
@@ -64,8 +70,7 @@ struct Round<'a, O> {
 
 impl<O: Outbox> Round<'_, O> {
     async fn send(&self, day: u32, domain: &Domain, counts: &Counts) -> Result<Outcome, Fault> {
-        let Some(chosen) = choose(self.config, domain) else { return Ok(Outcome::Done) };
-        let egress = chosen.egress;
+        let Some(egress) = default_egress(self.config) else { return Ok(Outcome::Later) };
         let record = format!("_smtp._tls.{domain}");
         let wanted = match self.trust.names.txt(egress, &record).await {
             Ok(records) => report_to(&records),

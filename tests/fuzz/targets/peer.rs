@@ -98,7 +98,7 @@ pub(crate) fn conversation(octets: &[u8]) {
             match action {
                 Action::Write(octets) => peer.handle_progress(octets.len(), now),
                 Action::StartTls if mood & 0x40 == 0 => {
-                    peer.handle_encrypted(now, mood & 0x10 != 0)
+                    peer.handle_encrypted(now, mood & 0x10 != 0);
                 }
                 Action::StartTls => peer.handle_unencrypted("fuzz"),
                 Action::Ready if jobs > 3 => peer.handle_quit(now),
