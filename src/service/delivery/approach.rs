@@ -106,9 +106,11 @@ pub(super) async fn approach<D: Desk>(
     if let Some(cause) = context.egress.suspended(egress) {
         return Err(suspended(&cause, egress));
     }
-    // Names and policy are asked for at the same time; a route with hosts of its own has none.
+    // Names and policy are asked for at the same time; a route with hosts of its own has none, and
+    // an override lies over it.
+    let exception = override_of(&config.trust.overrides, domain, wall());
     let sts = async {
-        if chosen.hosts.is_empty() {
+        if chosen.hosts.is_empty() && exception.is_none() {
             context.trust.sts(chosen.egress, domain).await
         } else {
             Sts::Absent
@@ -129,7 +131,7 @@ pub(super) async fn approach<D: Desk>(
         domain,
         say: Say {
             floor: chosen.tls,
-            exception: override_of(&config.trust.overrides, domain, wall()),
+            exception,
             dane: config.trust.dane,
             mx_secure,
             sts,
