@@ -402,7 +402,6 @@ impl Terms {
     pub fn finding(&self, reached: &Reached) -> Option<(TlsResult, &'static str)> {
         let held = self.held.as_ref()?;
         match (held.kind, reached) {
-            (_, Reached::Broken { .. }) => None,
             (_, Reached::Clear) => Some((TlsResult::StarttlsNotSupported, "")),
             (PolicyKind::Tlsa, Reached::Tls { .. }) if self.demand == Demand::Encrypted => {
                 Some((TlsResult::TlsaInvalid, "no record is usable"))

@@ -104,24 +104,10 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let Parts {
-            standing, config: shared, switches, secret, audit, vault, recovery, ids, ..
-        } = parts;
-        let teller = herald.clone();
-        let anchors = config.trust.anchors.as_deref();
-        let names = Resolvers::new(egress.clone(), config.trust.dane, anchors)?;
-        let context =
-            delivery::Context::new(shared.clone(), egress.clone(), Arc::new(names), seed()?)?
-                .remember(
-                    &config.spool.path.join("trust"),
-                    Arc::new(move |event| teller.tell(event)),
-                )?;
-        let outbox = ReportBox {
-            standing: standing.clone(),
-            spool: vault.0.clone(),
-            desk: desk.clone(),
-            ids,
-        };
+        let context = parts.delivery(&egress)?;
+        let outbox = parts.outbox(&desk);
+        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
+            parts;
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
@@ -283,6 +269,23 @@ impl Parts {
         let suspects = Arc::new(suspects);
         desk.suspect(suspects.clone());
         suspects
+    }
+
+    /// What carriers share: names, TLS, and the keeper of trust with its database.
+    fn delivery(&self, egress: &EgressClient) -> Result<delivery::Context, Fault> {
+        let config = self.config.load_full();
+        let anchors = config.trust.anchors.as_deref();
+        let names = Arc::new(Resolvers::new(egress.clone(), config.trust.dane, anchors)?);
+        let context = delivery::Context::new(self.config.clone(), egress.clone(), names, seed()?)?;
+        let teller = self.herald.clone();
+        let tell = Arc::new(move |event| teller.tell(event));
+        context.remember(&config.spool.path.join("trust"), tell)
+    }
+
+    /// Where reports to other domains are posted.
+    fn outbox(&self, desk: &Arc<SortingDesk>) -> ReportBox {
+        let (standing, spool) = (self.standing.clone(), self.vault.0.clone());
+        ReportBox { standing, spool, desk: desk.clone(), ids: self.ids.clone() }
     }
 
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {

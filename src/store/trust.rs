@@ -222,16 +222,14 @@ impl Kept {
     fn take(&mut self, key: &[u8], value: &[u8]) {
         let good = match key.split_first() {
             Some((b'P', name)) => {
-                read(key, value).and_then(|p| Some(self.policies.push((domain(name)?, p))))
+                domain(name).zip(read(key, value)).map(|known| self.policies.push(known))
             }
             Some((b'M', name)) => {
-                read(key, value).and_then(|m| Some(self.memory.push((domain(name)?, m))))
+                domain(name).zip(read(key, value)).map(|known| self.memory.push(known))
             }
-            Some((b'C', rest)) => read(key, value).and_then(|counts| {
-                let (day, name) = rest.split_first_chunk::<4>()?;
-                let place = (u32::from_be_bytes(*day), domain(name)?);
-                Some(self.counts.push((place, counts)))
-            }),
+            Some((b'C', rest)) => {
+                place(rest).zip(read(key, value)).map(|known| self.counts.push(known))
+            }
             _ => None,
         };
         if good.is_none() {
@@ -239,6 +237,11 @@ impl Kept {
             self.findings.push(format!("a record of the TLS memory is damaged: {key:?}"));
         }
     }
+}
+
+fn place(rest: &[u8]) -> Option<(u32, Domain)> {
+    let (day, name) = rest.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*day), domain(name)?))
 }
 
 fn domain(name: &[u8]) -> Option<Domain> {
@@ -366,8 +369,7 @@ mod tests {
     fn a_database_that_is_none_is_moved_aside() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("trust");
-        fill(&folder);
-        std::fs::write(folder.join("conf"), b"nonsense").unwrap();
+        std::fs::write(&folder, b"nonsense").unwrap();
         let (store, kept) = TrustStore::open(&folder).unwrap();
         assert_eq!(kept.findings.len(), 1, "{:?}", kept.findings);
         assert!(folder.with_extension("damaged").exists());

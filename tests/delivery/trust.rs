@@ -253,15 +253,22 @@ async fn run(case: &Case, authority: &Authority) -> (String, Assurance, String) 
     (desk.answers()[0].clone(), assurance, heard)
 }
 
-fn cases() -> Vec<(Case, &'static str, Assurance)> {
-    use Assurance::{Clear, Dane, Encrypted, MtaSts, Verified};
-    const TAKEN: &str = "0 Dot 250 2.0.0 taken";
-    const WAITS: &str = "0 StartTls 4.7.5 ";
+const TAKEN: &str = "0 Dot 250 2.0.0 taken";
+const WAITS: &str = "0 StartTls 4.7.5 ";
+
+/// A case, the beginning of its answer, and what the connection was worth.
+type Row = (Case, &'static str, Assurance);
+
+fn cases() -> Vec<Row> {
+    [opportunistic(), by_dns(), by_policy(), by_people()].concat()
+}
+
+/// Nobody asks for more than a floor.
+fn opportunistic() -> Vec<Row> {
+    use Assurance::{Clear, Encrypted, Verified};
     let clear = Case { cert: None, ..PLAIN };
     let good = Case { cert: Some(Cert::Good), ..PLAIN };
-    let enforce = Case { sts: Some((ENFORCE, Cert::Good)), ..PLAIN };
-    let required = Case { wish: Wish::Required, offers: true, ..SIGNED };
-    let mut cases = vec![
+    vec![
         // Nobody asks for anything.
         (clear, TAKEN, Clear),
         (PLAIN, TAKEN, Encrypted),
@@ -271,7 +278,14 @@ fn cases() -> Vec<(Case, &'static str, Assurance)> {
         (Case { floor: TlsFloor::Encrypted, ..clear }, WAITS, Clear),
         (Case { floor: TlsFloor::Encrypted, ..PLAIN }, TAKEN, Encrypted),
         (Case { floor: TlsFloor::Authenticated, ..good }, TAKEN, Verified),
-        // DANE.
+        (Case { floor: TlsFloor::Authenticated, ..PLAIN }, WAITS, Clear),
+    ]
+}
+
+/// DANE.
+fn by_dns() -> Vec<Row> {
+    use Assurance::{Clear, Dane, Encrypted};
+    vec![
         (Case { records: Records::Match, ..SIGNED }, TAKEN, Dane),
         (Case { records: Records::Match, cert: Some(Cert::WrongName), ..SIGNED }, TAKEN, Dane),
         (Case { records: Records::Match, cert: Some(Cert::Expired), ..SIGNED }, TAKEN, Dane),
@@ -283,7 +297,16 @@ fn cases() -> Vec<(Case, &'static str, Assurance)> {
         (Case { records: Records::Mismatch, ..PLAIN }, TAKEN, Encrypted),
         (Case { records: Records::Bogus, cert: Some(Cert::Good), ..SIGNED }, WAITS, Clear),
         (Case { records: Records::Silent, cert: Some(Cert::Good), ..SIGNED }, WAITS, Clear),
-        // MTA-STS.
+    ]
+}
+
+/// MTA-STS, and DANE over it.
+fn by_policy() -> Vec<Row> {
+    use Assurance::{Clear, Dane, Encrypted, MtaSts};
+    let clear = Case { cert: None, ..PLAIN };
+    let good = Case { cert: Some(Cert::Good), ..PLAIN };
+    let enforce = Case { sts: Some((ENFORCE, Cert::Good)), ..PLAIN };
+    vec![
         (Case { cert: Some(Cert::Good), ..enforce }, TAKEN, MtaSts),
         (enforce, WAITS, Clear),
         (Case { cert: Some(Cert::WrongName), ..enforce }, WAITS, Clear),
@@ -303,7 +326,18 @@ fn cases() -> Vec<(Case, &'static str, Assurance)> {
             WAITS,
             Clear,
         ),
-        // Overrides lie over both.
+    ]
+}
+
+/// Administrators and senders.
+fn by_people() -> Vec<Row> {
+    use Assurance::{Clear, Dane, Encrypted, MtaSts, Verified};
+    let clear = Case { cert: None, ..PLAIN };
+    let good = Case { cert: Some(Cert::Good), ..PLAIN };
+    let enforce = Case { sts: Some((ENFORCE, Cert::Good)), ..PLAIN };
+    let required = Case { wish: Wish::Required, offers: true, ..SIGNED };
+    vec![
+        // Overrides lie over what the domain publishes.
         (
             Case { exception: Some(TlsFloor::Encrypted), records: Records::Mismatch, ..SIGNED },
             TAKEN,
@@ -332,9 +366,7 @@ fn cases() -> Vec<(Case, &'static str, Assurance)> {
             TAKEN,
             MtaSts,
         ),
-    ];
-    cases.push((Case { floor: TlsFloor::Authenticated, ..PLAIN }, WAITS, Clear));
-    cases
+    ]
 }
 
 #[tokio::test]
