@@ -18,7 +18,7 @@ use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
-use super::trust::ReportBox;
+use super::trust::{ReportBox, Trust};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
 use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
@@ -62,6 +62,7 @@ pub struct Gateway {
     reception: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     socket: PathBuf,
+    trust: Arc<Trust>,
 }
 
 /// The parts that are made before anything serves.
@@ -105,7 +106,7 @@ impl Gateway {
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
         let context = parts.delivery(&egress)?;
-        let outbox = parts.outbox(&desk);
+        let (trust, outbox) = (context.trust.clone(), parts.outbox(&desk));
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
         let board = Arc::new(Switchboard {
@@ -141,7 +142,7 @@ impl Gateway {
         tasks.push(tokio::spawn(watchdog::watch(vault.0.clone())));
         let reception = tokio::spawn(reception.run(doors));
         let socket = config.control.socket.clone();
-        let gateway = Self { board, vault, herald, listeners, reception, tasks, socket };
+        let gateway = Self { board, vault, herald, listeners, reception, tasks, socket, trust };
         gateway.tell_start(&config);
         Ok(gateway)
     }
@@ -205,7 +206,7 @@ impl Gateway {
     /// then the spool is closed. Loses nothing.
     pub async fn stop(self, reason: &str) {
         self.herald.tell(Event::ServiceStopping { reason: reason.to_owned() });
-        let Self { board, vault, mut reception, tasks, socket, .. } = self;
+        let Self { board, vault, mut reception, tasks, socket, trust, .. } = self;
         board.bell.send_modify(|bell| bell.shift = Shift::LastOrders);
         let sessions = async {
             if tokio::time::timeout(DRAIN_TIMEOUT / 2, &mut reception).await.is_err() {
@@ -220,6 +221,8 @@ impl Gateway {
             task.abort();
         }
         vault.0.close().await;
+        // A thread that cannot be waited for is cut off with the process.
+        let _ = tokio::task::spawn_blocking(move || trust.close()).await;
         // Only our own socket is removed: the daemon that took its place would have made a new one
         // after this one was closed.
         let _ = std::fs::remove_file(socket);

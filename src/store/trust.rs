@@ -70,7 +70,7 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct TrustStore {
     shelf: Arc<Shelf>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What waits to be written.
@@ -101,7 +101,7 @@ impl TrustStore {
             .name("trust".to_owned())
             .spawn(move || write_behind(&behind, db, &path))
             .map_err(|error| Fault::new("starting", "the writer of the TLS memory", error))?;
-        Ok((Self { shelf, thread: Some(thread) }, kept))
+        Ok((Self { shelf, thread: Mutex::new(Some(thread)) }, kept))
     }
 
     /// Keeps a policy, or forgets it.
@@ -119,6 +119,17 @@ impl TrustStore {
         self.put(counts_key(day, domain), counts);
     }
 
+    /// Writes what waits, and closes the database; what is put later is lost.
+    pub fn close(&self) {
+        self.shelf.lock().closed = true;
+        self.shelf.bell.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the writer was its own end; there is nothing left to save.
+            let _ = thread.join();
+        }
+    }
+
     fn put<T: Serialize>(&self, key: Vec<u8>, record: Option<&T>) {
         let value = record.and_then(|record| frame(&key, record));
         let mut waiting = self.shelf.lock();
@@ -128,14 +139,8 @@ impl TrustStore {
 }
 
 impl Drop for TrustStore {
-    /// Writes what waits, and closes the database.
     fn drop(&mut self) {
-        self.shelf.lock().closed = true;
-        self.shelf.bell.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the writer was its own end; there is nothing left to save.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 

@@ -137,6 +137,7 @@ pub(super) async fn approach<D: Desk>(
             sts,
             relied: context.trust.relies_on(domain),
             wish,
+            own_hosts: chosen.hosts.is_empty(),
         },
         setbacks: Setbacks::default(),
         addresses: MX_ADDRESSES_MAX,
@@ -181,6 +182,8 @@ struct Say<'a> {
     sts: Sts,
     relied: bool,
     wish: Wish,
+    /// The hosts are the domain's own: it may hear how TLS with them goes.
+    own_hosts: bool,
 }
 
 /// The walk from host to host, with what is left of its bounds.
@@ -297,6 +300,9 @@ impl Walk<'_> {
         host: &Host,
         address: Option<SocketAddr>,
     ) {
+        if !self.say.own_hosts {
+            return;
+        }
         let receiving = address.map(|address| address.ip());
         let sending = match receiving {
             Some(IpAddr::V4(_)) => self.egress.ipv4.map(IpAddr::V4),
