@@ -6,5 +6,7 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 
+mod chaos;
 mod matrix;
+mod town;
 mod walls;
