@@ -344,6 +344,23 @@ pub const DNS_CACHE_RECORDS: u64 = 8192;
 /// The longest that a name is believed, whatever its owner says.
 pub const DNS_TTL_MAX: Duration = Duration::from_secs(86_400);
 
+/// Proved denials that are kept for each egress: most hosts have no TLSA records, and about 100
+/// octets tell it.
+pub const DNS_DENIALS_MAX: usize = 16_384;
+
+/// Look-ups after which a proving resolver is made anew: hickory remembers a million proofs, some
+/// 200 octets each, and each look-up of a new name adds about three.
+pub const DNS_PROOFS_MAX: u64 = 50_000;
+
+/// How long "the name servers pass DNSSEC on" is believed.
+pub const DNSSEC_GOOD_SPAN: Duration = Duration::from_secs(600);
+
+/// How long the contrary is believed: DANE comes back a minute after the signatures do.
+pub const DNSSEC_BAD_SPAN: Duration = Duration::from_secs(60);
+
+/// Before servers that did not answer at all are tried for DNSSEC again.
+pub const DNSSEC_DOUBT_SPAN: Duration = Duration::from_secs(10);
+
 /// Hosts that are greeted in one attempt before it counts as failed (Postfix
 /// `smtp_mx_session_limit` is 2; each may cost minutes).
 pub const MX_SESSIONS_MAX: usize = 3;

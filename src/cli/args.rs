@@ -300,6 +300,33 @@ pub enum SourceVerb {
 pub enum EgressVerb {
     /// List ways out and whether they are whole
     List,
+    /// What the ways out need of the system: networkd and nftables files; works without a daemon
+    Plan(PlanArguments),
+}
+
+/// In which form, and what is done with it.
+#[derive(Clone, Debug, Args)]
+pub struct PlanArguments {
+    /// Only this form [default: all files]
+    #[arg(long, value_enum)]
+    pub format: Option<PlanForm>,
+    /// Write the files below DIR (`/` for this system) and say which
+    #[arg(long, value_name = "DIR", conflicts_with = "check")]
+    pub write: Option<PathBuf>,
+    /// Hold the running system against the plan; root sees all of it
+    #[arg(long, conflicts_with = "format")]
+    pub check: bool,
+}
+
+/// A form of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PlanForm {
+    /// systemd-networkd, sysctl.d
+    Networkd,
+    /// The guard and its unit
+    Nftables,
+    /// One script of ip, sysctl and nft commands
+    Shell,
 }
 
 /// `postern config ..`

@@ -137,7 +137,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         Verb::StopAll => Request::StopAll {},
         Verb::ResumeAll => Request::ResumeAll {},
         Verb::Egress { verb: Some(EgressVerb::List) } => Request::EgressList {},
-        Verb::Egress { verb: None }
+        Verb::Egress { verb: None | Some(EgressVerb::Plan(_)) }
         | Verb::Serve
         | Verb::Key(_)
         | Verb::Spool(_)

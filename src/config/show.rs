@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::checked::{
-    Config, Egress, Listener, ProviderRule, ReplyRule, Route, RouteHost, RouteMatch, TrustConfig,
+    Config, Egress, Listener, Member, Pool, ProviderRule, ReplyRule, Route, RouteHost, RouteMatch,
+    TrustConfig,
 };
 use super::measure::{write_duration, write_size};
+use crate::base::time::WallTime;
 use crate::mail::source::{MailboxPattern, Proof, Source};
 
 /// What stands in the place of a secret.
@@ -113,6 +115,7 @@ fn flatten(config: &Config) -> Settings {
         s.put(format!("{path}.file"), key.file.display());
     }
     config.egresses.iter().for_each(|egress| put_egress(s, egress));
+    config.pools.iter().for_each(|pool| put_pool(s, pool));
     config.routes.iter().for_each(|route| put_route(s, route));
     for (class, retry) in &config.retry {
         s.put(format!("retry.{class}.first"), write_duration(retry.first));
@@ -212,6 +215,21 @@ fn put_egress(s: &mut Settings, egress: &Egress) {
     s.put(format!("{path}.allow_networks"), list(&egress.allow_networks));
     s.put(format!("{path}.mx_port"), egress.mx_port);
     s.put(format!("{path}.https_port"), egress.https_port);
+    if let Some(warm_up) = &egress.warm_up {
+        let first = WallTime(u64::from(warm_up.first_day) * 86_400_000).rfc3339();
+        s.put(format!("{path}.warm_up.first_day"), first.get(..10).unwrap_or_default());
+        s.put(format!("{path}.warm_up.steps"), list(&warm_up.steps));
+    }
+}
+
+/// A pool of the document; an egress alone is no setting.
+fn put_pool(s: &mut Settings, pool: &Pool) {
+    let alone = |member: &Member| member.egress == pool.name;
+    if !pool.members.iter().any(alone) {
+        let member = |member: &Member| format!("{} (weight {})", member.egress, member.weight);
+        let members: Vec<String> = pool.members.iter().map(member).collect();
+        s.put(format!("pool.{}.members", pool.name), list(&members));
+    }
 }
 
 /// Addresses as the document writes them, and what is around them.

@@ -1,11 +1,15 @@
-//! Names: MX, A and AAAA through an egress, by the egress's own name servers.
+//! Names: MX, addresses, TLSA, TXT and PTR through an egress, by the egress's own name servers,
+//! proved by DNSSEC where their owners sign.
 //!
 //! **Invariant:** this is the only door to hickory, and no socket is opened here: they all come
 //! from the broker.
 
+mod answer;
+mod denial;
 mod provider;
 pub mod resolver;
 pub mod table;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,6 +25,9 @@ use crate::route::{Addresses, LookupError, MxAnswer, TlsaAnswer};
 
 /// A look-up in progress.
 pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, LookupError>> + Send + 'a>>;
+
+/// The name servers pass DNSSEC on, or why they do not.
+pub type Verdict = Result<(), String>;
 
 /// Where names are looked up; a table in tests and demonstrations.
 pub trait Names: Send + Sync + 'static {
@@ -39,6 +46,9 @@ pub trait Names: Send + Sync + 'static {
 
     /// The names that `address` resolves to (PTR).
     fn names<'a>(&'a self, egress: &'a Egress, address: IpAddr) -> Lookup<'a, Vec<String>>;
+
+    /// Whether the name servers of `egress` pass DNSSEC on, or why not, as far as it was tried.
+    fn dnssec(&self, egress: &Egress) -> Option<Verdict>;
 }
 
 /// A socket on its way.

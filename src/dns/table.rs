@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{ByName, Lookup, Names};
+use super::{ByName, Lookup, Names, Verdict};
 use crate::config::checked::Egress;
 use crate::route::{Addresses, LookupError, MxAnswer, TlsaAnswer};
 
@@ -77,5 +77,9 @@ impl Names for Table {
 
     fn names<'a>(&'a self, _egress: &'a Egress, _address: IpAddr) -> Lookup<'a, Vec<String>> {
         Box::pin(std::future::ready(Err(LookupError::NoSuchDomain)))
+    }
+
+    fn dnssec(&self, _egress: &Egress) -> Option<Verdict> {
+        None
     }
 }

@@ -7,5 +7,6 @@ pub mod last_words;
 pub mod notify;
 pub mod passed;
 pub mod peer;
+pub mod plan;
 pub mod signals;
 pub mod walls;

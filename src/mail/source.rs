@@ -19,6 +19,9 @@ use crate::base::time::WallTime;
 #[serde(try_from = "String")]
 pub struct SourceName(Arc<str>);
 
+/// The name that stands in the place of a source where the gateway itself is the author.
+const HOUSE: &str = "tls-reports";
+
 impl TryFrom<String> for SourceName {
     type Error = &'static str;
 
@@ -34,6 +37,12 @@ impl SourceName {
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
         let good = !name.is_empty() && name.len() <= 64 && name.bytes().all(legal);
         (good && !name.starts_with('.')).then(|| Self(name.into()))
+    }
+
+    /// Whose the reports are that the gateway writes on its own behalf (RFC 8460): nobody's.
+    #[must_use]
+    pub fn house() -> Self {
+        Self(HOUSE.into())
     }
 
     /// The name as text.

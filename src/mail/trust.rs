@@ -27,13 +27,21 @@ pub enum Assurance {
 
 impl fmt::Display for Assurance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(self.word())
+    }
+}
+
+impl Assurance {
+    /// Its stable word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Clear => "clear",
             Self::Encrypted => "encrypted",
             Self::Verified => "verified",
             Self::MtaSts => "mta-sts",
             Self::Dane => "dane",
-        })
+        }
     }
 }
 

@@ -51,6 +51,9 @@ pub enum Concern {
     Throttled,
     /// The provider asks for less mail, or for a pause.
     Limited,
+    /// Hosts were reached, and none is known as well as this one domain asks: its mail waits, and
+    /// its neighbours at the same provider do not.
+    Distrusted,
     /// No working host was reached.
     Unreachable,
 }
@@ -168,6 +171,7 @@ fn concern(answer: &Answer, verdict: Verdict, found: Option<Found>) -> Concern {
         (Verdict::Failed | Verdict::Untried, _) => Concern::Recipient,
         // Without a word that is known, 421 is about the connection.
         _ if answer.reply.code == 421 => Concern::Throttled,
+        (_, Phase::StartTls) if is_distrust(&answer.reply) => Concern::Distrusted,
         (_, Phase::Routing | Phase::Connect | Phase::Greeting | Phase::Ehlo | Phase::StartTls) => {
             Concern::Unreachable
         }
@@ -175,6 +179,11 @@ fn concern(answer: &Answer, verdict: Verdict, found: Option<Found>) -> Concern {
         _ if answer.reply.code == 0 || answer.in_doubt => Concern::Throttled,
         _ => Concern::Recipient,
     }
+}
+
+/// Our own word that a host may not be used (4.7.5): a policy, a certificate, a handshake.
+fn is_distrust(reply: &PeerReply) -> bool {
+    reply.code == 0 && reply.status == Some(EnhancedStatus::new(4, 7, 5))
 }
 
 /// Syntax, sequence and content complaints: the journal shows them to an administrator.
@@ -215,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table() {
-        use Concern::{Good, Limited, Recipient, Throttled, Unreachable};
+        use Concern::{Distrusted, Good, Limited, Recipient, Throttled, Unreachable};
         use Verdict::{Delivered, Failed, Untried};
         let full = Verdict::Deferred(MAILBOX_FULL_WAIT);
         let greylisted = Verdict::Deferred(GREYLIST_WAIT);
@@ -235,7 +244,7 @@ mod tests {
             (Phase::Ehlo, 550, "5.7.1", "blocked", Failed, Recipient),
             (Phase::Ehlo, 451, "", "later", again, Unreachable),
             (Phase::StartTls, 502, "5.5.1", "no", again, Unreachable),
-            (Phase::StartTls, 0, "4.7.5", "handshake", again, Unreachable),
+            (Phase::StartTls, 0, "4.7.5", "handshake", again, Distrusted),
             (Phase::Mail, 550, "5.7.1", "no", Failed, Recipient),
             (Phase::Mail, 452, "4.3.1", "full", again, Recipient),
             (Phase::Rcpt, 550, "5.1.1", "unknown", Failed, Recipient),

@@ -1,7 +1,15 @@
 //! The schedule as a whole, with a hand-driven clock.
 
+mod ways;
+
 use super::*;
 use crate::mail::stage::Label;
+
+const CLOSED: Untried<'_> = Untried::Closed { reason: "no link" };
+
+fn lane(name: &str) -> (Box<str>, Arc<str>) {
+    (name.into(), "main".into())
+}
 
 fn policy(first: u64, longest: u64, lifetime: u64, notice: Option<u64>) -> RetryPolicy {
     RetryPolicy {
@@ -26,6 +34,8 @@ fn rules() -> Rules {
             messages_per_connection: 100,
             messages_per_minute: None,
         },
+        providers: BTreeMap::new(),
+        ways: Assignment::always(Way::new("main", "main")),
     }
 }
 
@@ -38,6 +48,7 @@ struct Desk {
     at: Moment,
     serial: u128,
     carriers: BTreeMap<u64, Domain>,
+    ways: BTreeMap<u64, Way>,
     other: Vec<Action>,
 }
 
@@ -48,6 +59,7 @@ impl Desk {
             at: Moment { now: Instant(1_000_000_000), wall: WALL },
             serial: 0,
             carriers: BTreeMap::new(),
+            ways: BTreeMap::new(),
             other: Vec::new(),
         }
     }
@@ -90,8 +102,9 @@ impl Desk {
         let mut sent = Vec::new();
         while let Some(action) = self.queue.poll_action() {
             match action {
-                Action::Dispatch { carrier, domain } => {
+                Action::Dispatch { carrier, domain, way } => {
                     self.carriers.insert(carrier, domain);
+                    self.ways.insert(carrier, way);
                     sent.push(carrier);
                 }
                 other => self.other.push(other),
@@ -218,7 +231,7 @@ fn an_otp_never_waits_behind_a_batch() {
     assert_eq!(desk.job(sent[0]), otp);
     desk.delivered(sent[0]);
     // The reserved carrier does not take the batch while the others are at it.
-    let lane = &desk.queue.lanes[desk.queue.lane_of["example.net"]];
+    let lane = &desk.queue.lanes[desk.queue.lane_of[&lane("example.net")]];
     let full = lane.busy_ordinary >= lane.allowed_for(Subscribed);
     assert_eq!(matches!(desk.next(sent[0]), Next::Wait), full);
 }
@@ -362,11 +375,11 @@ fn retries_double_with_jitter_and_end_in_expiry() {
 #[test]
 fn the_sender_is_told_of_a_delay_once() {
     let mut desk = Desk::new(rules());
-    desk.queue.set_egress("main", true, desk.at.now);
+    desk.queue.set_pool("main", true, desk.at.now);
     let id = desk.add("shop", Transactional, "example.net");
     let carrier = desk.drain()[0];
     desk.job(carrier);
-    desk.queue.handle_untried(carrier, Some("main"), desk.at.now);
+    desk.queue.handle_untried(carrier, CLOSED, desk.at.now);
     desk.leave(carrier);
     desk.pass(Duration::from_secs(14_399));
     assert!(desk.other.is_empty());
@@ -379,15 +392,15 @@ fn the_sender_is_told_of_a_delay_once() {
 fn mail_that_waits_for_our_own_way_out_burns_no_attempt_and_never_expires() {
     let mut desk = Desk::new(rules());
     let id = desk.add("bank", Otp, "example.net");
-    desk.queue.set_egress("main", true, desk.at.now);
+    desk.queue.set_pool("main", true, desk.at.now);
     let carrier = desk.drain()[0];
     desk.job(carrier);
-    desk.queue.handle_untried(carrier, Some("main"), desk.at.now);
+    desk.queue.handle_untried(carrier, CLOSED, desk.at.now);
     assert_eq!(desk.next(carrier), Next::Leave);
     desk.leave(carrier);
     desk.pass(Duration::from_secs(90_000));
     assert!(desk.carriers.is_empty() && desk.other.is_empty());
-    desk.queue.set_egress("main", false, desk.at.now);
+    desk.queue.set_pool("main", false, desk.at.now);
     let carrier = desk.drain()[0];
     assert_eq!(desk.next(carrier), Next::Job(Ticket { id, recipients: vec![0], attempts: 0 }));
     assert!(matches!(desk.deferred(carrier, Health::Neutral), Some(Plan::Over { attempts: 1 })));
@@ -401,8 +414,8 @@ fn mail_that_came_before_the_way_out_waits_for_a_moment_only() {
     let id = desk.add("bank", Otp, "example.net");
     let carrier = desk.drain()[0];
     desk.job(carrier);
-    desk.queue.set_egress("main", false, desk.at.now);
-    desk.queue.handle_untried(carrier, Some("main"), desk.at.now);
+    desk.queue.set_pool("main", false, desk.at.now);
+    desk.queue.handle_untried(carrier, CLOSED, desk.at.now);
     desk.leave(carrier);
     desk.pass(Duration::from_secs(2));
     let carrier = *desk.carriers.keys().next().unwrap();

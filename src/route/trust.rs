@@ -28,6 +28,7 @@
 //! has failed.
 
 mod dane;
+pub mod memory;
 
 pub use dane::{Dane, bases, found};
 
@@ -104,13 +105,15 @@ pub enum Wish {
 }
 
 impl Wish {
-    /// The wish of a message. REQUIRETLS makes `TLS-Required: No` void (RFC 8689 5).
+    /// The wish of a message. REQUIRETLS makes `TLS-Required: No` void (RFC 8689 5); a report about
+    /// a message with REQUIRETLS is protected as the recipient's domain asks, and never lost for
+    /// want of more.
     #[must_use]
     pub fn of(envelope: &Envelope) -> Self {
         match (envelope.require_tls, envelope.tls_optional) {
-            (true, _) => Self::Required,
+            (true, _) if envelope.reverse_path.mailbox().is_some() => Self::Required,
             (false, true) => Self::Optional,
-            (false, false) => Self::None,
+            (_, _) => Self::None,
         }
     }
 }
@@ -180,6 +183,8 @@ pub struct Terms {
     pub tested: Option<(TlsResult, &'static str)>,
     /// The wish that these terms serve.
     pub wish: Wish,
+    /// Without that wish less would be demanded: a host that falls short fails this message alone.
+    pub for_wish_alone: bool,
 }
 
 /// A host that may not be used, or was found wanting.
@@ -260,7 +265,10 @@ fn under(exception: &TlsOverride, facts: &Facts<'_>) -> Result<Terms, Barred> {
 /// REQUIRETLS without a policy: the name of the host must be known for sure.
 fn known(facts: &Facts<'_>) -> Result<Terms, Barred> {
     if facts.vouched {
-        return Ok(terms(facts, Demand::Verified { names: names(facts) }, "REQUIRETLS"));
+        let floor = facts.exception.map_or(facts.floor, |exception| exception.tls);
+        let for_wish_alone = floor != TlsFloor::Authenticated;
+        let terms = terms(facts, Demand::Verified { names: names(facts) }, "REQUIRETLS");
+        return Ok(Terms { for_wish_alone, ..terms });
     }
     let text =
         "REQUIRETLS: neither DANE nor MTA-STS nor DNSSEC says who the hosts of the domain are";
@@ -301,6 +309,7 @@ fn terms(facts: &Facts<'_>, demand: Demand, grounds: &'static str) -> Terms {
         authenticated,
         tested,
         wish: facts.wish,
+        for_wish_alone: false,
     }
 }
 
@@ -368,6 +377,10 @@ impl Terms {
                 Err(self.barred(later(&text), TlsResult::StarttlsNotSupported))
             }
             Reached::Clear => Ok(Assurance::Clear),
+            Reached::Broken { result, cause } if self.for_wish_alone && about_names(*result) => {
+                let reply = never(ENCRYPTION_NEEDED, &format!("REQUIRETLS: {cause}"));
+                Err(Barred { reply, report: None })
+            }
             Reached::Broken { result, cause } => {
                 let grounds = match self.demand {
                     Demand::Opportunistic => String::new(),
@@ -406,6 +419,12 @@ impl Terms {
     fn barred(&self, reply: PeerReply, result: TlsResult) -> Barred {
         Barred { reply, report: self.held.clone().map(|held| (held, result)) }
     }
+}
+
+/// TLS works, and the host is not known by it.
+fn about_names(result: TlsResult) -> bool {
+    use TlsResult::{CertificateExpired, CertificateHostMismatch, CertificateNotTrusted};
+    matches!(result, CertificateExpired | CertificateHostMismatch | CertificateNotTrusted)
 }
 
 /// What an open connection is good for.

@@ -320,6 +320,8 @@ impl Admission {
             recipients: u32::try_from(parcel.envelope.recipients.len()).unwrap_or(u32::MAX),
             octets: parcel.content.len() as u64,
             signatures: sealed.signatures.clone(),
+            priority: parcel.envelope.priority,
+            deadline: parcel.envelope.deliver_by.map(|by| by.deadline),
         }
     }
 

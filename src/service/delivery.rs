@@ -5,6 +5,10 @@
 //!                                                     └─ one connection, many jobs
 //! ```
 //!
+//! What a host must satisfy is decided for the recipient's domain, the host and the message's wish
+//! (`route::trust`), before a socket is opened. A connection that is not good enough for the wish
+//! of the next message is closed, and that message gets one of its own.
+//!
 //! A host that fails before a transaction is followed by the next one within the same attempt; a
 //! reused connection that died of old age is replaced without counting an attempt. Nothing is ever
 //! said in clear text after TLS failed: that host is left, and if no other is better the mail waits
@@ -13,6 +17,7 @@
 mod approach;
 mod link;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,9 +33,13 @@ use crate::mail::address::Domain;
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::mail::status::EnhancedStatus;
+use crate::mail::trust::Assurance;
+use crate::mail::way::Way;
 use crate::net::egress::EgressClient;
 use crate::net::tls_client::TlsClient;
+use crate::route::trust::{Terms, Wish};
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
+use crate::service::trust::{EgressWeb, Tell, Trust};
 use crate::smtp::client::Patience;
 use approach::{Approached, Setback, approach};
 use link::{Link, Transacted};
@@ -44,7 +53,9 @@ pub struct Context {
     /// Where names are looked up.
     pub names: Arc<dyn Names>,
     /// Outbound TLS with its memory.
-    pub tls: TlsClient,
+    pub tls: Arc<TlsClient>,
+    /// Policies, TLS memory and counts.
+    pub trust: Arc<Trust>,
     /// Time limits of a conversation.
     pub patience: Patience,
     /// Time limit of a connection.
@@ -53,7 +64,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context with the time limits of RFC 5321; `seed` is for shuffles.
+    /// A context with the time limits of RFC 5321; `seed` is for shuffles. Its keeper of trust
+    /// forgets everything when it goes, see [`Context::remember`].
     ///
     /// # Errors
     /// The TLS configuration cannot be built.
@@ -63,16 +75,32 @@ impl Context {
         names: Arc<dyn Names>,
         seed: u64,
     ) -> Result<Self, Fault> {
-        let tls = TlsClient::new(config.load().trust.roots.as_deref())?;
+        let tls = Arc::new(TlsClient::new(config.load().trust.roots.as_deref())?);
+        let web = EgressWeb::new(config.clone(), egress.clone(), names.clone(), tls.clone());
+        let nobody = Arc::new(|_| ());
+        let trust = Trust::forgetful(config.clone(), names.clone(), Arc::new(web), nobody);
         Ok(Self {
             config,
             egress,
             names,
             tls,
+            trust: Arc::new(trust),
             patience: Patience::default(),
             connect_wait: CONNECT_TIMEOUT,
             chance: Mutex::new(Chance::new(seed)),
         })
+    }
+
+    /// The same with a keeper of trust that has its database in `folder`.
+    ///
+    /// # Errors
+    /// The writer of the database cannot be started.
+    pub fn remember(self, folder: &Path, tell: Tell) -> Result<Self, Fault> {
+        let (config, names) = (self.config.clone(), self.names.clone());
+        let (sockets, tls) = (self.egress.clone(), self.tls.clone());
+        let web = Arc::new(EgressWeb::new(config.clone(), sockets, names.clone(), tls));
+        let trust = Arc::new(Trust::open(folder, config, names, web, tell)?);
+        Ok(Self { trust, ..self })
     }
 
     fn with_chance<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
@@ -84,13 +112,20 @@ impl Context {
 struct Tls<'a> {
     client: &'a TlsClient,
     wait: Duration,
+    terms: &'a Terms,
 }
 
-/// Carries jobs for `domain` until the desk has no more, then leaves.
-pub async fn run<D: Desk>(desk: Arc<D>, carrier: CarrierId, domain: Domain, context: Arc<Context>) {
+/// Carries jobs for `domain` by `way` until the desk has no more, then leaves.
+pub async fn run<D: Desk>(
+    desk: Arc<D>,
+    carrier: CarrierId,
+    domain: Domain,
+    way: Way,
+    context: Arc<Context>,
+) {
     // However this task ends, its slot at the desk becomes free.
     let leaving = Leaving { desk: &*desk, carrier };
-    let link = carry(&*desk, carrier, &domain, &context).await;
+    let link = carry(&*desk, carrier, &domain, &way, &context).await;
     drop(leaving);
     if let Some(link) = link {
         link.farewell().await;
@@ -113,13 +148,15 @@ async fn carry<D: Desk>(
     desk: &D,
     carrier: CarrierId,
     domain: &Domain,
+    way: &Way,
     context: &Context,
 ) -> Option<Link> {
     let mut next = desk.next(carrier, false).await;
     while let Some(job) = next {
         let config = context.config.load_full();
         let begun = now();
-        match approach(context, &config, domain, desk, carrier).await {
+        let wish = Wish::of(&job.parcel.envelope);
+        match approach(context, &config, domain, way, wish, desk, carrier).await {
             Ok(Approached::TurnedAway) => {
                 desk.hand_back(carrier, job);
                 return None;
@@ -127,9 +164,15 @@ async fn carry<D: Desk>(
             Ok(Approached::Ready(link)) => {
                 let waited = millis(now().since(begun));
                 let messages_max = config.lanes.messages_per_connection.max(1);
-                let round = Round { desk, carrier, messages_max, waited };
+                let round =
+                    Round { desk, carrier, trust: &context.trust, domain, messages_max, waited };
                 match round.serve(*link, job).await {
-                    Served::Again(job) => next = Some(job),
+                    Served::Again(job, link) => {
+                        if let Some(link) = link {
+                            link.farewell().await;
+                        }
+                        next = Some(job);
+                    }
                     Served::Spent(link) => {
                         next = desk.next(carrier, false).await;
                         match (&next, link) {
@@ -158,8 +201,8 @@ async fn carry<D: Desk>(
 
 /// How the work on one connection ended.
 enum Served {
-    /// The connection had died; this job needs a fresh one.
-    Again(Job),
+    /// The connection had died, or is not good enough: this job needs a fresh one.
+    Again(Job, Option<Link>),
     /// The connection is of no further use, or has carried enough.
     Spent(Option<Link>),
     /// There is nothing more to carry.
@@ -170,6 +213,8 @@ enum Served {
 struct Round<'a, D> {
     desk: &'a D,
     carrier: CarrierId,
+    trust: &'a Trust,
+    domain: &'a Domain,
     messages_max: u32,
     waited: u64,
 }
@@ -185,15 +230,20 @@ impl<D: Desk> Round<'_, D> {
                     self.desk.settle(self.carrier, job, delivery).await;
                     return Served::Spent(None);
                 }
-                Transacted::Stale => return Served::Again(job),
+                Transacted::Stale => return Served::Again(job, None),
                 Transacted::Answered(answers) => {
+                    if let Some(worth) = link.worth_noting(&answers) {
+                        self.trust.note(self.domain, &link.relay, worth);
+                    }
                     let connect_millis = if carried == 0 { self.waited } else { 0 };
                     let delivery = Delivery {
                         answers,
                         relay: link.relay.clone(),
                         egress: link.egress.clone(),
                         tls: link.tls.clone(),
+                        assurance: link.assurance,
                         dsn_offered: link.offers_dsn(),
+                        deadline_offered: link.offers_deadlines(),
                         connect_millis,
                     };
                     self.desk.settle(self.carrier, job, delivery).await;
@@ -207,8 +257,9 @@ impl<D: Desk> Round<'_, D> {
             }
             match self.desk.next(self.carrier, true).await {
                 None => return Served::Idle(link),
-                Some(next) if link.is_ready() => job = next,
-                Some(next) => return Served::Again(next),
+                Some(next) if !link.is_ready() => return Served::Again(next, None),
+                Some(next) if !link.serves(&next) => return Served::Again(next, Some(link)),
+                Some(next) => job = next,
             }
         }
         Served::Spent(Some(link))
@@ -238,7 +289,9 @@ fn undelivered(job: &Job, setback: &Setback, connect_millis: u64) -> Delivery {
         relay: setback.relay.clone(),
         egress: setback.egress.clone(),
         tls: "none".to_owned(),
+        assurance: Assurance::Clear,
         dsn_offered: false,
+        deadline_offered: false,
         connect_millis,
     }
 }

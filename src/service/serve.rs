@@ -13,10 +13,12 @@ use super::admit::Admission;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
+use super::receivers::Receivers;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
+use super::trust::ReportBox;
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
 use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
@@ -102,14 +104,24 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
-            parts;
-        let context = delivery::Context::new(
-            shared.clone(),
-            egress.clone(),
-            Arc::new(Resolvers::new(egress.clone())),
-            seed()?,
-        )?;
+        let Parts {
+            standing, config: shared, switches, secret, audit, vault, recovery, ids, ..
+        } = parts;
+        let teller = herald.clone();
+        let anchors = config.trust.anchors.as_deref();
+        let names = Resolvers::new(egress.clone(), config.trust.dane, anchors)?;
+        let context =
+            delivery::Context::new(shared.clone(), egress.clone(), Arc::new(names), seed()?)?
+                .remember(
+                    &config.spool.path.join("trust"),
+                    Arc::new(move |event| teller.tell(event)),
+                )?;
+        let outbox = ReportBox {
+            standing: standing.clone(),
+            spool: vault.0.clone(),
+            desk: desk.clone(),
+            ids,
+        };
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
@@ -120,6 +132,7 @@ impl Gateway {
             reception: reception.clone(),
             egress,
             tls,
+            authorities: context.tls.clone(),
             bell,
             herald: herald.clone(),
             document: place.document.clone(),
@@ -135,7 +148,7 @@ impl Gateway {
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         board.apply_switches();
-        tasks.extend(start_desk(&desk, context));
+        tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
         tasks.extend(board.start_egress(place)?);
         tasks.push(tokio::spawn(board.clone().keep_house()));
@@ -273,18 +286,20 @@ impl Parts {
     }
 
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
-        let config = self.config.load();
+        let config = self.config.load_full();
         let rules = rules(&config)
             .ok_or_else(|| Fault::new("reading", "the configuration", "a class has no retry"))?;
         let herald = self.herald.clone();
-        Ok(Dispatch::new(
+        let desk = Dispatch::new(
             Arc::new(self.vault.clone()),
             Scribe::new(self.standing.clone(), self.ids.clone()),
             rules,
             seed()?,
             Arc::new(|| Moment { now: clock::now(), wall: clock::wall() }),
             Arc::new(move |event| herald.tell(event)),
-        ))
+        );
+        desk.set_receivers(Receivers::new(&config));
+        Ok(desk)
     }
 }
 
@@ -325,7 +340,7 @@ impl Switchboard {
                     continue;
                 }
                 // Mail of an earlier run may have been dealt out before the broker was there.
-                self.desk.set_egress(egress, reason.is_some());
+                self.desk.set_pool(egress, reason.is_some());
                 if before.is_none() && reason.is_none() {
                     continue;
                 }
@@ -362,9 +377,19 @@ impl Switchboard {
     }
 }
 
-fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHandle<()>> {
+/// Delivery, and the keeper of trust beside it.
+fn start_desk(
+    desk: &Arc<SortingDesk>,
+    context: delivery::Context,
+    outbox: ReportBox,
+) -> Vec<JoinHandle<()>> {
     let context = Arc::new(context);
-    desk.start(move |desk, domain, carrier| delivery::run(desk, carrier, domain, context.clone()))
+    let keeper = tokio::spawn(context.trust.clone().keep_house(outbox));
+    let mut tasks = desk.start(move |desk, domain, way, carrier| {
+        delivery::run(desk, carrier, domain, way, context.clone())
+    });
+    tasks.push(keeper);
+    tasks
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.

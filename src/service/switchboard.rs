@@ -9,12 +9,14 @@ use tokio::sync::watch;
 
 use super::admit::Admission;
 use super::custody::SortingDesk;
+use super::receivers::Receivers;
 use super::reception::{Bell, House, Reception};
 use super::standing::Standing;
 use crate::base::fault::Fault;
 use crate::base::secret::Secret;
 use crate::base::time::WallTime;
-use crate::config::{self, Reading, checked::Config};
+use crate::config::checked::{Config, ProviderRule};
+use crate::config::{self, Reading};
 use crate::event::Event;
 use crate::event::herald::Herald;
 use crate::host::clock;
@@ -24,7 +26,9 @@ use crate::mail::source::{Source, SourceName, SourceState};
 use crate::net::broker::words::Orders;
 use crate::net::egress::EgressClient;
 use crate::net::tls::ServerTls;
-use crate::queue::Rules;
+use crate::net::tls_client::TlsClient;
+use crate::queue::{Assignment, Rules};
+use crate::route::pool::Pools;
 use crate::source::{BootSecret, Strength, new_secret, verifier_for};
 use crate::store::switches::Switches;
 
@@ -39,6 +43,8 @@ pub(super) struct Switchboard {
     pub(super) reception: Arc<Reception<Admission>>,
     pub(super) egress: EgressClient,
     pub(super) tls: Option<Arc<ServerTls>>,
+    /// Whom delivery trusts to vouch for hosts.
+    pub(super) authorities: Arc<TlsClient>,
     pub(super) bell: watch::Sender<Bell>,
     pub(super) herald: Arc<Herald>,
     pub(super) document: PathBuf,
@@ -47,11 +53,15 @@ pub(super) struct Switchboard {
 }
 
 /// The queue's rules, from the configuration.
-pub(super) fn rules(config: &Config) -> Option<Rules> {
+pub(super) fn rules(config: &Arc<Config>) -> Option<Rules> {
     let of = |class| config.retry.get(&class).copied();
     let retry =
         [of(MessageClass::Otp)?, of(MessageClass::Transactional)?, of(MessageClass::Subscribed)?];
-    Some(Rules { retry, lanes: config.lanes })
+    let pools = Pools::new(config.clone());
+    let ways = Assignment::new(move |source, domain| pools.way(source, domain));
+    let limits = |rule: &ProviderRule| (rule.name.clone(), rule.limits(&config.lanes));
+    let providers = config.providers.iter().map(limits).collect();
+    Some(Rules { retry, lanes: config.lanes, providers, ways })
 }
 
 impl Switchboard {
@@ -173,6 +183,9 @@ impl Switchboard {
         let overlay = self.switches().positions().overlay();
         let standing = Standing::build(config.clone(), &overlay, self.secret.clone())
             .map_err(|fault| vec![fault.to_string()])?;
+        self.authorities
+            .reload(config.trust.roots.as_deref())
+            .map_err(|fault| vec![fault.to_string()])?;
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls) {
             tls.reload(files).map_err(|fault| vec![fault.to_string()])?;
         }
@@ -184,6 +197,7 @@ impl Switchboard {
         self.reception.renovate(House::of(&config));
         if let Some(rules) = rules(&config) {
             self.desk.set_rules(rules);
+            self.desk.set_receivers(Receivers::new(&config));
         }
         // A broker that is gone gets the new orders when it is started again.
         let _ = self.egress.order(&Orders::new(&config)).await;

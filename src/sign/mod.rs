@@ -17,6 +17,7 @@ pub mod dkim;
 pub mod keyring;
 pub mod keys;
 pub mod seal;
+pub mod spf;
 pub mod trace;
 pub mod verify;
 

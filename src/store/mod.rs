@@ -17,6 +17,7 @@ mod shared;
 pub mod spool;
 mod state;
 pub mod switches;
+pub mod trust;
 
 pub use gauge::Health;
 pub use hands::InHand;

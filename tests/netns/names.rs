@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use postern::config::checked::Egress;
+use postern::config::checked::{DaneMode, Egress};
 use postern::dns::Names;
 use postern::dns::resolver::Resolvers;
 use postern::route::LookupError;
@@ -60,6 +60,10 @@ fn unbound(folder: &Path) -> Program {
     Program::start("/usr/sbin/unbound", &["-d", "-c", path.to_str().unwrap()])
 }
 
+async fn resolvers(egress: &Egress) -> Resolvers {
+    Resolvers::new(client(egress).await, DaneMode::Off, None).unwrap()
+}
+
 /// Waits until the name server answers.
 async fn wait_for(names: &Resolvers, egress: &Egress) {
     let mut patience = 100;
@@ -76,7 +80,7 @@ fn is_temporary<T>(answer: &Result<T, LookupError>) -> bool {
 
 async fn matrix(server: &str) {
     let egress = egress(&[server]);
-    let names = Resolvers::new(client(&egress).await);
+    let names = resolvers(&egress).await;
     wait_for(&names, &egress).await;
     let mx = |domain: &'static str| names.mx(&egress, domain);
     let found = mx("plain.test").await.unwrap();
@@ -142,12 +146,12 @@ fn a_silent_server_is_doubt_and_a_second_one_helps() {
         let _nsd = nsd(folder.path(), "127.0.0.1@5300");
         let _silent = std::net::UdpSocket::bind("127.0.0.1:5399").unwrap();
         let alone = egress(&["127.0.0.1:5399"]);
-        let names = Resolvers::new(client(&alone).await);
+        let names = resolvers(&alone).await;
         let begun = Instant::now();
         assert!(is_temporary(&names.mx(&alone, "plain.test").await));
         assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
         let two = egress(&["127.0.0.1:5399", "127.0.0.1:5300"]);
-        let names = Resolvers::new(client(&two).await);
+        let names = resolvers(&two).await;
         wait_for(&names, &two).await;
         assert_eq!(names.mx(&two, "plain.test").await.unwrap().hosts.len(), 2);
     });
@@ -157,7 +161,7 @@ fn a_silent_server_is_doubt_and_a_second_one_helps() {
 fn a_resolver_without_link_is_suspended_not_doubtful() {
     alone(|| async {
         let gone = Egress { device: Some("nosuch0".to_owned()), ..egress(&["127.0.0.1:5300"]) };
-        let names = Resolvers::new(client(&gone).await);
+        let names = resolvers(&gone).await;
         let answer = names.mx(&gone, "plain.test").await;
         assert!(matches!(answer, Err(LookupError::Suspended(_))), "{answer:?}");
     });

@@ -81,6 +81,7 @@ fn egress(
     let allow_networks = section.list("allow_networks", remedy, network);
     let mx_port = port(&mut section, "mx_port", ("MX hosts listen", SMTP_PORT), lab);
     let https_port = port(&mut section, "https_port", ("HTTPS hosts listen", HTTPS_PORT), lab);
+    let warm_up = super::pools::warm_up(&mut section);
     families(&mut section, neither, ipv4, ipv6, &resolvers);
     section.close();
     Some(Egress {
@@ -94,7 +95,7 @@ fn egress(
         mx_port,
         https_port,
         link,
-        warm_up: None,
+        warm_up,
     })
 }
 
@@ -184,7 +185,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     Ok(network)
 }
 
-pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
+pub(super) fn routes(top: &mut Section<'_>, ways: &[String]) -> Vec<Route> {
     let remedy = "Write [[route]] with domain and hosts";
     let Some(list) = top.find("route") else { return Vec::new() };
     let mut routes: Vec<Route> = Vec::new();
@@ -198,10 +199,10 @@ pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
         let remedy = "Write hosts, for example [\"mx.partner.example:25\", \"192.0.2.7\"]; none \
                       means MX routing";
         let hosts = section.list("hosts", remedy, route_host);
-        let remedy = format!("Write the name of an egress: {}", egresses.join(", "));
+        let remedy = format!("Write the name of a pool or an egress: {}", ways.join(", "));
         let egress = section.parsed("egress", &remedy, |name| {
-            let known = egresses.iter().any(|egress| egress == name);
-            if known { Ok(name.to_owned()) } else { Err("is no egress") }
+            let known = ways.iter().any(|way| way == name);
+            if known { Ok(name.to_owned()) } else { Err("is no pool and no egress") }
         });
         let tls = section.parsed("tls", TLS_WORDS, keyword::<TlsFloor>).unwrap_or_default();
         if let (Some(matches), Some(entry)) = (&matches, section.find("domain"))

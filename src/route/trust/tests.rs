@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::checked::RouteMatch;
+use crate::mail::address::{Mailbox, ReversePath};
 
 /// What TLSA look-ups can bring.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,6 +114,15 @@ fn expected(row: &Row) -> Outcome {
         // Never clear text after TLS failed.
         Server::HandshakeFails => wait,
         Server::Tls { tlsa_matches: false, .. } if by_dane => wait,
+        // RFC 8689 4.2.1 again, where nobody else asks for the certificate.
+        Server::Tls { shown, .. }
+            if by_certificate
+                && shown != Shown::Good
+                && !by_sts
+                && floor != TlsFloor::Authenticated =>
+        {
+            encryption_needed
+        }
         Server::Tls { shown, .. } if by_certificate && shown != Shown::Good => wait,
         Server::Tls { offers_require_tls: false, .. } if row.require_tls => unsupported,
         Server::Tls { shown, .. } => Outcome::Delivered(if by_dane {
@@ -192,7 +202,8 @@ fn handshake(demand: &Demand, server: Server) -> Reached {
 
 /// What the code says.
 fn actual(row: &Row) -> (Outcome, Option<Terms>) {
-    let mut envelope = Envelope::from(crate::mail::address::ReversePath::Null);
+    let sender = Mailbox::parse("a@source.example", false).unwrap();
+    let mut envelope = Envelope::from(ReversePath::Mailbox(sender));
     (envelope.require_tls, envelope.tls_optional) = (row.require_tls, row.tls_required_no);
     let overrides: Vec<TlsOverride> =
         row.exception.iter().map(|(word, expired)| exception(*word, *expired)).collect();
@@ -304,6 +315,17 @@ fn every_combination_is_decided_as_the_standards_say() {
     // Every outcome that can be does come about: the table compares something.
     assert_eq!(outcomes.len(), 8, "{outcomes:?}");
     assert!(outcomes.values().all(|count| *count > 100), "{outcomes:?}");
+}
+
+#[test]
+fn a_report_is_never_lost_for_want_of_requiretls() {
+    let mut envelope = Envelope::from(ReversePath::Null);
+    envelope.require_tls = true;
+    assert_eq!(Wish::of(&envelope), Wish::None);
+    envelope.tls_optional = true;
+    assert_eq!(Wish::of(&envelope), Wish::None);
+    envelope.require_tls = false;
+    assert_eq!(Wish::of(&envelope), Wish::Optional);
 }
 
 #[test]

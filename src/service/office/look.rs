@@ -8,9 +8,10 @@ use crate::control::answer::{
     Status, StepRow, Trouble, TroubleKind, WallRow,
 };
 use crate::control::office::Done;
-use crate::event::{Attempt, Event, harmless, omission};
+use crate::event::{Attempt, Event, harmless, omission, secured};
 use crate::host::clock;
 use crate::mail::source::{Proof, Source, SourceState};
+use crate::mail::trust::Assurance;
 use crate::queue::{LegView, MessageView, Selection};
 use crate::service::dispatch::{FetchError, Store};
 use crate::store::Health;
@@ -350,7 +351,10 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             ("spool", format!("{octets} octets were synced to disk before the 250")),
         ],
         Event::RecipientDelivered(attempt) => {
-            let how = if attempt.tls == "none" { "in clear text" } else { attempt.tls.as_str() };
+            let how = match attempt.assurance {
+                Assurance::Clear => "in clear text".to_owned(),
+                _ => secured(attempt),
+            };
             let at = format!("{} has taken responsibility ({how})", attempt.relay);
             deliver(attempt, &at)
         }
