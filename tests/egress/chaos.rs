@@ -104,10 +104,11 @@ fn live_through(town: &Town, (name, break_it, words): &Trouble) -> Duration {
     town.listen(name);
     let taken = town.receiver.taken();
     assert!(!taken.iter().any(|taken| posted.iter().any(|(_, to)| *to == taken.to)), "{name}");
-    let mended = Instant::now();
+    let (told, mended) = (town.gateway.told().len(), Instant::now());
     mend(&town.bed, Walls::ALL);
     let arrived = posted.iter().map(|(_, to)| town.receiver.wait(to, PATIENCE).at);
     let first = arrived.min().unwrap().saturating_duration_since(mended);
+    town.gateway.wait_told(told, "egress a is whole again");
     town.listen(name);
     first
 }

@@ -8,5 +8,6 @@ mod bed;
 
 mod chaos;
 mod matrix;
+mod storm;
 mod town;
 mod walls;
