@@ -371,14 +371,15 @@ pub const EGRESS_OPENING_MAX: usize = 1024;
 /// The beat at which the broker looks at interfaces, addresses and routes.
 pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
 
-/// A connection whose other end does not answer, neither to octets nor to keep-alives, ends after
-/// this time: the cable was pulled, or the interface is another one now. Without it the kernel
-/// waits a quarter of an hour, or for ever. Three minutes are the wait for a block of DATA (RFC
-/// 5321 4.5.3.2.5), so that a receiver whose window is closed has its time.
-pub const EGRESS_UNHEARD: Duration = Duration::from_secs(180);
-
-/// An idle connection is asked for a sign of life after this time, and again at this beat.
-pub const EGRESS_KEEPALIVE: Duration = Duration::from_secs(30);
+/// An idle connection is asked for a sign of life after this time: the cable was pulled, or the
+/// interface is another one now. Without it a wait for a reply lasts the minutes of RFC 5321
+/// 4.5.3.2, and its lane with it.
+pub const EGRESS_KEEPALIVE: Duration = Duration::from_secs(20);
+/// Between two such questions.
+pub const EGRESS_KEEPALIVE_BEAT: Duration = Duration::from_secs(5);
+/// So many without an answer end the connection: after 40 s in all. A host that only thinks is not
+/// concerned, its kernel answers. Octets on their way are the matter of `tcp_retries2`.
+pub const EGRESS_KEEPALIVE_PROBES: u32 = 4;
 
 /// A broker that has said nothing for so long is asked how it is; after the same time without an
 /// answer it hangs, and is replaced. One packet in five seconds costs nothing.

@@ -22,7 +22,7 @@ const EVENTS: u64 = 10_000;
 const SEED: u64 = 20_261_121;
 
 /// The most events at once.
-const GUST: u64 = 24;
+const GUST: u64 = 40;
 
 /// Gusts between two calms.
 const GUSTS: u64 = 40;
