@@ -16,6 +16,7 @@ use postern::control::answer::{
     QueueSums, Rotated, SettingRow, SourceDetail, SourceRow, SpoolRow, Status, StepRow, Trouble,
     TroubleKind,
 };
+use postern::control::check::EgressCheck;
 use postern::control::keeper::Keeper;
 use postern::control::office::{Done, Office, QueueAct, SourceAct};
 use postern::control::request::{PageAsk, QueueFilter, Role};
@@ -26,6 +27,7 @@ use postern::event::herald::Herald;
 use postern::host::{clock, peer};
 use postern::mail::class::MessageClass;
 use postern::mail::source::{SourceName, SourceState};
+use postern::sign::statement::Signed;
 
 /// An office with one message and one source; writes down what it was asked.
 #[derive(Default)]
@@ -178,6 +180,12 @@ impl Office for Desk {
     }
     async fn egress_list(&self) -> Done<Vec<EgressRow>> {
         Ok(vec![])
+    }
+    async fn egress_check(&self, _: Option<String>, _: Option<String>) -> Done<Vec<EgressCheck>> {
+        not_here()
+    }
+    async fn egress_attest(&self, _: Option<String>) -> Done<Signed> {
+        not_here()
     }
     async fn config_show(&self) -> Done<Vec<SettingRow>> {
         Ok(vec![SettingRow { key: "lab".to_owned(), value: "true".to_owned() }])

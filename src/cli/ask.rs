@@ -67,15 +67,15 @@ pub(super) fn ask(verb: Verb, place: &Place) -> Ending {
             return Ending::Wrong;
         }
     };
-    let done = line.and_then(|mut line| match follow {
-        Some(id) => self::follow(&mut line, id, place.json),
-        None => {
-            announce(&request);
-            line.ask(&request).map(|answer| {
-                let Answer::Attested(signed) = &answer else { return show(&answer, place.json) };
-                check::deliver(signed, out.as_ref())
-            })
+    let done = line.and_then(|mut line| {
+        if let Some(id) = follow {
+            return self::follow(&mut line, id, place.json);
         }
+        announce(&request);
+        line.ask(&request).map(|answer| {
+            let Answer::Attested(signed) = &answer else { return show(&answer, place.json) };
+            check::deliver(signed, out.as_ref())
+        })
     });
     done.unwrap_or_else(|error: CallError| {
         complain(&error.to_string());
