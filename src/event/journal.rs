@@ -197,6 +197,7 @@ fn class(event: &Event) -> Option<String> {
 fn egress(event: &Event) -> Option<&str> {
     match event {
         Event::EgressSuspended { egress, .. }
+        | Event::EgressImpaired { egress, .. }
         | Event::EgressResumed { egress }
         | Event::OwnDefectSeen { egress, .. }
         | Event::LaneReleased { egress, .. }
@@ -219,6 +220,7 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::MessageQuarantined { reason, .. }
         | Event::SpoolLatched { reason }
         | Event::EgressSuspended { reason, .. }
+        | Event::EgressImpaired { reason, .. }
         | Event::RoleRestarted { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,

@@ -82,6 +82,7 @@ impl Event {
             Self::SpoolPressureChanged { .. } => "spool_pressure_changed",
             Self::SpoolLatched { .. } => "spool_latched",
             Self::EgressSuspended { .. } => "egress_suspended",
+            Self::EgressImpaired { .. } => "egress_impaired",
             Self::EgressResumed { .. } => "egress_resumed",
             Self::TlsDowngraded { .. } => "tls_downgraded",
             Self::TlsReportSent { .. } => "tls_report_sent",
@@ -112,6 +113,7 @@ impl Event {
             | Self::MessageQuarantined { .. }
             | Self::SpoolPressureChanged { .. }
             | Self::EgressSuspended { .. }
+            | Self::EgressImpaired { .. }
             | Self::AddressListed { .. }
             | Self::TlsDowngraded { .. }
             | Self::RoleRestarted { .. }
@@ -352,8 +354,11 @@ impl Event {
             Self::SpoolLatched { reason } => format!(
                 "the ledger failed, nothing is accepted or delivered until a restart: {reason}"
             ),
-            Self::EgressSuspended { egress, reason } => {
-                format!("egress {egress} suspended, its mail waits: {reason}")
+            Self::EgressImpaired { egress, reason } => {
+                format!("egress {egress} goes on with one family of addresses: {reason}")
+            }
+            Self::EgressSuspended { egress, reason, by } => {
+                format!("egress {egress} suspended (by {by}), it carries nothing: {reason}")
             }
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
             Self::TlsDowngraded { domain, relay, best, best_at, found } => format!(

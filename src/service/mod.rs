@@ -17,4 +17,5 @@ pub mod suspects;
 mod switchboard;
 pub mod trust;
 pub mod watchdog;
+pub mod ways;
 mod wire;

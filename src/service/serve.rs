@@ -19,6 +19,7 @@ use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
 use super::trust::{ReportBox, Trust};
+use super::ways::{Ways, day};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
 use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
@@ -40,6 +41,7 @@ use crate::source::BootSecret;
 use crate::store::audit::Audit;
 use crate::store::spool::{Recovery, Spool};
 use crate::store::switches::Switches;
+use crate::store::warmth::Warmth;
 
 /// Between two looks at dates of sources and at the spool's pressure.
 const HOUSE_BEAT: Duration = Duration::from_secs(1);
@@ -91,6 +93,12 @@ impl Gateway {
         let egress = EgressClient::new();
         let desk = parts.desk()?;
         let suspects = parts.suspects(&desk);
+        let ways = parts.ways(&egress)?;
+        let ear = ways.clone();
+        // A rest of the whole address reaches the queue with the next look at the house.
+        desk.hear_listed(Arc::new(move |listed| {
+            let _at_the_next_look = ear.listed(listed);
+        }));
         let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
         let (bell, heard) = watch::channel(Bell::default());
         let admission = Arc::new(Admission::new(
@@ -105,7 +113,7 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let context = parts.delivery(&egress)?;
+        let context = parts.delivery(&egress)?.by(ways.clone());
         let (trust, outbox) = (context.trust.clone(), parts.outbox(&desk));
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
@@ -118,6 +126,7 @@ impl Gateway {
             admission,
             reception: reception.clone(),
             egress,
+            ways: ways.clone(),
             tls,
             authorities: context.tls.clone(),
             bell,
@@ -291,6 +300,16 @@ impl Parts {
         ReportBox { standing, spool, desk: desk.clone(), ids: self.ids.clone() }
     }
 
+    /// The ways out, with the accounts of today's warm-up.
+    fn ways(&self, egress: &EgressClient) -> Result<Arc<Ways>, Fault> {
+        let config = self.config.load_full();
+        let warmth = Warmth::open(&config.spool.path.join("warm-up"), day(clock::wall()))?;
+        let ways = Ways::new(config, egress.clone()).with_accounts(warmth);
+        let herald = self.herald.clone();
+        ways.tell_to(Arc::new(move |event| herald.tell(event)));
+        Ok(Arc::new(ways))
+    }
+
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
         let config = self.config.load_full();
         let rules = rules(&config)
@@ -316,6 +335,7 @@ impl Switchboard {
         self.admission.set_stopped(stopped);
         self.desk.set_stopped(stopped);
         self.tell_queue();
+        self.tell_ways();
     }
 
     /// The broker, and the ear for its health.
@@ -336,28 +356,12 @@ impl Switchboard {
 
     /// Tells the queue and the world when an egress is suspended or whole again.
     async fn hear_egress(self: Arc<Self>) {
-        let mut health = self.egress.health();
-        let mut known = std::collections::BTreeMap::<String, Option<String>>::new();
+        let mut conditions = self.egress.conditions();
         loop {
-            let present = health.borrow_and_update().clone();
-            for (egress, reason) in &present {
-                let before = known.get(egress).map(Option::is_some);
-                if before == Some(reason.is_some()) {
-                    continue;
-                }
-                // Mail of an earlier run may have been dealt out before the broker was there.
-                self.desk.set_pool(egress, reason.is_some());
-                if before.is_none() && reason.is_none() {
-                    continue;
-                }
-                let egress = egress.clone();
-                self.herald.tell(match reason.clone() {
-                    Some(reason) => Event::EgressSuspended { egress, reason },
-                    None => Event::EgressResumed { egress },
-                });
-            }
-            known = present.into_iter().collect();
-            if health.changed().await.is_err() {
+            conditions.mark_unchanged();
+            // Mail of an earlier run may have been dealt out before the broker was there.
+            self.spread_news();
+            if conditions.changed().await.is_err() {
                 return;
             }
         }
@@ -370,6 +374,8 @@ impl Switchboard {
         let mut states = std::collections::BTreeMap::new();
         loop {
             beat.tick().await;
+            // Rests end by time, and so does a day of a warm-up.
+            self.spread_news();
             let (standing, now) = (self.standing.load_full(), clock::wall());
             for source in standing.directory.sources() {
                 let state = standing.directory.state(&source.name, now);
