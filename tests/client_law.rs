@@ -1,4 +1,4 @@
-//! Two demands on the SMTP client that only a whole conversation can show.
+//! Demands on the SMTP client that only a whole conversation can show.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use postern::base::id::QueueId;
 use postern::base::time::{Instant, WallTime};
 use postern::mail::address::{Domain, Mailbox, ReversePath};
+use postern::mail::answer::Answer;
 use postern::mail::class::MessageClass;
 use postern::mail::envelope::{Envelope, Recipient};
 use postern::mail::source::SourceName;
@@ -35,6 +36,7 @@ fn parcel() -> Arc<Parcel> {
         expires: WallTime(u64::MAX),
         notification: false,
         priority: 0,
+        notice: None,
     };
     let content = Bytes::from_static(b"From: <a@example.com>\r\n\r\nx\r\n");
     Arc::new(Parcel { id: QueueId(1), label, envelope, content })
@@ -78,7 +80,7 @@ fn a_lone_dot_ends_a_transaction_without_recipients() {
     drain(&mut client);
     client.handle_octets(b"250-mx\r\n250 PIPELINING\r\n", NOW);
     drain(&mut client);
-    client.handle_job(parcel(), &[0, 1], NOW);
+    client.handle_job(parcel(), &[0, 1], WallTime(1), NOW);
     let (group, _) = drain(&mut client);
     assert!(group.ends_with("DATA\r\n"), "{group}");
     client.handle_octets(b"250 m\r\n550 5.1.1 no\r\n550 5.1.1 no\r\n354 go\r\n", NOW);
@@ -92,4 +94,50 @@ fn a_lone_dot_ends_a_transaction_without_recipients() {
     });
     let answers = answered.expect("an answer for each recipient");
     assert_eq!(answers.iter().map(|answer| answer.reply.code).collect::<Vec<_>>(), [550, 550]);
+}
+
+/// A conversation over TLS with a host that offers `offer` inside it; what it hears of a message
+/// that asks for REQUIRETLS, and the answers.
+fn over_tls(before: &str, offer: &str, authenticated: bool) -> (String, Vec<Answer>) {
+    let mut client = conversation();
+    client.handle_octets(b"220 mx\r\n", NOW);
+    drain(&mut client);
+    client.handle_octets(format!("250-mx\r\n{before}250 STARTTLS\r\n").as_bytes(), NOW);
+    assert_eq!(drain(&mut client).0, "STARTTLS\r\n");
+    client.handle_octets(b"220 go\r\n", NOW);
+    assert_eq!(drain(&mut client).1, [Action::StartTls]);
+    client.handle_encrypted(NOW, authenticated);
+    drain(&mut client);
+    client.handle_octets(format!("250-mx\r\n{offer}250 PIPELINING\r\n").as_bytes(), NOW);
+    drain(&mut client);
+    let mut parcel = Arc::unwrap_or_clone(parcel());
+    let sender = Mailbox::parse("a@example.com", false).unwrap();
+    parcel.envelope.reverse_path = ReversePath::Mailbox(sender);
+    parcel.envelope.require_tls = true;
+    client.handle_job(Arc::new(parcel), &[0, 1], WallTime(1), NOW);
+    let (written, actions) = drain(&mut client);
+    let answers = actions.into_iter().find_map(|action| match action {
+        Action::Answered(answers) => Some(answers),
+        _ => None,
+    });
+    (written, answers.unwrap_or_default())
+}
+
+/// RFC 8689 section 2 and 4.2.1: the offer counts that is made inside TLS, and nothing is said to a
+/// host that did not prove itself.
+#[test]
+fn what_was_proved_and_offered_before_tls_counts_for_nothing() {
+    let (written, answers) = over_tls("", "250-REQUIRETLS\r\n", true);
+    assert!(written.starts_with("MAIL FROM:<a@example.com> REQUIRETLS\r\n"), "{written}");
+    assert_eq!(answers, []);
+    for (before, offer, authenticated, status) in [
+        ("250-REQUIRETLS\r\n", "", true, "5.7.30"),
+        ("250-REQUIRETLS\r\n", "250-REQUIRETLS\r\n", false, "5.7.10"),
+    ] {
+        let (written, answers) = over_tls(before, offer, authenticated);
+        assert_eq!(written, "", "nothing is said");
+        let statuses: Vec<_> =
+            answers.iter().map(|answer| answer.reply.status.unwrap().to_string()).collect();
+        assert_eq!(statuses, [status, status]);
+    }
 }

@@ -48,8 +48,19 @@ fn bad_documents_hear_everything_that_is_wrong() {
 }
 
 /// Keys of the sample that are examples, not defaults.
-const WITHOUT_DEFAULT: [&str; 9] = [
+const WITHOUT_DEFAULT: &[&str] = &[
     "device",
+    "ipv4",
+    "gateway4",
+    "gateway6",
+    "vlan",
+    "bond",
+    "manage",
+    "intake",
+    "public",
+    "probe",
+    "dnsbl",
+    "key",
     "ipv6",
     "expires",
     "viewers",
@@ -58,6 +69,9 @@ const WITHOUT_DEFAULT: [&str; 9] = [
     "messages_per_minute",
     "message_size_max",
     "recipients_max",
+    "pool",
+    "priority_max",
+    "status",
 ];
 
 #[test]
@@ -188,10 +202,48 @@ fn no_text_makes_the_check_fall_over() {
             "route",
             "retry",
             "lanes",
+            "provider",
+            "reply",
             "control",
             "connections",
+            "network",
+            "checks",
         ] {
             assert!(read(&format!("{key} = {kind}\n"), &Anywhere).is_err());
         }
     }
+}
+
+#[test]
+fn a_pool_whose_members_differ_in_family_is_warned_about() {
+    let egress = |name: &str, address: &str, more: &str| {
+        format!(
+            "[egress.{name}]\ndevice = \"{name}\"\nipv4 = \"{address}\"\nresolvers = \
+             [\"9.9.9.9\"]\n{more}\n"
+        )
+    };
+    let pool = "[pool.all]\nmembers = [\"eth7\", { egress = \"eth8.25\", weight = 3 }]\n";
+    let text = sample()
+        + &egress("eth7", "192.0.2.7", "warm_up = { first_day = 2026-11-20, steps = [5, 10] }")
+        + &egress("\"eth8.25\"", "192.0.2.8", "ipv6 = \"2001:db8::8\"").replace("\"\"", "\"")
+        + pool;
+    let reading = read(&text, &Anywhere).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
+    let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert!(warnings[0].contains("eth8.25 has an IPv6 address and eth7 has none"), "{warnings:?}");
+    let config = reading.config;
+    let names: Vec<&str> = config.pools.iter().map(|pool| pool.name.as_str()).collect();
+    assert_eq!(names, ["all", "main", "eth7", "eth8.25"]);
+    assert_eq!(config.pool(None).unwrap().members[1].weight, 3);
+    let warm_up = config.egresses[1].warm_up.clone().unwrap();
+    assert_eq!(warm_up.first_day, 20_777, "2026-11-20");
+    assert_eq!(warm_up.allowance(20_776), Some(5), "before the first day, as on the first");
+    assert_eq!(warm_up.allowance(20_778), Some(10));
+    assert_eq!(warm_up.allowance(20_779), None);
+    let shown = settings(&config);
+    let value = |key: &str| shown.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    assert_eq!(value("pool.all.members"), Some("eth7 (weight 1), eth8.25 (weight 3)"));
+    assert_eq!(value("egress.eth7.warm_up.first_day"), Some("2026-11-20"));
+    assert_eq!(value("egress.eth7.warm_up.steps"), Some("5, 10"));
+    assert_eq!(value("pool.main.members"), None);
 }

@@ -95,6 +95,7 @@ impl Office for Desk {
                 kind: "submission".to_owned(),
             }],
             egresses: vec![],
+            checks: vec![],
             sources_active: 1,
             sources: 2,
             queue: QueueSums { messages: 3, recipients: 5, held: 1, in_flight: 0, lanes: 2 },
@@ -170,6 +171,10 @@ impl Office for Desk {
     async fn stop_all(&self, stopped: bool, _: String) -> Done<Acted> {
         self.note(format!("stop_all {stopped}"));
         Ok(Acted::default())
+    }
+    async fn egress_act(&self, name: String, why: Option<String>, by: String) -> Done<Acted> {
+        let note = format!("{by} {} {name}", if why.is_some() { "suspends" } else { "resumes" });
+        Ok(Acted { messages: 0, dry_run: false, note })
     }
     async fn egress_list(&self) -> Done<Vec<EgressRow>> {
         Ok(vec![])

@@ -22,8 +22,9 @@ use postern::mail::queued::{Change, Settlement};
 use postern::mail::reply::PeerReply;
 use postern::mail::source::{SourceName, SourceState};
 use postern::mail::stage::{Custody, Label, Parcel, Signed};
+use postern::mail::way::Way;
 use postern::outcome::dsn::Report;
-use postern::queue::{Moment, Rules, Selection};
+use postern::queue::{Assignment, Moment, Rules, Selection};
 use postern::service::dispatch::{Dispatch, FetchError, Reporter, Store};
 use postern::service::post::{CarrierId, Delivery, Desk};
 
@@ -147,6 +148,8 @@ fn rules() -> Rules {
             messages_per_connection: 100,
             messages_per_minute: None,
         },
+        providers: BTreeMap::new(),
+        ways: Assignment::always(Way::new("main", "main")),
     }
 }
 
@@ -163,7 +166,7 @@ fn answer(recipient: u16, name: &str) -> Answer {
 }
 
 /// The life of a carrier.
-async fn carry(desk: House, domain: Domain, carrier: CarrierId) {
+async fn carry(desk: House, domain: Domain, _: Way, carrier: CarrierId) {
     let mut patient = false;
     while let Some(job) = desk.next(carrier, patient).await {
         desk.provider(&domain, "provider.example");
@@ -178,7 +181,9 @@ async fn carry(desk: House, domain: Domain, carrier: CarrierId) {
             relay: "mx.provider.example[192.0.2.1]:25".into(),
             egress: "main".into(),
             tls: "none".into(),
+            assurance: postern::mail::trust::Assurance::Clear,
             dsn_offered: false,
+            deadline_offered: false,
             connect_millis: 1,
         };
         desk.settle(carrier, job, delivery).await;
@@ -218,6 +223,7 @@ impl Town {
                 expires: WALL.after(Duration::from_secs(1)),
                 notification: false,
                 priority: 0,
+                notice: None,
             },
             envelope,
             content: Bytes::from_static(b"Subject: x\r\n\r\ny\r\n"),
@@ -356,6 +362,34 @@ async fn success_is_told_only_to_those_who_asked() {
         _ => false,
     };
     assert!(town.facts.lock().unwrap().iter().any(told));
+}
+
+/// BY= with mode N (RFC 2852 4.1.3): the message itself says when its sender is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delay_is_told_when_the_message_says_so() {
+    let town = Town::new();
+    let later = |notice: Option<Duration>| {
+        let mut parcel = town.parcel("ok@sender.example", &["later@a.example"]);
+        parcel.label.expires = WALL.after(Duration::from_secs(600));
+        parcel.label.notice = notice.map(|wait| WALL.after(wait));
+        town.admit(parcel)
+    };
+    let silent = later(None);
+    let late = later(Some(Duration::from_secs(500)));
+    let soon = later(Some(Duration::from_secs(1)));
+    let told = |id: QueueId| {
+        move |f: &Event| match f {
+            Event::ReportQueued { about, kind, .. } => *about == id && kind == "delay",
+            _ => false,
+        }
+    };
+    town.until("the notice", |facts| facts.iter().any(told(soon))).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let facts = town.facts.lock().unwrap();
+    assert_eq!(facts.iter().filter(|fact| told(soon)(fact)).count(), 1, "once");
+    assert!(!facts.iter().any(|fact| told(silent)(fact) || told(late)(fact)));
+    drop(facts);
+    assert!(town.desk.show(soon).is_some(), "delivery goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

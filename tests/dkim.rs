@@ -16,6 +16,7 @@ use postern::base::id::QueueId;
 use postern::base::time::WallTime;
 use postern::config::checked::{DkimAlgorithm, DkimKey};
 use postern::mail::address::Domain;
+use postern::mail::envelope::{ByMode, DeliverBy};
 use postern::mail::source::{Proof, Unsigned};
 use postern::policy::permit_message;
 use postern::scan::clear;
@@ -282,6 +283,56 @@ fn a_domain_without_a_key_is_refused_unless_the_source_says_otherwise() {
                 assert_eq!((no.rule, no.reply.code), ("no-dkim-key", 550));
             }
             Err(SealError::Fault(fault)) => panic!("{fault}"),
+        }
+    }
+}
+
+/// What was granted at MAIL decides how long delivery is tried, when the sender is told and how
+/// urgent the message is; what the header says of TLS counts only without REQUIRETLS.
+#[test]
+fn the_label_keeps_what_was_granted() {
+    let lifetime = Duration::from_secs(600);
+    let by = |deadline: WallTime, mode| {
+        Some(DeliverBy { deadline, mode, trace: false, handover: false })
+    };
+    let (soon, late) = (Duration::from_secs(60), Duration::from_secs(6000));
+    let (keyring, _) = keys();
+    let hostname = Domain::parse("gateway.example").unwrap();
+    let now = now();
+    let end = now.after(lifetime);
+    for (deliver_by, priority, expires, notice) in [
+        (None, None, end, None),
+        (by(now.after(soon), ByMode::Return), Some(3), now.after(soon), None),
+        (by(now.after(late), ByMode::Return), Some(-9), end, None),
+        (by(now.after(soon), ByMode::Notify), None, end, Some(now.after(soon))),
+        (by(now, ByMode::Notify), Some(0), end, None),
+    ] {
+        for (require_tls, field, optional) in [
+            (false, "", false),
+            (false, "TLS-Required: No\r\n", true),
+            (true, "TLS-Required: No\r\n", false),
+        ] {
+            let content = format!("From: {ADDRESS}\r\n{field}\r\nx\r\n");
+            let mut message = submission::submitted(ADDRESS, content.as_bytes(), false);
+            message.envelope.deliver_by = deliver_by;
+            message.envelope.priority = priority;
+            message.envelope.require_tls = require_tls;
+            let pairs = [("*@sender.example", "*@sender.example")];
+            let who = submission::attributed(submission::source("app", Proof::Network, &pairs));
+            let cleared = clear(permit_message(&who, message).unwrap()).unwrap();
+            let id = QueueId::new(now, 1);
+            let facts = SealFacts { hostname: &hostname, id, now, lifetime };
+            let sealed = seal(&cleared, &keyring, &facts).unwrap();
+            let parcel = sealed.signed.parcel();
+            assert_eq!((parcel.label.expires, parcel.label.notice), (expires, notice));
+            assert_eq!(parcel.label.priority, priority.unwrap_or(0));
+            assert_eq!(
+                (parcel.envelope.priority, parcel.envelope.deliver_by),
+                (priority, deliver_by)
+            );
+            assert_eq!(parcel.envelope.tls_optional, optional, "{require_tls} {field}");
+            let text = String::from_utf8_lossy(&parcel.content);
+            assert!(text.contains(field), "it goes on as it came: {text}");
         }
     }
 }

@@ -16,7 +16,8 @@ use postern::mail::class::MessageClass;
 use postern::mail::queued::{Queued, QueuedRecipient};
 use postern::mail::source::SourceName;
 use postern::mail::stage::Label;
-use postern::queue::{Action, Health, Moment, Next, Plan, Queue, Rules};
+use postern::mail::way::Way;
+use postern::queue::{Action, Assignment, Health, Moment, Next, Plan, Queue, Rules};
 
 const WALL: WallTime = WallTime(1_790_000_000_000);
 
@@ -42,6 +43,8 @@ fn rules() -> Rules {
             messages_per_connection: u32::MAX,
             messages_per_minute: None,
         },
+        providers: BTreeMap::new(),
+        ways: Assignment::always(Way::new("main", "main")),
     }
 }
 
@@ -65,6 +68,7 @@ fn message(serial: u32, domain: &Domain, source: &SourceName) -> Queued {
             expires: WALL.after(Duration::from_secs(172_800)),
             notification: false,
             priority: 0,
+            notice: None,
         },
         held: false,
         octets: 4096,

@@ -158,6 +158,7 @@ fn history(seed: u64) -> u32 {
         recipients_max: 5,
         tls_offered: chance.below(4) > 0,
         tls_required: chance.below(4) == 0,
+        deadlines: chance.below(2) == 0,
     });
     let tls = (chance.below(2) == 0).then(facts);
     let mut now = Instant::default();

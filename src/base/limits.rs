@@ -245,6 +245,41 @@ pub const LANE_HALVING_PAUSE: Duration = Duration::from_secs(5);
 /// is the end of a long connection, three are a storm that burns attempts.
 pub const THROTTLES_BEFORE_PAUSE: u32 = 3;
 
+/// Pauses of a lane that is told to slow down, one step for each time it is told: what providers'
+/// own advice comes to (minutes at first, an hour at most), so that mail flows soon after a burst
+/// and nobody is asked often who has had enough.
+pub const LANE_PAUSES: [Duration; 6] = [
+    Duration::from_secs(60),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+    Duration::from_secs(900),
+    Duration::from_secs(1800),
+    Duration::from_secs(3600),
+];
+
+/// A one-time password in a lane that pauses is tried all the same, one at a time; if it is put
+/// off too, the next one waits so long.
+pub const URGENT_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often one message of held mail is tried, to see whether the defect is mended.
+pub const HOLD_PROBE: Duration = Duration::from_secs(4 * 3600);
+
+/// The same, after a probe that neither was taken nor met the defect.
+pub const HOLD_PROBE_SOON: Duration = Duration::from_secs(300);
+
+/// Holds of lanes at a time; one that would be more is not made, and its mail is put off as any
+/// other.
+pub const HOLDS_MAX: usize = 4096;
+
+/// A greylisting receiver that does not say when it wants to be asked again.
+pub const GREYLIST_WAIT: Duration = Duration::from_secs(60);
+
+/// A mailbox that is full is not emptied in a minute.
+pub const MAILBOX_FULL_WAIT: Duration = Duration::from_secs(900);
+
+/// The longest pause that a reply can ask for by its text.
+pub const PAUSE_HEARD_LONGEST: Duration = Duration::from_secs(3600);
+
 /// A wall clock that shows less (2026-01-01) has not been set: ages that come from it mean nothing.
 pub const WALL_CLOCK_MIN_MILLIS: u64 = 1_767_225_600_000;
 
@@ -332,6 +367,21 @@ pub const MX_SESSIONS_MAX: usize = 3;
 /// Sockets that the broker opens at a time.
 pub const EGRESS_OPENING_MAX: usize = 1024;
 
+/// How long an address gives a provider a rest that says "listed"; doubled at each repetition.
+pub const LISTED_REST: Duration = Duration::from_secs(3600);
+
+/// The longest of these rests, and how long after one it is still remembered.
+pub const LISTED_LONGEST: Duration = Duration::from_secs(86_400);
+
+/// So many providers that say "listed" within `LISTED_TOGETHER` rest an address as a whole.
+pub const LISTED_WITNESSES: usize = 3;
+
+/// See `LISTED_WITNESSES`.
+pub const LISTED_TOGETHER: Duration = Duration::from_secs(3600);
+
+/// Providers that are remembered for one address as having said "listed".
+pub const LISTED_PAIRS_MAX: usize = 1000;
+
 /// The beat at which the broker looks at interfaces, addresses and routes.
 pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
 
@@ -399,6 +449,66 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a gateway whose ledger has failed takes to say 421 to its peers before it ends.
 pub const FAILED_TIMEOUT: Duration = Duration::from_secs(3);
+
+// ---- trust in transport -----------------------------------------------------------------------
+
+/// A policy of MTA-STS (RFC 8461 3.3 suggests 64 KiB).
+pub const STS_POLICY_OCTETS_MAX: usize = 64 * 1024;
+
+/// Fetching a policy (RFC 8461 3.3: one minute).
+pub const STS_FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest life of a policy: a leap year and a day (RFC 8461 3.2).
+pub const STS_MAX_AGE_SECS_MAX: u64 = 31_557_600;
+
+/// Host patterns of one policy; the largest providers name a dozen.
+pub const STS_MX_PATTERNS_MAX: usize = 64;
+
+/// A policy whose record was looked at this recently is used without another look.
+pub const STS_RECHECK: Duration = Duration::from_secs(300);
+
+/// After a fetch that failed none is tried for the same domain (RFC 8461 3.3: five minutes).
+pub const STS_FETCH_PAUSE: Duration = Duration::from_secs(300);
+
+/// A policy in use is fetched again this often, long before it expires (RFC 8461 3.3: daily).
+pub const STS_REFRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// Domains whose policy, or lack of one, is kept.
+pub const STS_DOMAINS_MAX: usize = 10_000;
+
+/// Recipient domains whose best TLS is remembered: about 100 octets each.
+pub const TLS_MEMORY_DOMAINS_MAX: usize = 50_000;
+
+/// A domain that was seen with TLS on this many days or more is one whose TLS is relied on, if the
+/// configuration says so.
+pub const TLS_MEMORY_TRUST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A domain is not remembered for longer than this since it was last seen.
+pub const TLS_MEMORY_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// An alarm about one domain is not repeated for this long.
+pub const TLS_ALARM_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Policy domains of one day that are counted for reports.
+pub const TLSRPT_DOMAINS_MAX: usize = 10_000;
+
+/// Kinds of failures of one policy and day that are told apart.
+pub const TLSRPT_DETAILS_MAX: usize = 16;
+
+/// Policies of one domain and day that are told apart.
+pub const TLSRPT_POLICIES_MAX: usize = 8;
+
+/// Addresses of one record that are served.
+pub const TLSRPT_ADDRESSES_MAX: usize = 4;
+
+/// Counts of a day that could not be reported are given up after this (RFC 8460 5.3: 24 hours).
+pub const TLSRPT_DAYS_KEPT: u32 = 2;
+
+/// Reports of a day begin somewhere in this span after midnight (RFC 8460 5.1: up to four hours).
+pub const TLSRPT_JITTER: Duration = Duration::from_secs(4 * 3600);
+
+/// An override ends at the latest this long after it is read: it is an exception.
+pub const TLS_OVERRIDE_SPAN_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 // ---- supervision ------------------------------------------------------------------------------
 

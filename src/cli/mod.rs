@@ -4,8 +4,10 @@
 
 pub mod args;
 mod ask;
+mod check;
 mod keys;
 mod local;
+mod plan;
 pub mod table;
 mod view;
 
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, ConfigVerb, KeyVerb, SourceVerb, SpoolVerb, Verb};
+use args::{Arguments, ConfigVerb, EgressVerb, KeyVerb, SourceVerb, SpoolVerb, Verb};
 
 /// How a command ended, for the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +79,12 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),
         Verb::Egress { verb: None } => return Err(Role::Egress),
+        Verb::Egress { verb: Some(EgressVerb::Attest { verify: Some(file), key, .. }) } => {
+            check::verify_file(&file, key.as_deref(), json)
+        }
+        Verb::Egress { verb: Some(EgressVerb::Plan(arguments)) } => {
+            plan::plan(&arguments, &config, json)
+        }
         Verb::Config(ConfigVerb::Check { file }) => {
             local::config_check(&file.unwrap_or(config), json)
         }

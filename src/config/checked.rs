@@ -21,9 +21,9 @@ use crate::mail::class::MessageClass;
 use crate::mail::source::{Source, SourceName};
 
 pub use checks::CheckConfig;
-pub use limits::ProviderRule;
+pub use limits::{ProviderRule, ReplyRule};
 pub use network::{Link, NetworkConfig, Vlan};
-pub use trust::{DaneMode, TlsOverride, TlsReports, TrustConfig};
+pub use trust::{DaneMode, Remember, TlsOverride, TlsReports, TrustConfig};
 pub use ways::{Member, Pool, WarmUp};
 
 /// Everything that an administrator decides.
@@ -61,6 +61,8 @@ pub struct Config {
     pub lanes: LaneLimits,
     /// Limits of single providers, the first that matches counts.
     pub providers: Vec<ProviderRule>,
+    /// What replies mean, before the built-in table is asked; the first that matches counts.
+    pub replies: Vec<ReplyRule>,
     /// Transport security.
     pub trust: TrustConfig,
     /// Checks of the ways out.

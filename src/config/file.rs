@@ -122,6 +122,16 @@ impl<'d> Entry<'d> {
         number
     }
 
+    /// The value as a whole number that may be negative.
+    pub(super) fn signed(&self, remedy: &str) -> Option<i64> {
+        let integer = self.value.get_ref().as_integer();
+        let number = integer.and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok());
+        if number.is_none() {
+            self.wrong_kind("a whole number", remedy);
+        }
+        number
+    }
+
     /// The value as a date and time: a TOML date-time with offset, or such a text.
     pub(super) fn moment(&self) -> Option<String> {
         match self.value.get_ref() {

@@ -17,10 +17,12 @@ pub mod checked;
 pub mod complaint;
 mod file;
 pub mod measure;
+pub mod providers;
 pub mod show;
 
 use std::path::{Path, PathBuf};
 
+use crate::base::time::WallTime;
 use checked::Config;
 use complaint::Complaint;
 
@@ -34,6 +36,11 @@ pub trait Surroundings {
 
     /// The id of a user.
     fn uid(&self, name: &str) -> Option<u32>;
+
+    /// What time it is; none where dates of the document are not to be judged.
+    fn now(&self) -> Option<WallTime> {
+        None
+    }
 }
 
 /// Surroundings in which every file exists; for tests and for documents of another machine.

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::checked::{Config, Egress, Listener, Route, RouteHost, RouteMatch};
+use super::checked::{
+    Config, Egress, Listener, Member, Pool, ProviderRule, ReplyRule, Route, RouteHost, RouteMatch,
+    TrustConfig,
+};
 use super::measure::{write_duration, write_size};
+use crate::base::time::WallTime;
 use crate::mail::source::{MailboxPattern, Proof, Source};
 
 /// What stands in the place of a secret.
@@ -111,6 +115,7 @@ fn flatten(config: &Config) -> Settings {
         s.put(format!("{path}.file"), key.file.display());
     }
     config.egresses.iter().for_each(|egress| put_egress(s, egress));
+    config.pools.iter().for_each(|pool| put_pool(s, pool));
     config.routes.iter().for_each(|route| put_route(s, route));
     for (class, retry) in &config.retry {
         s.put(format!("retry.{class}.first"), write_duration(retry.first));
@@ -124,6 +129,10 @@ fn flatten(config: &Config) -> Settings {
     s.put("lanes.connections_total_max", config.lanes.connections_total_max);
     s.put("lanes.messages_per_connection", config.lanes.messages_per_connection);
     s.maybe("lanes.messages_per_minute", config.lanes.messages_per_minute);
+    put_network(s, config);
+    config.providers.iter().for_each(|rule| put_provider(s, rule));
+    config.replies.iter().enumerate().for_each(|(index, rule)| put_reply(s, index, rule));
+    put_trust(s, &config.trust);
     s.put("control.socket", config.control.socket.display());
     s.put("control.viewers", list(&config.control.viewers));
     s.put("control.operators", list(&config.control.operators));
@@ -182,6 +191,9 @@ fn put_source(s: &mut Settings, source: &Source) {
     s.maybe(format!("{path}.recipients_max"), source.recipients_max);
     s.maybe(format!("{path}.owner"), source.owner.as_ref());
     s.put(format!("{path}.unsigned"), word(&source.unsigned));
+    s.maybe(format!("{path}.pool"), source.pool.as_ref());
+    s.maybe(format!("{path}.priority_max"), source.priority_max);
+    s.put(format!("{path}.deliver_by"), word(&source.deliver_by));
     for (key, words) in [("tags", &source.tags), ("contacts", &source.contacts)] {
         s.maybe(format!("{path}.{key}"), (!words.is_empty()).then(|| list(words)));
     }
@@ -197,22 +209,90 @@ pub fn pattern(pattern: &MailboxPattern) -> String {
 fn put_egress(s: &mut Settings, egress: &Egress) {
     let path = format!("egress.{}", egress.name);
     s.maybe(format!("{path}.device"), egress.device.as_ref());
-    s.maybe(format!("{path}.ipv4"), egress.ipv4);
-    s.maybe(format!("{path}.ipv6"), egress.ipv6);
+    put_link(s, &path, egress);
     s.put(format!("{path}.ehlo"), &egress.ehlo);
     s.put(format!("{path}.resolvers"), list(&egress.resolvers));
     s.put(format!("{path}.allow_networks"), list(&egress.allow_networks));
     s.put(format!("{path}.mx_port"), egress.mx_port);
     s.put(format!("{path}.https_port"), egress.https_port);
+    if let Some(warm_up) = &egress.warm_up {
+        let first = WallTime(u64::from(warm_up.first_day) * 86_400_000).rfc3339();
+        s.put(format!("{path}.warm_up.first_day"), first.get(..10).unwrap_or_default());
+        s.put(format!("{path}.warm_up.steps"), list(&warm_up.steps));
+    }
 }
 
-fn put_route(s: &mut Settings, route: &Route) {
-    let domain = match &route.matches {
+/// A pool of the document; an egress alone is no setting.
+fn put_pool(s: &mut Settings, pool: &Pool) {
+    let alone = |member: &Member| member.egress == pool.name;
+    if !pool.members.iter().any(alone) {
+        let member = |member: &Member| format!("{} (weight {})", member.egress, member.weight);
+        let members: Vec<String> = pool.members.iter().map(member).collect();
+        s.put(format!("pool.{}.members", pool.name), list(&members));
+    }
+}
+
+/// Addresses as the document writes them, and what is around them.
+fn put_link(s: &mut Settings, path: &str, egress: &Egress) {
+    let link = &egress.link;
+    let prefix = |length: Option<u8>| length.map_or_else(String::new, |n| format!("/{n}"));
+    s.maybe(format!("{path}.ipv4"), egress.ipv4.map(|a| format!("{a}{}", prefix(link.prefix4))));
+    s.maybe(format!("{path}.ipv6"), egress.ipv6.map(|a| format!("{a}{}", prefix(link.prefix6))));
+    s.maybe(format!("{path}.gateway4"), link.gateway4);
+    s.maybe(format!("{path}.gateway6"), link.gateway6);
+    if let Some(vlan) = &link.vlan {
+        s.put(format!("{path}.vlan.parent"), &vlan.parent);
+        s.put(format!("{path}.vlan.id"), vlan.id);
+    }
+    s.maybe(format!("{path}.bond"), (!link.bond.is_empty()).then(|| list(&link.bond)));
+}
+
+/// Checks of the ways out, and the parts of other interfaces.
+fn put_network(s: &mut Settings, config: &Config) {
+    let (checks, network) = (&config.checks, &config.network);
+    let every = checks.every.map_or_else(|| "never".to_owned(), write_duration);
+    s.put("checks.every", every);
+    s.maybe("checks.probe", checks.probe.as_ref().map(|(host, port)| format!("{host}:{port}")));
+    s.maybe("checks.dnsbl", (!checks.dnsbl.is_empty()).then(|| list(&checks.dnsbl)));
+    s.maybe("checks.key", checks.key.as_ref().map(|path| path.display()));
+    for (key, devices) in
+        [("manage", &network.manage), ("intake", &network.intake), ("public", &network.public)]
+    {
+        s.maybe(format!("network.{key}"), (!devices.is_empty()).then(|| list(devices)));
+    }
+    s.put("network.egress_user", network.egress_user());
+}
+
+fn put_trust(s: &mut Settings, trust: &TrustConfig) {
+    s.put("trust.dane", word(&trust.dane));
+    s.put("trust.mta_sts", trust.mta_sts);
+    s.put("trust.remember", word(&trust.remember));
+    s.maybe("trust.roots", trust.roots.as_ref().map(|path| path.display()));
+    s.maybe("trust.anchors", trust.anchors.as_ref().map(|path| path.display()));
+    for one in &trust.overrides {
+        let path = format!("trust.override.{}", matched(&one.matches));
+        s.put(format!("{path}.tls"), word(&one.tls));
+        s.put(format!("{path}.reason"), &one.reason);
+        s.put(format!("{path}.expires"), one.expires);
+    }
+    if let Some(reports) = &trust.reports {
+        s.put("trust.reports.from", &reports.from);
+        s.put("trust.reports.organization", &reports.organization);
+        s.put("trust.reports.except", list(&reports.except));
+    }
+}
+
+/// A match as the document writes it.
+fn matched(matches: &RouteMatch) -> String {
+    match matches {
         RouteMatch::Domain(domain) => domain.to_string(),
         RouteMatch::Subdomains(domain) => format!("*.{domain}"),
         RouteMatch::Any => "*".to_owned(),
-    };
-    let path = format!("route.{domain}");
+    }
+}
+
+fn put_route(s: &mut Settings, route: &Route) {
+    let path = format!("route.{}", matched(&route.matches));
     let host = |(host, port): &(RouteHost, u16)| match host {
         RouteHost::Name(name) => format!("{name}:{port}"),
         RouteHost::Address(address) => std::net::SocketAddr::new(*address, *port).to_string(),
@@ -220,4 +300,22 @@ fn put_route(s: &mut Settings, route: &Route) {
     s.put(format!("{path}.hosts"), list(&route.hosts.iter().map(host).collect::<Vec<_>>()));
     s.maybe(format!("{path}.egress"), route.egress.as_ref());
     s.put(format!("{path}.tls"), word(&route.tls));
+}
+
+fn put_provider(s: &mut Settings, rule: &ProviderRule) {
+    let path = format!("provider.{}", rule.name);
+    s.put(format!("{path}.mx"), list(&rule.mx));
+    s.maybe(format!("{path}.connections_max"), rule.connections_max);
+    s.maybe(format!("{path}.messages_per_connection"), rule.messages_per_connection);
+    s.maybe(format!("{path}.messages_per_minute"), rule.messages_per_minute);
+}
+
+fn put_reply(s: &mut Settings, index: usize, rule: &ReplyRule) {
+    let path = format!("reply[{index}]");
+    s.maybe(format!("{path}.provider"), rule.provider.as_ref());
+    s.maybe(format!("{path}.code"), rule.code);
+    s.maybe(format!("{path}.status"), rule.status);
+    s.maybe(format!("{path}.text"), rule.text.as_ref());
+    s.put(format!("{path}.meaning"), rule.meaning);
+    s.maybe(format!("{path}.pause"), rule.pause.map(write_duration));
 }

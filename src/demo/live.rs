@@ -167,6 +167,7 @@ fn rows(event: &Event) -> Vec<Row> {
         | Event::MessagesHeld { .. }
         | Event::MessagesReleased { .. }
         | Event::LaneSlowed { .. }
+        | Event::LaneReleased { .. }
         | Event::EgressResumed { .. } => vec![("notice", None, event.text())],
         _ => Vec::new(),
     }
@@ -200,8 +201,10 @@ mod tests {
             class: crate::mail::class::MessageClass::Transactional,
             recipient: "defer-ann@inbox.example".to_owned(),
             relay: "mx.internet.example[127.0.0.1]:25".to_owned(),
+            provider: None,
             egress: "internet".to_owned(),
             tls: "none".to_owned(),
+            assurance: crate::mail::trust::Assurance::Clear,
             attempts: 1,
             delay_millis: 10,
             reply: PeerReply::new(451, Some(EnhancedStatus::new(4, 2, 1)), "Later\u{1b}"),

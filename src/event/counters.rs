@@ -69,6 +69,10 @@ pub struct Counters {
     quarantined: AtomicU64,
     lanes_slowed: AtomicU64,
     egress_suspensions: Labelled,
+    egress_check_failures: Labelled,
+    assurances: Labelled,
+    tls_downgrades: Labelled,
+    tls_reports: AtomicU64,
     role_restarts: Labelled,
     faults: Labelled,
     config_refusals: AtomicU64,
@@ -151,6 +155,9 @@ impl Counters {
             }
             Event::LaneSlowed { .. } => one(&self.lanes_slowed),
             Event::EgressSuspended { egress, .. } => self.egress_suspensions.add(egress, 1),
+            Event::EgressCheckFailed { item, .. } => self.egress_check_failures.add(item, 1),
+            Event::TlsDowngraded { found, .. } => self.tls_downgrades.add(found.word(), 1),
+            Event::TlsReportSent { .. } => one(&self.tls_reports),
             Event::RoleRestarted { role, .. } => self.role_restarts.add(role, 1),
             Event::ConfigRefused { .. } => one(&self.config_refusals),
             Event::FaultSeen { room, .. } => self.faults.add(room, 1),
@@ -161,6 +168,7 @@ impl Counters {
 
     fn delivered(&self, attempt: &Attempt) {
         one(&self.delivered[class_index(attempt.class)]);
+        self.assurances.add(attempt.assurance.word(), 1);
         let bucket = DELAY_BOUNDS_MILLIS.partition_point(|bound| *bound < attempt.delay_millis);
         one(&self.delay_buckets[bucket]);
         self.delay_sum_millis.fetch_add(attempt.delay_millis, Relaxed);
@@ -218,6 +226,10 @@ impl Counters {
         page.plain("quarantined_total", "Records and messages set aside", &self.quarantined);
         page.plain("lanes_slowed_total", "Providers that asked for less", &self.lanes_slowed);
         page.labelled("egress_suspensions_total", "egress", &self.egress_suspensions);
+        page.labelled("egress_check_failures_total", "check", &self.egress_check_failures);
+        page.labelled("deliveries_by_assurance_total", "assurance", &self.assurances);
+        page.labelled("tls_downgrades_total", "assurance", &self.tls_downgrades);
+        page.plain("tls_reports_sent_total", "TLS reports to other domains", &self.tls_reports);
         page.labelled("role_restarts_total", "role", &self.role_restarts);
         page.labelled("faults_total", "room", &self.faults);
         page.plain("config_refusals_total", "Configurations refused", &self.config_refusals);

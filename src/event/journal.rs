@@ -130,6 +130,7 @@ fn write_fields(told: &Told) {
     let reply = attempt.map(|attempt| attempt.reply.to_string());
     let dsn = attempt.and_then(|attempt| attempt.reply.status).map(|status| status.to_string());
     let class = class(event);
+    let assurance = attempt.map(|attempt| attempt.assurance.word());
     let (mail_message_id, reverse_path) = match event {
         Event::MessageAccepted { mail_message_id, reverse_path, .. } => {
             (Some(harmless(mail_message_id)), Some(harmless(reverse_path)))
@@ -157,6 +158,7 @@ fn write_fields(told: &Told) {
                 postern_relay = attempt.map(|attempt| attempt.relay.as_str()),
                 postern_egress = egress(event),
                 postern_tls = attempt.map(|attempt| attempt.tls.as_str()),
+                postern_assurance = assurance,
                 postern_attempts = attempt.map(|attempt| attempt.attempts),
                 postern_delay_millis = attempt.map(|attempt| attempt.delay_millis),
                 postern_reason = reason(event).map(harmless).as_deref(),
@@ -194,7 +196,15 @@ fn class(event: &Event) -> Option<String> {
 
 fn egress(event: &Event) -> Option<&str> {
     match event {
-        Event::EgressSuspended { egress, .. } | Event::EgressResumed { egress } => Some(egress),
+        Event::EgressSuspended { egress, .. }
+        | Event::EgressImpaired { egress, .. }
+        | Event::EgressResumed { egress }
+        | Event::EgressChecked { egress, .. }
+        | Event::EgressCheckFailed { egress, .. }
+        | Event::EgressCheckMended { egress, .. }
+        | Event::OwnDefectSeen { egress, .. }
+        | Event::LaneReleased { egress, .. }
+        | Event::AddressListed { egress, .. } => Some(egress),
         other => other.attempt().map(|attempt| attempt.egress.as_str()),
     }
 }
@@ -213,6 +223,9 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::MessageQuarantined { reason, .. }
         | Event::SpoolLatched { reason }
         | Event::EgressSuspended { reason, .. }
+        | Event::EgressImpaired { reason, .. }
+        | Event::EgressCheckFailed { reason, .. }
+        | Event::EgressCheckMended { reason, .. }
         | Event::RoleRestarted { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,

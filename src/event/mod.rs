@@ -9,7 +9,7 @@ pub mod herald;
 pub mod journal;
 mod words;
 
-pub use words::{Loudness, harmless, omission};
+pub use words::{Loudness, harmless, omission, secured};
 
 use std::net::IpAddr;
 
@@ -18,8 +18,10 @@ use serde::Serialize;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
 use crate::mail::class::MessageClass;
+use crate::mail::meaning::Defect;
 use crate::mail::reply::PeerReply;
 use crate::mail::source::{SourceName, SourceState};
+use crate::mail::trust::Assurance;
 
 /// What one attempt for one recipient was about; shared by all outcome facts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,10 +36,14 @@ pub struct Attempt {
     pub recipient: String,
     /// `host[address]:port`, or `none` if no host was reached.
     pub relay: String,
+    /// The provider of that host, if the table of providers knows it.
+    pub provider: Option<String>,
     /// The egress that was used, or `none`.
     pub egress: String,
     /// TLS version and suite, or `none`.
     pub tls: String,
+    /// How well the host was known.
+    pub assurance: Assurance,
     /// How many attempts were made, this one included.
     pub attempts: u32,
     /// From acceptance to now, in milliseconds.
@@ -83,6 +89,8 @@ pub enum Event {
         recipients: u32,
         octets: u64,
         signatures: Vec<String>,
+        priority: Option<i8>,
+        deadline: Option<WallTime>,
     },
     /// A transaction was refused; `reason` is the stable rule name.
     MessageRefused {
@@ -116,6 +124,19 @@ pub enum Event {
     MessagesPurged { by: String, messages: u64 },
     /// A provider answered so that its lane slowed down.
     LaneSlowed { lane: String, connections: u32, wait_millis: u64, reason: String },
+    /// A receiver finds something of ours wrong; `held`: its mail is kept until that is mended.
+    OwnDefectSeen {
+        provider: String,
+        what: Defect,
+        source: Option<SourceName>,
+        egress: String,
+        reply: PeerReply,
+        held: bool,
+    },
+    /// Mail that was held for a fault of ours goes again.
+    LaneReleased { lane: String, egress: String, source: Option<SourceName>, what: Defect },
+    /// A receiver says that our address has a bad name.
+    AddressListed { provider: String, egress: String, reply: PeerReply },
     /// The spool is open.
     SpoolOpened { live: u64, segments: u64, state: String, millis: u64 },
     /// The state behind the ledger was damaged or missing and was rebuilt.
@@ -128,10 +149,29 @@ pub enum Event {
     SpoolPressureChanged { state: String, free_octets: u64, sync_micros: u64 },
     /// The ledger failed; nothing is acknowledged or delivered until a restart.
     SpoolLatched { reason: String },
-    /// An egress lost its interface, address, route or link.
-    EgressSuspended { egress: String, reason: String },
+    /// Nothing leaves by an egress: it lost its interface, address, route or link (`by` is `link`),
+    /// receivers say that it is listed (`receivers`), or an operator said so.
+    EgressSuspended { egress: String, reason: String, by: String },
+    /// An egress goes on without one of its families of addresses.
+    EgressImpaired { egress: String, reason: String },
     /// It is whole again.
     EgressResumed { egress: String },
+    /// The self-probe found something else than before.
+    EgressChecked { egress: String, passed: u64, warned: u64, failed: u64, unknown: u64 },
+    /// Something about an egress went wrong that receivers see: PTR, lists, name servers.
+    EgressCheckFailed { egress: String, item: String, reason: String, remedy: String },
+    /// And is well again.
+    EgressCheckMended { egress: String, item: String, reason: String },
+    /// A connection to a domain's host was worth less than earlier ones.
+    TlsDowngraded {
+        domain: String,
+        relay: String,
+        best: Assurance,
+        best_at: WallTime,
+        found: Assurance,
+    },
+    /// A domain was told how TLS with its hosts went on a day.
+    TlsReportSent { domain: String, day: WallTime, sessions_good: u64, sessions_bad: u64 },
     /// A child process ended and was started again.
     RoleRestarted { role: String, reason: String },
     /// A child process ended too often.

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use super::{Attempt, Event};
 use crate::base::id::QueueId;
 use crate::mail::source::SourceName;
+use crate::mail::trust::Assurance;
 
 /// How loud a fact is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +72,9 @@ impl Event {
             Self::MessagesReleased { .. } => "messages_released",
             Self::MessagesPurged { .. } => "messages_purged",
             Self::LaneSlowed { .. } => "lane_slowed",
+            Self::OwnDefectSeen { .. } => "own_defect_seen",
+            Self::LaneReleased { .. } => "lane_released",
+            Self::AddressListed { .. } => "address_listed",
             Self::SpoolOpened { .. } => "spool_opened",
             Self::StateRebuilt { .. } => "state_rebuilt",
             Self::RecordQuarantined { .. } => "record_quarantined",
@@ -78,7 +82,13 @@ impl Event {
             Self::SpoolPressureChanged { .. } => "spool_pressure_changed",
             Self::SpoolLatched { .. } => "spool_latched",
             Self::EgressSuspended { .. } => "egress_suspended",
+            Self::EgressImpaired { .. } => "egress_impaired",
             Self::EgressResumed { .. } => "egress_resumed",
+            Self::EgressChecked { .. } => "egress_checked",
+            Self::EgressCheckFailed { .. } => "egress_check_failed",
+            Self::EgressCheckMended { .. } => "egress_check_mended",
+            Self::TlsDowngraded { .. } => "tls_downgraded",
+            Self::TlsReportSent { .. } => "tls_report_sent",
             Self::RoleRestarted { .. } => "role_restarted",
             Self::RoleStopped { .. } => "role_stopped",
             Self::StopAllChanged { .. } => "stop_all_changed",
@@ -91,7 +101,9 @@ impl Event {
     #[must_use]
     pub fn loudness(&self) -> Loudness {
         match self {
-            Self::SpoolLatched { .. } | Self::RoleStopped { .. } => Loudness::Error,
+            Self::SpoolLatched { .. } | Self::RoleStopped { .. } | Self::OwnDefectSeen { .. } => {
+                Loudness::Error
+            }
             Self::ConfigRefused { .. }
             | Self::SourceRefused { .. }
             | Self::RecipientFailed(_)
@@ -104,6 +116,10 @@ impl Event {
             | Self::MessageQuarantined { .. }
             | Self::SpoolPressureChanged { .. }
             | Self::EgressSuspended { .. }
+            | Self::EgressImpaired { .. }
+            | Self::EgressCheckFailed { .. }
+            | Self::AddressListed { .. }
+            | Self::TlsDowngraded { .. }
             | Self::RoleRestarted { .. }
             | Self::StopAllChanged { .. }
             | Self::FaultSeen { .. } => Loudness::Warning,
@@ -145,7 +161,9 @@ impl Event {
             Self::SourceIdentified { source, .. }
             | Self::SourceStateChanged { source, .. }
             | Self::MessageAccepted { source, .. } => Some(source),
-            Self::MessageRefused { source, .. } => source.as_ref(),
+            Self::MessageRefused { source, .. }
+            | Self::OwnDefectSeen { source, .. }
+            | Self::LaneReleased { source, .. } => source.as_ref(),
             other => other.attempt().map(|attempt| &attempt.source),
         }
     }
@@ -190,6 +208,10 @@ impl Event {
             | Self::SourceIdentified { .. }
             | Self::SourceRefused { .. }
             | Self::SourceStateChanged { .. } => self.session_text(),
+            Self::LaneSlowed { .. }
+            | Self::OwnDefectSeen { .. }
+            | Self::LaneReleased { .. }
+            | Self::AddressListed { .. } => self.lane_text(),
             _ => self.house_text(),
         };
         harmless(&text)
@@ -212,7 +234,7 @@ impl Event {
             attempt.reply,
             attempt.source,
             attempt.egress,
-            attempt.tls,
+            secured(attempt),
             attempt.attempts
         );
         text
@@ -231,11 +253,15 @@ impl Event {
                 recipients,
                 octets,
                 signatures,
+                priority,
+                deadline,
             } => format!(
                 "{id}: from=<{reverse_path}>, size={octets}, nrcpt={recipients}, source={source}, \
                  class={class}, client={peer}, author=<{from}>, message-id={mail_message_id}, \
-                 signed={}",
-                if signatures.is_empty() { "no".to_owned() } else { signatures.join("+") }
+                 signed={}{}{}",
+                if signatures.is_empty() { "no".to_owned() } else { signatures.join("+") },
+                priority.map_or_else(String::new, |priority| format!(", priority={priority}")),
+                deadline.map_or_else(String::new, |deadline| format!(", deliver-by={deadline}")),
             ),
             Self::MessageRefused { source, peer, reverse_path, reason, reply } => format!(
                 "refused: client={peer}, source={}, from=<{reverse_path}>, rule={reason} ({reply})",
@@ -283,6 +309,30 @@ impl Event {
         }
     }
 
+    fn lane_text(&self) -> String {
+        let whose = |source: &Option<SourceName>| {
+            source.as_ref().map_or_else(|| "all mail".to_owned(), |name| format!("mail of {name}"))
+        };
+        match self {
+            Self::LaneSlowed { lane, connections, wait_millis, reason } => format!(
+                "lane {lane} slowed to {connections} connections, waits {wait_millis} ms: {reason}"
+            ),
+            Self::OwnDefectSeen { provider, what, source, egress, reply, held } => format!(
+                "{provider} refuses {} from {egress}: {what} is wrong ({reply}); look at {}{}",
+                whose(source),
+                what.remedy(),
+                if *held { "; it is held, and one message in four hours goes to see" } else { "" }
+            ),
+            Self::LaneReleased { lane, egress, source, what } => {
+                format!("{} from {egress} to {lane}, held for {what}, goes again", whose(source))
+            }
+            Self::AddressListed { provider, egress, reply } => {
+                format!("{provider} says that the address of {egress} has a bad name: {reply}")
+            }
+            _ => String::new(),
+        }
+    }
+
     fn house_text(&self) -> String {
         match self {
             Self::ServiceStarted { version, listeners, queued } => format!(
@@ -296,9 +346,6 @@ impl Event {
             Self::ConfigRefused { path, complaints } => {
                 format!("configuration {path} refused: {}", complaints.join("; "))
             }
-            Self::LaneSlowed { lane, connections, wait_millis, reason } => format!(
-                "lane {lane} slowed to {connections} connections, waits {wait_millis} ms: {reason}"
-            ),
             Self::SpoolOpened { live, segments, state, millis } => format!(
                 "spool open after {millis} ms: {live} messages, {segments} segments, state {state}"
             ),
@@ -311,10 +358,32 @@ impl Event {
             Self::SpoolLatched { reason } => format!(
                 "the ledger failed, nothing is accepted or delivered until a restart: {reason}"
             ),
-            Self::EgressSuspended { egress, reason } => {
-                format!("egress {egress} suspended, its mail waits: {reason}")
+            Self::EgressImpaired { egress, reason } => {
+                format!("egress {egress} goes on with one family of addresses: {reason}")
+            }
+            Self::EgressSuspended { egress, reason, by } => {
+                format!("egress {egress} suspended (by {by}), it carries nothing: {reason}")
             }
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
+            Self::EgressChecked { egress, passed, warned, failed, unknown } => format!(
+                "egress {egress} checked: {passed} passed, {warned} to mind, {failed} failed, \
+                 {unknown} not known"
+            ),
+            Self::EgressCheckFailed { egress, item, reason, remedy } => {
+                format!("egress {egress}, {item}: {reason}; remedy: {remedy}")
+            }
+            Self::EgressCheckMended { egress, item, reason } => {
+                format!("egress {egress}, {item} is well again: {reason}")
+            }
+            Self::TlsDowngraded { domain, relay, best, best_at, found } => format!(
+                "TLS of {domain} is worth less than it was: {found} at {relay}, {best} until \
+                 {best_at}"
+            ),
+            Self::TlsReportSent { domain, day, sessions_good, sessions_bad } => format!(
+                "TLS report for {} sent to {domain}: {sessions_good} sessions well, {sessions_bad} \
+                 not",
+                &day.rfc3339()[..10]
+            ),
             Self::RoleRestarted { role, reason } => format!("{role} was started again: {reason}"),
             Self::RoleStopped { role, reason } => {
                 format!("{role} ended too often and rests for a minute: {reason}")
@@ -337,6 +406,15 @@ impl Event {
     }
 }
 
+/// TLS and what it is worth, in words: `TLSv1.3 TLS_AES_256_GCM_SHA384 dane`.
+#[must_use]
+pub fn secured(attempt: &Attempt) -> String {
+    match attempt.assurance {
+        Assurance::Clear => attempt.tls.clone(),
+        assurance => format!("{} {assurance}", attempt.tls),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,7 +427,7 @@ mod tests {
         let text = Event::RecipientDelivered(sample(id, "a@example.org")).text();
         let expected = format!(
             "{id}: to=<a@example.org>, relay=mx.example.org[192.0.2.1]:25, delay=1.2, dsn=2.0.0, \
-             status=sent (250 2.0.0 Ok queued), source=billing, egress=main, tls=TLSv1.3, \
+             status=sent (250 2.0.0 Ok queued), source=billing, egress=main, tls=TLSv1.3 dane, \
              attempts=1"
         );
         assert_eq!(text, expected);

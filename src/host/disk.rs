@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use crate::base::fault::Fault;
+use crate::base::time::WallTime;
 use crate::config::complaint::Complaint;
 use crate::config::{Reading, Surroundings, read};
 
@@ -24,6 +25,10 @@ impl Surroundings for Disk {
     fn uid(&self, name: &str) -> Option<u32> {
         let user = nix::unistd::User::from_name(name).ok()??;
         Some(user.uid.as_raw())
+    }
+
+    fn now(&self) -> Option<WallTime> {
+        Some(super::clock::wall())
     }
 }
 

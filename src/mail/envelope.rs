@@ -75,7 +75,38 @@ pub struct DeliverBy {
     pub mode: ByMode,
     /// Trace every hop (`T`).
     pub trace: bool,
+    /// A host that does not know BY= may have a message of mode R as long as its time is not
+    /// over: handing it over counts as delivery. An administrator's word (see
+    /// [`super::source::Deadlines`]); RFC 2852 4.1.4.1 itself forbids it.
+    pub handover: bool,
 }
+
+impl DeliverBy {
+    /// Seconds from `now` to the deadline, rounded down; negative once it has passed. Never beyond
+    /// the nine digits that BY= has.
+    #[must_use]
+    pub fn remaining_secs(&self, now: WallTime) -> i64 {
+        let whole = |millis: u64| i64::try_from(millis / 1000).unwrap_or(i64::MAX);
+        let left = if self.deadline >= now {
+            whole(self.deadline.0 - now.0)
+        } else {
+            -whole((now.0 - self.deadline.0).saturating_add(999))
+        };
+        left.clamp(-BY_SECS_MAX, BY_SECS_MAX)
+    }
+
+    /// The message must not be handed to anybody any more.
+    #[must_use]
+    pub fn is_dead(&self, now: WallTime) -> bool {
+        self.mode == ByMode::Return && self.deadline <= now
+    }
+}
+
+/// What MT-PRIORITY= may be (RFC 6710 section 3); more is more urgent.
+pub const PRIORITIES: std::ops::RangeInclusive<i8> = -9..=9;
+
+/// The farthest that BY= can point, in seconds (RFC 2852 section 4).
+pub const BY_SECS_MAX: i64 = 999_999_999;
 
 /// The mode of BY= (RFC 2852 4.1.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -114,6 +114,17 @@ impl<'a> Header<'a> {
         self.fields().find(|field| field.is(name))
     }
 
+    /// Whether the author asks to deliver rather than to insist on TLS: exactly one field
+    /// `TLS-Required: No` (RFC 8689 section 3). Two of them, or another word, ask for nothing.
+    #[must_use]
+    pub fn says_tls_optional(&self) -> bool {
+        let mut fields = self.all("TLS-Required");
+        match (fields.next(), fields.next()) {
+            (Some(field), None) => field.unfolded().eq_ignore_ascii_case("No"),
+            _ => false,
+        }
+    }
+
     /// The block itself, every line with its CRLF, without the empty line.
     #[must_use]
     pub fn text(&self) -> &'a str {
@@ -244,6 +255,25 @@ mod tests {
             assert_eq!(read(bad), Err(error), "{bad:?}");
         }
         assert_eq!(Header::read(b"A: \xff\r\n\r\n").unwrap_err(), HeaderError::NotUtf8);
+    }
+
+    #[test]
+    fn tls_is_optional_only_if_one_field_says_no() {
+        for (fields, expected) in [
+            ("TLS-Required: No\r\n", true),
+            ("tls-required:\r\n no \r\n", true),
+            ("TLS-Required:NO\r\n", true),
+            ("", false),
+            ("TLS-Required: Yes\r\n", false),
+            ("TLS-Required: No (why)\r\n", false),
+            ("TLS-Required:\r\n", false),
+            ("TLS-Required: No\r\nTLS-Required: No\r\n", false),
+            ("X-TLS-Required: No\r\n", false),
+        ] {
+            let content = format!("From: a@b.c\r\n{fields}\r\nTLS-Required: No\r\n");
+            let header = Header::read(content.as_bytes()).unwrap();
+            assert_eq!(header.says_tls_optional(), expected, "{fields:?}");
+        }
     }
 
     #[test]

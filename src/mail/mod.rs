@@ -9,6 +9,7 @@ pub mod author;
 pub mod class;
 pub mod envelope;
 pub mod header;
+pub mod meaning;
 pub mod queued;
 pub mod reply;
 pub mod source;

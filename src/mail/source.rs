@@ -19,6 +19,9 @@ use crate::base::time::WallTime;
 #[serde(try_from = "String")]
 pub struct SourceName(Arc<str>);
 
+/// The name that stands in the place of a source where the gateway itself is the author.
+const HOUSE: &str = "tls-reports";
+
 impl TryFrom<String> for SourceName {
     type Error = &'static str;
 
@@ -34,6 +37,12 @@ impl SourceName {
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
         let good = !name.is_empty() && name.len() <= 64 && name.bytes().all(legal);
         (good && !name.starts_with('.')).then(|| Self(name.into()))
+    }
+
+    /// Whose the reports are that the gateway writes on its own behalf (RFC 8460): nobody's.
+    #[must_use]
+    pub fn house() -> Self {
+        Self(HOUSE.into())
     }
 
     /// The name as text.
@@ -180,6 +189,22 @@ pub enum Unsigned {
     Allow,
 }
 
+/// Whether a source may set deadlines with BY= (RFC 2852), and what counts as delivery in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deadlines {
+    /// BY= is refused.
+    #[default]
+    Refuse,
+    /// As RFC 2852 4.1.4.1 has it: with mode R a message goes to hosts alone that promise the
+    /// deadline in turn, and is returned if the next host does not.
+    Strict,
+    /// With mode R a host without DELIVERBY may have the message as long as its time is not over:
+    /// hardly a host on the Internet offers the extension, and a password that is handed over in
+    /// time is what its sender wants. Nothing is handed over late.
+    Handover,
+}
+
 /// One application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -212,7 +237,7 @@ pub struct Source {
     /// The highest MT-PRIORITY that it is granted (RFC 6710); none: the parameter is ignored.
     pub priority_max: Option<i8>,
     /// Whether BY= is granted (RFC 2852).
-    pub deliver_by: bool,
+    pub deliver_by: Deadlines,
     /// Only recipients in the gateway's own domains.
     pub internal_only: bool,
     /// Rewrites by header or envelope name.

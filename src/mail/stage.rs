@@ -173,6 +173,9 @@ pub struct Label {
     pub notification: bool,
     /// Priority within its class (RFC 6710): -9 to 9, 0 unless something else was granted.
     pub priority: i8,
+    /// When the sender is told that it waits, if the message itself says so (BY= with mode N,
+    /// RFC 2852); none: when its class says so.
+    pub notice: Option<WallTime>,
 }
 
 /// Proof that a message survives a power cut. Only `spool` mints it; the only way to a 250 after

@@ -1,6 +1,6 @@
 //! Words of transport security that names, routes and connections share.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,13 +27,21 @@ pub enum Assurance {
 
 impl fmt::Display for Assurance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(self.word())
+    }
+}
+
+impl Assurance {
+    /// Its stable word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Clear => "clear",
             Self::Encrypted => "encrypted",
             Self::Verified => "verified",
             Self::MtaSts => "mta-sts",
             Self::Dane => "dane",
-        })
+        }
     }
 }
 
@@ -48,4 +56,96 @@ pub struct Tlsa {
     pub matching: u8,
     /// The data to match.
     pub data: Vec<u8>,
+}
+
+impl Tlsa {
+    /// The record as a zone file writes it, for reports and reasons.
+    #[must_use]
+    pub fn presentation(&self) -> String {
+        let mut text = format!("{} {} {} ", self.usage, self.selector, self.matching);
+        for octet in &self.data {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{octet:02x}");
+        }
+        text
+    }
+}
+
+/// Which kind of policy a session was held against, by its word in reports (RFC 8460 4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyKind {
+    /// TLSA records (RFC 7672).
+    Tlsa,
+    /// MTA-STS (RFC 8461).
+    Sts,
+    /// The domain publishes neither.
+    NoPolicyFound,
+}
+
+/// The policy that a session was held against, as it is reported (RFC 8460 4.4).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PolicySeen {
+    /// Its kind.
+    pub kind: PolicyKind,
+    /// Its words: TLSA records, or the lines of the policy.
+    pub strings: Vec<String>,
+    /// The host patterns that it names.
+    pub mx_hosts: Vec<String>,
+}
+
+impl PolicySeen {
+    /// The domain publishes nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { kind: PolicyKind::NoPolicyFound, strings: Vec::new(), mx_hosts: Vec::new() }
+    }
+}
+
+/// Why a session failed, by its word in reports (RFC 8460 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsResult {
+    /// The host offers no STARTTLS.
+    StarttlsNotSupported,
+    /// The certificate is for another name.
+    CertificateHostMismatch,
+    /// The certificate has expired.
+    CertificateExpired,
+    /// No authority that is trusted vouches for the certificate.
+    CertificateNotTrusted,
+    /// Any other failure of the handshake.
+    ValidationFailure,
+    /// The TLSA records match nothing that the host shows, or cannot be used.
+    TlsaInvalid,
+    /// DNSSEC proves the records wrong, or nobody can say.
+    DnssecInvalid,
+    /// The policy asks for DANE and the host has no TLSA records.
+    DaneRequired,
+    /// The policy of MTA-STS could not be fetched.
+    StsPolicyFetchError,
+    /// The policy of MTA-STS makes no sense, or does not name the host.
+    StsPolicyInvalid,
+    /// The certificate of the policy host is not valid.
+    StsWebpkiInvalid,
+}
+
+impl TlsResult {
+    /// The word of RFC 8460 4.3.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StarttlsNotSupported => "starttls-not-supported",
+            Self::CertificateHostMismatch => "certificate-host-mismatch",
+            Self::CertificateExpired => "certificate-expired",
+            Self::CertificateNotTrusted => "certificate-not-trusted",
+            Self::ValidationFailure => "validation-failure",
+            Self::TlsaInvalid => "tlsa-invalid",
+            Self::DnssecInvalid => "dnssec-invalid",
+            Self::DaneRequired => "dane-required",
+            Self::StsPolicyFetchError => "sts-policy-fetch-error",
+            Self::StsPolicyInvalid => "sts-policy-invalid",
+            Self::StsWebpkiInvalid => "sts-webpki-invalid",
+        }
+    }
 }

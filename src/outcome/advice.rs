@@ -38,6 +38,10 @@ pub fn for_failure(status: EnhancedStatus) -> Advice {
              several times; it will not be tried again.",
             "If it still matters, send it again or reach the recipient in another way.",
         ),
+        (3, 3) => advice(
+            "The mail system of the recipient does not offer what the message asks for.",
+            "Tell the people who run the application that sent it.",
+        ),
         (4, 6) => advice(
             "The mail systems on the way pass the message round in a circle.",
             "Tell the administrator of the recipient's domain.",
@@ -98,7 +102,7 @@ fn about_address(detail: u16) -> Advice {
 
 fn about_policy(detail: u16) -> Advice {
     match detail {
-        5 | 10..=12 => advice(
+        5 | 10..=12 | 30 => advice(
             "The connection to the recipient's mail system could not be made as secure as it has \
              to be.",
             "Tell your administrator; do not send the content by an insecure way.",

@@ -12,11 +12,18 @@
 //! | STARTTLS refused or broken | transient: the trouble is between two hosts |
 //! | no reply (code 0) | the class of our own status |
 //! | final dot sent, no reply | transient, and not before ten minutes (RFC 1047) |
+//!
+//! What the reply book ([`super::replies`]) knows about a reply goes before its code: who is told
+//! to slow down, or that an address is on a blocklist, or that something of ours is wrong, keeps
+//! the message although the code is 5xx. Such a refusal is about us and passes, or is mended; the
+//! recipient did not refuse the mail.
 
 use std::time::Duration;
 
+use super::replies::Found;
 use crate::base::limits::IN_DOUBT_WAIT;
 use crate::mail::answer::{Answer, Phase};
+use crate::mail::meaning::{Defect, Meaning};
 use crate::mail::reply::PeerReply;
 use crate::mail::status::EnhancedStatus;
 
@@ -40,8 +47,13 @@ pub enum Concern {
     Good,
     /// The recipient or the message alone.
     Recipient,
-    /// The provider asks for less.
+    /// The provider asks for fewer connections.
     Throttled,
+    /// The provider asks for less mail, or for a pause.
+    Limited,
+    /// Hosts were reached, and none is known as well as this one domain asks: its mail waits, and
+    /// its neighbours at the same provider do not.
+    Distrusted,
     /// No working host was reached.
     Unreachable,
 }
@@ -53,18 +65,66 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// How the lane must take it.
     pub concern: Concern,
+    /// What the reply book says about it, for a recipient that was not taken.
+    pub found: Option<Found>,
     /// The peer complained about our protocol or format: the fault may be ours.
     pub own_defect: bool,
 }
 
-/// What `answer` means.
+impl Judgement {
+    /// What of ours the receiver finds wrong, so that its mail is kept back.
+    #[must_use]
+    pub fn defect(&self) -> Option<Defect> {
+        match self.found?.meaning {
+            Meaning::OwnDefect(defect) => Some(defect),
+            _ => None,
+        }
+    }
+
+    /// Whether the receiver says that our address has a bad name.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.found.is_some_and(|found| found.meaning == Meaning::Listed)
+    }
+
+    /// How long the lane shall pause at least, if the rule says so.
+    #[must_use]
+    pub fn lane_pause(&self) -> Option<Duration> {
+        self.found.filter(|_| self.concern == Concern::Limited)?.pause
+    }
+}
+
+/// What `answer` means, of which the reply book says `found`.
 #[must_use]
-pub fn classify(answer: &Answer) -> Judgement {
-    let verdict = verdict(answer);
+pub fn classify(answer: &Answer, found: Option<Found>) -> Judgement {
+    let plain = verdict(answer);
+    let refused = !matches!(plain, Verdict::Delivered | Verdict::Untried) && !answer.in_doubt;
+    let found = found.filter(|_| refused);
+    let verdict = found.map_or(plain, |found| refine(plain, found));
     Judgement {
         verdict,
-        concern: concern(answer, verdict),
+        concern: concern(answer, verdict, found),
+        found,
         own_defect: verdict == Verdict::Failed && blames_us(&answer.reply),
+    }
+}
+
+/// The verdict of a reply that the book knows.
+fn refine(plain: Verdict, found: Found) -> Verdict {
+    match (found.meaning, plain) {
+        (Meaning::Greylisted, _) => Verdict::Deferred(found.pause.unwrap_or_default()),
+        (
+            Meaning::TooManyConnections
+            | Meaning::RateLimited
+            | Meaning::Throttled
+            | Meaning::Listed
+            | Meaning::OwnDefect(_),
+            _,
+        ) => Verdict::Deferred(Duration::ZERO),
+        (Meaning::MailboxFull, Verdict::Deferred(_)) => {
+            Verdict::Deferred(found.pause.unwrap_or_default())
+        }
+        (_, plain) => plain,
     }
 }
 
@@ -93,11 +153,25 @@ fn about_size(status: Option<EnhancedStatus>) -> bool {
     status.is_some_and(|s| s.class == 5 && matches!((s.subject, s.detail), (2, 2 | 3) | (3, 4)))
 }
 
-fn concern(answer: &Answer, verdict: Verdict) -> Concern {
+fn concern(answer: &Answer, verdict: Verdict, found: Option<Found>) -> Concern {
+    if let Some(found) = found {
+        match found.meaning {
+            Meaning::TooManyConnections => return Concern::Throttled,
+            Meaning::RateLimited | Meaning::Throttled | Meaning::Listed => return Concern::Limited,
+            Meaning::Greylisted
+            | Meaning::MailboxFull
+            | Meaning::OwnDefect(_)
+            | Meaning::UnknownRecipient
+            | Meaning::Spam => return Concern::Recipient,
+            Meaning::Ordinary => {}
+        }
+    }
     match (verdict, answer.phase) {
         (Verdict::Delivered, _) => Concern::Good,
         (Verdict::Failed | Verdict::Untried, _) => Concern::Recipient,
-        _ if asks_for_less(&answer.reply) => Concern::Throttled,
+        // Without a word that is known, 421 is about the connection.
+        _ if answer.reply.code == 421 => Concern::Throttled,
+        (_, Phase::StartTls) if is_distrust(&answer.reply) => Concern::Distrusted,
         (_, Phase::Routing | Phase::Connect | Phase::Greeting | Phase::Ehlo | Phase::StartTls) => {
             Concern::Unreachable
         }
@@ -107,21 +181,9 @@ fn concern(answer: &Answer, verdict: Verdict) -> Concern {
     }
 }
 
-/// 421, or words that large providers use when they mean the connection and not the recipient.
-fn asks_for_less(reply: &PeerReply) -> bool {
-    const WORDS: [&str; 5] =
-        ["too many connections", "too many concurrent", "rate limit", "throttl", "too much mail"];
-    if reply.code == 421 {
-        return true;
-    }
-    if !(400..500).contains(&reply.code) {
-        return false;
-    }
-    // RFC 3463 has no word for rate; Gmail says 4.7.28, others 4.7.0 and a text.
-    let policy = reply.status.is_none_or(|s| matches!(s.subject, 3 | 4 | 5 | 7));
-    let text = reply.text().to_ascii_lowercase();
-    reply.status == Some(EnhancedStatus::new(4, 7, 28))
-        || (policy && WORDS.iter().any(|word| text.contains(word)))
+/// Our own word that a host may not be used (4.7.5): a policy, a certificate, a handshake.
+fn is_distrust(reply: &PeerReply) -> bool {
+    reply.code == 0 && reply.status == Some(EnhancedStatus::new(4, 7, 5))
 }
 
 /// Syntax, sequence and content complaints: the journal shows them to an administrator.
@@ -145,7 +207,9 @@ pub fn status_of(reply: &PeerReply, class: u8) -> EnhancedStatus {
 
 #[cfg(test)]
 mod tests {
+    use super::super::replies::Book;
     use super::*;
+    use crate::base::limits::{GREYLIST_WAIT, MAILBOX_FULL_WAIT};
 
     fn answer(phase: Phase, code: u16, status: &str, text: &str) -> Answer {
         let reply = PeerReply::new(code, status.parse().ok(), text);
@@ -153,14 +217,17 @@ mod tests {
     }
 
     fn judge(phase: Phase, code: u16, status: &str, text: &str) -> (Verdict, Concern) {
-        let judgement = classify(&answer(phase, code, status, text));
+        let answer = answer(phase, code, status, text);
+        let judgement = classify(&answer, Book::default().look_up(None, &answer.reply));
         (judgement.verdict, judgement.concern)
     }
 
     #[test]
     fn every_row_of_the_table() {
-        use Concern::{Good, Recipient, Throttled, Unreachable};
+        use Concern::{Distrusted, Good, Limited, Recipient, Throttled, Unreachable};
         use Verdict::{Delivered, Failed, Untried};
+        let full = Verdict::Deferred(MAILBOX_FULL_WAIT);
+        let greylisted = Verdict::Deferred(GREYLIST_WAIT);
         let again = Verdict::Deferred(Duration::ZERO);
         let rows = [
             (Phase::Dot, 250, "2.0.0", "ok", Delivered, Good),
@@ -177,17 +244,24 @@ mod tests {
             (Phase::Ehlo, 550, "5.7.1", "blocked", Failed, Recipient),
             (Phase::Ehlo, 451, "", "later", again, Unreachable),
             (Phase::StartTls, 502, "5.5.1", "no", again, Unreachable),
-            (Phase::StartTls, 0, "4.7.5", "handshake", again, Unreachable),
+            (Phase::StartTls, 0, "4.7.5", "handshake", again, Distrusted),
             (Phase::Mail, 550, "5.7.1", "no", Failed, Recipient),
             (Phase::Mail, 452, "4.3.1", "full", again, Recipient),
             (Phase::Rcpt, 550, "5.1.1", "unknown", Failed, Recipient),
-            (Phase::Rcpt, 450, "4.2.0", "greylisted", again, Recipient),
+            (Phase::Rcpt, 450, "4.2.0", "greylisted", greylisted, Recipient),
             (Phase::Rcpt, 552, "", "too many recipients", again, Recipient),
             (Phase::Rcpt, 552, "5.2.2", "mailbox full", Failed, Recipient),
             (Phase::Rcpt, 421, "4.7.0", "closing", again, Throttled),
-            (Phase::Mail, 451, "4.7.0", "Rate limited? rate limit hit", again, Throttled),
+            (Phase::Mail, 451, "4.7.0", "Rate limited? rate limit hit", again, Limited),
             (Phase::Dot, 550, "5.6.0", "bad content", Failed, Recipient),
-            (Phase::Dot, 451, "4.7.28", "unusual", again, Throttled),
+            (Phase::Dot, 451, "4.7.28", "unusual", again, Recipient),
+            (Phase::Rcpt, 452, "4.2.2", "full", full, Recipient),
+            (Phase::Greeting, 554, "", "client host [192.0.2.1] blocked", again, Limited),
+            (Phase::Rcpt, 554, "5.7.1", "see spamhaus", again, Limited),
+            (Phase::Dot, 550, "5.7.26", "unauthenticated", again, Recipient),
+            (Phase::Rcpt, 421, "4.7.0", "too many connections", again, Throttled),
+            (Phase::Rcpt, 554, "", "too many connections", again, Throttled),
+            (Phase::Dot, 550, "", "spam message", Failed, Recipient),
             (Phase::Content, 0, "4.4.2", "lost", again, Throttled),
             (Phase::Mail, 354, "", "what", again, Recipient),
             (Phase::Mail, 0, "", "?", again, Throttled),
@@ -203,12 +277,13 @@ mod tests {
     fn a_delivery_in_doubt_waits_ten_minutes() {
         let mut lost = answer(Phase::Dot, 0, "4.4.2", "lost");
         lost.in_doubt = true;
-        assert_eq!(classify(&lost).verdict, Verdict::Deferred(IN_DOUBT_WAIT));
+        assert_eq!(classify(&lost, None).verdict, Verdict::Deferred(IN_DOUBT_WAIT));
     }
 
     #[test]
     fn complaints_about_our_protocol_are_flagged() {
-        let flagged = |code, status| classify(&answer(Phase::Mail, code, status, "")).own_defect;
+        let flagged =
+            |code, status| classify(&answer(Phase::Mail, code, status, ""), None).own_defect;
         assert!(flagged(501, "") && flagged(503, "5.5.1") && flagged(554, "5.6.0"));
         assert!(!flagged(550, "5.1.1") && !flagged(451, "4.5.1") && !flagged(501, "5.1.3"));
     }

@@ -20,7 +20,7 @@ use crate::base::id::QueueId;
 use crate::base::limits::{REPORT_CONTENT_OCTETS_MAX, REPORT_HEADER_OCTETS_MAX};
 use crate::base::time::WallTime;
 use crate::mail::address::{Domain, Mailbox};
-use crate::mail::envelope::{Notify, Recipient, Ret};
+use crate::mail::envelope::{ByMode, Notify, Recipient, Ret};
 use crate::mail::reply::PeerReply;
 use crate::mail::stage::Parcel;
 use crate::mail::status::EnhancedStatus;
@@ -39,6 +39,35 @@ pub enum Fate {
     },
     /// The next host took it and does not speak DSN: no more will be heard of it.
     Relayed,
+    /// The next host took it, and BY= asks to tell so (RFC 2852 4.1.4).
+    Traced,
+}
+
+/// What the next host offered of what a sender asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// DSN: NOTIFY went on to it.
+    pub dsn: bool,
+    /// DELIVERBY: BY= went on to it.
+    pub deadlines: bool,
+}
+
+/// What is told of a recipient that the next host took: nothing, as a rule.
+///
+/// With BY= every hop is told if the trace is asked for, and with mode N the hop at which the
+/// deadline is lost (RFC 2852 4.1.4 and 4.1.4.2); else it is told where DSN ends, to those who want
+/// to hear of success (RFC 3461 5.2.2).
+#[must_use]
+pub fn passed_on(parcel: &Parcel, recipient: u16, hop: Hop, now: WallTime) -> Option<Fate> {
+    let recipient = parcel.envelope.recipients.get(usize::from(recipient))?;
+    let traced = parcel.envelope.deliver_by.is_some_and(|by| {
+        by.trace || (by.mode == ByMode::Notify && !hop.deadlines && now < by.deadline)
+    });
+    if traced {
+        return Some(Fate::Traced);
+    }
+    let wanted = matches!(recipient.notify, Some(Notify::On { success: true, .. }));
+    (wanted && !hop.dsn).then_some(Fate::Relayed)
 }
 
 /// The kind of a report: that of its gravest line.
@@ -171,6 +200,7 @@ fn is_wanted(fate: Fate, recipient: &Recipient) -> bool {
             Fate::Failed | Fate::Expired => failure,
             Fate::Delayed { .. } => delay,
             Fate::Relayed => success,
+            Fate::Traced => true,
         },
     }
 }
@@ -196,7 +226,9 @@ impl Returned {
     fn choose(parcel: &Parcel, kind: Kind) -> Self {
         let content = &parcel.content;
         // RFC 3461 4.3: RET is for failures; other reports carry the header.
+        // RFC 8689 section 5: what had to be protected on its way comes back as its header alone.
         let whole = parcel.envelope.ret == Some(Ret::Full)
+            && !parcel.envelope.require_tls
             && kind == Kind::Failure
             && content.len() <= REPORT_CONTENT_OCTETS_MAX
             && content.is_ascii();
@@ -328,6 +360,10 @@ impl Writer<'_> {
                            what it does with it.",
                 next: "You need not do anything.",
             },
+            Fate::Traced => Advice {
+                happened: "The message was handed to the next mail system.",
+                next: "You need not do anything; more may be reported later.",
+            },
             Fate::Delayed { .. } => advice::for_delay(),
             Fate::Expired => advice::for_failure(EnhancedStatus::new(5, 4, 7)),
             Fate::Failed => advice::for_failure(status_of(&line.reply, 5)),
@@ -356,6 +392,9 @@ impl Writer<'_> {
         }
         field(&mut out, "Reporting-MTA", &format!("dns; {}", self.desk.hostname));
         field(&mut out, "Arrival-Date", &self.parcel.label.accepted.rfc5322());
+        if let Some(by) = envelope.deliver_by {
+            field(&mut out, "Deliver-By-Date", &by.deadline.rfc5322());
+        }
         field(&mut out, "X-Postern-Queue-ID", &self.parcel.id.to_string());
         for (line, recipient) in &self.wanted {
             out.push_str("\r\n");
@@ -373,10 +412,10 @@ impl Writer<'_> {
         field(out, "Final-Recipient", &format!("{kind}; {}", self.address(address)));
         let (action, status) = match line.fate {
             Fate::Failed => ("failed", status_of(&line.reply, 5)),
-            // RFC 3463 3.5: delivery time expired; the class tells that it was no refusal.
-            Fate::Expired => ("failed", EnhancedStatus::new(4, 4, 7)),
+            Fate::Expired => ("failed", self.expired()),
+            Fate::Delayed { .. } if self.is_late() => ("delayed", EnhancedStatus::new(4, 4, 7)),
             Fate::Delayed { .. } => ("delayed", status_of(&line.reply, 4)),
-            Fate::Relayed => ("relayed", status_of(&line.reply, 2)),
+            Fate::Relayed | Fate::Traced => ("relayed", status_of(&line.reply, 2)),
         };
         field(out, "Action", action);
         field(out, "Status", &status.to_string());
@@ -394,6 +433,20 @@ impl Writer<'_> {
         if let Fate::Delayed { until } = line.fate {
             field(out, "Will-Retry-Until", &until.rfc5322());
         }
+    }
+
+    /// RFC 3463 3.5: delivery time expired. The class 4 tells that it was no refusal; where a
+    /// deadline with mode R ended it, RFC 2852 4.1.3 wants a 5.
+    fn expired(&self) -> EnhancedStatus {
+        let deadline = self.parcel.envelope.deliver_by.filter(|by| by.mode == ByMode::Return);
+        let ended = deadline.is_some_and(|by| by.deadline == self.parcel.label.expires);
+        EnhancedStatus::new(if ended { 5 } else { 4 }, 4, 7)
+    }
+
+    /// A deadline with mode N has passed (RFC 2852 4.1.3).
+    fn is_late(&self) -> bool {
+        let by = self.parcel.envelope.deliver_by;
+        by.is_some_and(|by| by.mode == ByMode::Notify && by.deadline <= self.desk.now)
     }
 
     /// ORCPT as RFC 3464 2.3.1 wants it: `rfc822; address`.

@@ -2,6 +2,7 @@
 //!
 //! | at | function | refuses |
 //! |---|---|---|
+//! | MAIL | [`wishes::grant`] | a deadline (555 5.7.1) |
 //! | MAIL | [`permit_sender`] | a reverse-path of no pair (550 5.7.1), a size (552 5.3.4) |
 //! | RCPT | [`permit_recipient`] | literals and disguised addresses (550 5.1.3), one too many (452 4.5.3) |
 //! | end of content | [`permit_message`] | all of [`content`], [`author`] and [`refusals`] |
@@ -12,6 +13,7 @@ pub mod author;
 pub mod content;
 pub mod refusals;
 pub mod shown;
+pub mod wishes;
 
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::author::looks_encoded;

@@ -34,6 +34,20 @@ pub const MESSAGE_TOO_LARGE: Refusal = refusal!(
     (5, 3, 4),
     "The message is larger than this source may send: link to large files"
 );
+/// BY= (RFC 2852) from a source that may not set deadlines.
+pub const DEADLINE_NOT_GRANTED: Refusal = refusal!(
+    "deadline-not-granted",
+    555,
+    (5, 7, 1),
+    "This source may not set deadlines with BY=: leave it out or ask the administrator"
+);
+/// The deadline of BY= passed while the message came in.
+pub const DEADLINE_PASSED: Refusal = refusal!(
+    "deadline-passed",
+    550,
+    (5, 4, 7),
+    "The time of BY= was over before the message was complete"
+);
 /// More recipients than the source may have in one transaction.
 pub const TOO_MANY_RECIPIENTS: Refusal = refusal!(
     "too-many-recipients",

@@ -9,7 +9,9 @@ use super::*;
 use crate::mail::address::Domain;
 use crate::mail::class::MessageClass;
 use crate::mail::envelope::{Envelope, Recipient};
-use crate::mail::source::{MailboxPattern, Proof, SourceLimits, SourceName, SourceState, Unsigned};
+use crate::mail::source::{
+    Deadlines, MailboxPattern, Proof, SourceLimits, SourceName, SourceState, Unsigned,
+};
 use crate::mail::stage::SessionFacts;
 
 fn pattern(text: &str) -> MailboxPattern {
@@ -20,7 +22,7 @@ fn pattern(text: &str) -> MailboxPattern {
 
 /// May send as `*@a.example` from `*@a.example`, as `billing@b.example` from `bounce@a.example`
 /// and from the null reverse-path, at most 2,000 octets to two recipients.
-fn source() -> Source {
+pub(super) fn source() -> Source {
     let pair = |reverse_path: Option<&str>, from| SenderPair {
         reverse_path: reverse_path.map(pattern),
         from: pattern(from),
@@ -50,7 +52,7 @@ fn source() -> Source {
         notes: String::new(),
         pool: None,
         priority_max: None,
-        deliver_by: false,
+        deliver_by: Deadlines::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! fairly: lanes among all connections, destinations within a lane (by class), sources within a
 //! class of a destination. A ring entry is a hint: it is looked at again when its turn comes.
 
+use super::slab::NONE;
 use super::stock::Place;
 use super::{Action, Alarm, Carrier, Doing, Next, Queue, Ticket};
 use crate::base::limits::URGENT_SHARE;
@@ -29,6 +30,10 @@ impl Queue {
         self.now = now;
         let Some(entry) = self.carriers.get(&carrier) else { return Next::Leave };
         let (destination, jobs) = (entry.destination, entry.jobs);
+        if let Some(job) = self.hand_out_errand(carrier) {
+            return job;
+        }
+        let Some(entry) = self.carriers.get(&carrier) else { return Next::Leave };
         match entry.doing {
             Doing::Asking => self.destinations[destination].coming -= 1,
             Doing::Idle => self.forget_idle(carrier, destination),
@@ -63,8 +68,9 @@ impl Queue {
     }
 
     fn choose(&mut self, number: u32, jobs: u32) -> Choice {
-        let limits = self.rules.lanes;
+        let now = self.now;
         let lane_number = self.destinations[number].lane;
+        let urgent_first = self.urgent_first(lane_number);
         let urgent_elsewhere = self.urgent_waits(lane_number);
         let destination = &self.destinations[number];
         let lane = &self.lanes[lane_number];
@@ -74,7 +80,7 @@ impl Queue {
             || !destination.is_open(self.now)
             || probed
             || lane.carriers > lane.allowed
-            || jobs >= limits.messages_per_connection.max(1)
+            || jobs >= lane.limits.messages_per_connection.max(1)
         {
             return Choice::Leave;
         }
@@ -82,12 +88,23 @@ impl Queue {
         if urgent_elsewhere && full && destination.ready[OTP] == 0 {
             return Choice::Leave;
         }
-        if !lane.has_token(&limits, self.now) {
+        let urgent_here = destination.ready[OTP] > 0 && lane.pause.lets(MessageClass::Otp, now);
+        if lane.pause.is_on(now) && !urgent_here {
+            return Choice::Leave;
+        }
+        if !lane.has_token(now) {
             self.set_rate_alarm(lane_number);
             return Choice::Nothing;
         }
-        let room = lane.busy_ordinary < lane.allowed_for(MessageClass::Subscribed);
-        let ready = destination.ready;
+        let room = !lane.pause.is_on(now)
+            && !(urgent_first && !urgent_here)
+            && lane.busy_ordinary < lane.allowed_for(MessageClass::Subscribed, now);
+        let mut ready = destination.ready;
+        if !urgent_here {
+            ready[OTP] = 0;
+        } else if urgent_first {
+            ready[1..].fill(0);
+        }
         let may =
             |class: MessageClass| ready[class as usize] > 0 && (room || class == MessageClass::Otp);
         self.destinations[number].turn.pick(may).map_or(Choice::Nothing, Choice::Class)
@@ -108,7 +125,6 @@ impl Queue {
     }
 
     fn hand_out(&mut self, carrier: u64, number: u32, class: MessageClass) -> Ticket {
-        let limits = self.rules.lanes;
         let destination = &mut self.destinations[number];
         let lane = &mut self.lanes[destination.lane];
         let Some(pile_number) = destination.piles[class as usize].pop_front() else {
@@ -118,15 +134,23 @@ impl Queue {
         let Some(leg) = pile.first() else {
             unreachable!("a pile stands in the ring while it has legs in line");
         };
-        pile.take(&mut self.legs, leg);
+        let priority = self.messages[self.legs[leg].message].priority;
+        pile.take(&mut self.legs, leg, priority);
         destination.ready[class as usize] -= 1;
+        if destination.ready[OTP] == 0 {
+            lane.urgent.remove(&number);
+        }
         pile.in_ring = pile.ready > 0;
         if pile.in_ring {
             destination.piles[class as usize].push_back(pile_number);
         }
-        lane.spend_token(&limits, self.now);
+        lane.spend_token(self.now);
         lane.busy_ordinary += u32::from(class != MessageClass::Otp);
-        let (lane_number, limited) = (destination.lane, !lane.has_token(&limits, self.now));
+        // After the last one-time password, tokens that are left belong to the others again.
+        let last = class == MessageClass::Otp && lane.urgent.is_empty();
+        let rated = lane.limits.messages_per_minute.is_some();
+        let lane_number = destination.lane;
+        let limited = !lane.has_token(self.now) || (rated && last);
         if limited {
             self.set_rate_alarm(lane_number);
         }
@@ -135,25 +159,35 @@ impl Queue {
             entry.doing = Doing::Busy(leg);
             entry.jobs += 1;
         }
-        let leg = &self.legs[leg];
-        Ticket {
-            id: self.messages[leg.message].id,
-            recipients: leg.recipients.as_slice().to_vec(),
-            attempts: u32::from(leg.attempts),
-        }
+        self.ticket(leg)
+    }
+
+    /// Whether the next token of a lane with a limit per minute belongs to a one-time password.
+    fn urgent_first(&self, number: u32) -> bool {
+        let lane = &self.lanes[number];
+        lane.limits.messages_per_minute.is_some()
+            && lane.pause.lets(MessageClass::Otp, self.now)
+            && lane.urgent.iter().any(|destination| {
+                let entry = &self.destinations[*destination];
+                // Somebody is about to fetch it, or can be sent.
+                let another =
+                    lane.carriers < lane.allowed && !(entry.is_probed() && entry.carriers > 0);
+                entry.is_open(self.now) && (entry.coming > 0 || !entry.idle.is_empty() || another)
+            })
     }
 
     /// A leg may go: it stands in line, at the end or (handed back) at the front.
     pub(super) fn make_ready(&mut self, leg: u32, front: bool) {
         let number = self.legs[leg].pile;
+        let priority = self.messages[self.legs[leg].message].priority;
         let pile = &mut self.piles[number];
-        pile.queue_up(&mut self.legs, leg, front);
-        let destination = pile.destination;
-        if !self.sources[pile.source as usize].state.delivers() {
+        pile.queue_up(&mut self.legs, leg, priority, front);
+        let (destination, class, in_ring) = (pile.destination, pile.class, pile.in_ring);
+        if !self.flows(number) {
             return;
         }
-        if pile.in_ring {
-            self.destinations[destination].ready[pile.class as usize] += 1;
+        if in_ring {
+            self.count_ready(destination, class, 1);
         } else {
             self.ring_in(number);
         }
@@ -165,9 +199,18 @@ impl Queue {
         let pile = &mut self.piles[number];
         if !pile.in_ring && pile.ready > 0 {
             pile.in_ring = true;
-            let destination = &mut self.destinations[pile.destination];
-            destination.ready[pile.class as usize] += pile.ready;
-            destination.piles[pile.class as usize].push_back(number);
+            let (destination, class, ready) = (pile.destination, pile.class, pile.ready);
+            self.destinations[destination].piles[class as usize].push_back(number);
+            self.count_ready(destination, class, ready);
+        }
+    }
+
+    /// More legs of a destination stand in line.
+    fn count_ready(&mut self, number: u32, class: MessageClass, legs: u32) {
+        let destination = &mut self.destinations[number];
+        destination.ready[class as usize] += legs;
+        if class == MessageClass::Otp {
+            self.lanes[destination.lane].urgent.insert(number);
         }
     }
 
@@ -179,14 +222,20 @@ impl Queue {
             let destination = &mut self.destinations[pile.destination];
             destination.ready[pile.class as usize] -= pile.ready;
             destination.piles[pile.class as usize].retain(|other| *other != number);
+            let (lane, none) = (destination.lane, destination.ready[OTP] == 0);
+            let gone = none && self.lanes[lane].urgent.remove(&pile.destination);
+            if gone && self.lanes[lane].limits.messages_per_minute.is_some() {
+                self.set_rate_alarm(lane);
+            }
         }
     }
 
     /// Takes a leg out of line, whatever its pile's place.
     pub(super) fn unready(&mut self, leg: u32) {
         let number = self.legs[leg].pile;
+        let priority = self.messages[self.legs[leg].message].priority;
         let pile = &mut self.piles[number];
-        pile.take(&mut self.legs, leg);
+        pile.take(&mut self.legs, leg, priority);
         if pile.in_ring {
             let (empty, class) = (pile.ready == 0, pile.class as usize);
             let destination = &mut self.destinations[pile.destination];
@@ -194,6 +243,11 @@ impl Queue {
             if empty {
                 pile.in_ring = false;
                 destination.piles[class].retain(|other| *other != number);
+            }
+            let (lane, none) = (destination.lane, destination.ready[OTP] == 0);
+            let gone = none && self.lanes[lane].urgent.remove(&pile.destination);
+            if gone && self.lanes[lane].limits.messages_per_minute.is_some() {
+                self.set_rate_alarm(lane);
             }
         }
     }
@@ -212,6 +266,7 @@ impl Queue {
             && destination.ready[class as usize] > 0
             && ready > destination.coming
             && destination.is_open(self.now)
+            && self.lanes[destination.lane].pause.lets(class, self.now)
     }
 
     /// Something changed for the better for this destination: carriers wake, or it asks its lane
@@ -238,13 +293,15 @@ impl Queue {
         let destination = &self.destinations[number];
         let lane = &self.lanes[destination.lane];
         let room = class == MessageClass::Otp
-            || lane.busy_ordinary + destination.coming < lane.allowed_for(class);
+            || lane.busy_ordinary + destination.coming < lane.allowed_for(class, self.now);
         !self.stopped
             && !self.draining
             && room
+            && (class == MessageClass::Otp || !self.urgent_first(destination.lane))
             && destination.ready[class as usize] > destination.coming
             && destination.is_open(self.now)
-            && lane.has_token(&self.rules.lanes, self.now)
+            && lane.pause.lets(class, self.now)
+            && lane.has_token(self.now)
     }
 
     /// Calls a waiting carrier: to ask again, or to leave.
@@ -304,12 +361,17 @@ impl Queue {
     fn elect(&mut self, number: u32, urgent: bool) -> Option<u32> {
         loop {
             let lane = &self.lanes[number];
-            if !lane.has_token(&self.rules.lanes, self.now) {
+            if !lane.has_token(self.now) {
                 self.set_rate_alarm(number);
                 return None;
             }
             let reach = if urgent { MessageClass::Otp } else { MessageClass::Subscribed };
-            if lane.carriers >= lane.allowed_for(reach) {
+            if !urgent && self.urgent_first(number) {
+                // Whoever fetches the last of them rings for the others.
+                return None;
+            }
+            let lane = &self.lanes[number];
+            if lane.carriers >= lane.allowed_for(reach, self.now) {
                 self.dismiss_one(Some(number));
                 return None;
             }
@@ -331,7 +393,7 @@ impl Queue {
         }
     }
 
-    fn send(&mut self, number: u32) -> Action {
+    pub(super) fn send(&mut self, number: u32) -> Action {
         self.sent += 1;
         let carrier = self.sent;
         let destination = &mut self.destinations[number];
@@ -339,10 +401,17 @@ impl Queue {
         destination.coming += 1;
         self.lanes[destination.lane].carriers += 1;
         let domain: Domain = destination.domain.clone();
-        let entry = Carrier { destination: number, doing: Doing::Asking, jobs: 0 };
+        let way = self.ways[destination.way as usize].clone();
+        let entry = Carrier {
+            destination: number,
+            doing: Doing::Asking,
+            jobs: 0,
+            errand: NONE,
+            probe: false,
+        };
         self.carriers.insert(carrier, entry);
         self.poke(number);
-        Action::Dispatch { carrier, domain }
+        Action::Dispatch { carrier, domain, way }
     }
 
     /// An idle carrier is sent away.

@@ -23,24 +23,30 @@
 //! lists look at everything.
 
 mod deal;
+mod hold;
 mod lane;
 mod order;
+mod pause;
 mod settle;
 mod slab;
 mod stock;
 mod timers;
 mod turn;
 mod view;
+mod ways;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use hold::HeldMail;
 pub use order::{Selection, Touched};
 pub use settle::{Health, Plan, Retry, Slowed};
-pub use view::{Counts, LaneRow, LegView, MessageView};
+pub use view::{Counts, LaneRow, LaneState, LegView, MessageView};
+pub use ways::{Assignment, Untried};
 
 use crate::base::chance::Chance;
 use crate::base::id::QueueId;
@@ -52,7 +58,8 @@ use crate::mail::class::MessageClass;
 use crate::mail::queued::{Queued, QueuedRecipient};
 use crate::mail::reply::PeerReply;
 use crate::mail::source::{SourceName, SourceState};
-use lane::{Destination, Lane};
+use crate::mail::way::Way;
+use lane::{Destination, Lane, Memory};
 use slab::{NONE, Slab};
 use stock::{Leg, Message, Pile, Place, Recipients, Tick};
 
@@ -72,6 +79,10 @@ pub struct Rules {
     pub retry: [RetryPolicy; 3],
     /// Ceilings per provider.
     pub lanes: LaneLimits,
+    /// Ceilings of single providers, by name.
+    pub providers: BTreeMap<String, LaneLimits>,
+    /// Which way mail takes.
+    pub ways: Assignment,
 }
 
 /// What the driver must do next.
@@ -83,6 +94,8 @@ pub enum Action {
         carrier: u64,
         /// Where it goes.
         domain: Domain,
+        /// By which way.
+        way: Way,
     },
     /// A carrier that was told to wait shall ask again.
     Wake {
@@ -94,6 +107,8 @@ pub enum Action {
     Expire(Overdue),
     /// The sender is due a notice of the delay; at most one for each recipient.
     NoticeDelay(Overdue),
+    /// Mail is held no more: the defect is mended, or an operator said so.
+    HoldEnded(HeldMail),
 }
 
 /// Recipients of a message whose patience is over.
@@ -138,6 +153,10 @@ enum Alarm {
     Destination(u32),
     /// A lane has a token again.
     Lane(u32),
+    /// A lane's pause is over, for urgent mail or for all.
+    Pause(u32),
+    /// It is time to see whether the defects of a lane are mended.
+    Probe(u32),
 }
 
 /// What a carrier is doing.
@@ -158,6 +177,10 @@ struct Carrier {
     destination: u32,
     doing: Doing,
     jobs: u32,
+    /// The leg that it was sent with, past the rings.
+    errand: u32,
+    /// It finds out whether a defect is mended.
+    probe: bool,
 }
 
 #[derive(Debug)]
@@ -180,8 +203,17 @@ pub struct Queue {
     ids: BTreeMap<QueueId, u32>,
     /// By source, destination, class.
     pile_of: BTreeMap<(u32, u32, MessageClass), u32>,
+    /// The first destination of each domain; its others follow through `Destination::twin`.
     destination_of: BTreeMap<Domain, u32>,
-    lane_of: BTreeMap<Box<str>, u32>,
+    /// By provider and home.
+    lane_of: BTreeMap<(Box<str>, Arc<str>), u32>,
+    /// Pauses and holds of lanes that have no mail now, by provider and home.
+    memories: BTreeMap<(Box<str>, Arc<str>), Memory>,
+    /// Holds, those of the memories included.
+    holds: usize,
+    /// Every way that was ever in use; there are few.
+    ways: Vec<Way>,
+    way_of: BTreeMap<Way, u32>,
     sources: Vec<SourceEntry>,
     source_of: BTreeMap<SourceName, u32>,
     carriers: BTreeMap<u64, Carrier>,
@@ -203,7 +235,8 @@ pub struct Queue {
     actions: VecDeque<Action>,
     stopped: bool,
     draining: bool,
-    suspended: BTreeSet<Box<str>>,
+    /// Pools of which no member may carry.
+    closed: BTreeSet<Arc<str>>,
 }
 
 /// The source of all notifications as far as holding and fairness go.
@@ -226,6 +259,10 @@ impl Queue {
             pile_of: BTreeMap::new(),
             destination_of: BTreeMap::new(),
             lane_of: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            holds: 0,
+            ways: Vec::new(),
+            way_of: BTreeMap::new(),
             sources: Vec::new(),
             source_of: BTreeMap::new(),
             carriers: BTreeMap::new(),
@@ -240,7 +277,7 @@ impl Queue {
             actions: VecDeque::new(),
             stopped: false,
             draining: false,
-            suspended: BTreeSet::new(),
+            closed: BTreeSet::new(),
         };
         if let Some(name) = SourceName::new("notifications") {
             // Not in `source_of`: a source of that name is somebody else.
@@ -249,14 +286,27 @@ impl Queue {
         queue
     }
 
-    /// A new configuration is in force. Lanes above a lower ceiling shrink as carriers ask.
-    pub fn set_rules(&mut self, rules: Rules) {
-        let max = rules.lanes.connections_max.max(1);
+    /// A new configuration is in force. Lanes above a lower ceiling shrink as carriers ask; mail
+    /// whose way has changed takes the new one.
+    pub fn set_rules(&mut self, rules: Rules, now: Instant) {
+        self.now = now;
+        let moved = rules.ways != self.rules.ways;
         self.rules = rules;
+        if moved {
+            self.reassign();
+        }
         let lanes: Vec<u32> = self.lanes.iter().map(|(number, _)| number).collect();
         for number in lanes {
+            let limits = self.limits_of(&self.lanes[number].name);
             let lane = &mut self.lanes[number];
-            lane.allowed = lane.allowed.min(max);
+            lane.set_limits(limits);
+            // A higher rate counts from now on.
+            if std::mem::take(&mut lane.rate_alarm) {
+                self.alarms.remove(&(lane.rate_free, Alarm::Lane(number)));
+            }
+            lane.rate_free = lane.rate_free.min(now.after(lane.gap()));
+            self.set_rate_alarm(number);
+            self.wake_lane(number);
             self.poke_lane(number);
         }
     }
@@ -300,13 +350,19 @@ impl Queue {
             class: label.class,
             held: queued.held,
             notification: label.notification,
+            priority: label.priority,
         }) else {
             return false;
         };
         self.ids.insert(queued.id, message);
         self.add_legs(message, queued, moment);
+        let policy = &self.rules.retry[label.class as usize];
         let age = moment.wall.since(label.accepted);
-        self.set_patience(message, Some(age));
+        let notice = match label.notice {
+            Some(at) => Some(at.since(moment.wall)),
+            None => policy.delay_notice.map(|after| after.saturating_sub(age)),
+        };
+        self.set_patience(message, notice);
         true
     }
 
@@ -330,7 +386,8 @@ impl Queue {
 
     fn add_leg(&mut self, message: u32, like: &QueuedRecipient, indices: Vec<u16>, at: Moment) {
         let (class, held) = (self.messages[message].class, self.messages[message].held);
-        let destination = self.destination_number(&like.domain);
+        let way = self.way_number(self.speaker(message), &like.domain);
+        let destination = self.destination_number(&like.domain, way);
         let pile = self.pile_number(message, destination);
         // A date far in the future is a wall clock that was set back.
         let longest = self.rules.retry[class as usize].longest.saturating_mul(2);
@@ -380,38 +437,64 @@ impl Queue {
         number
     }
 
-    fn destination_number(&mut self, domain: &Domain) -> u32 {
-        if let Some(number) = self.destination_of.get(domain) {
-            return *number;
+    /// Who speaks: the source, or we ourselves in a notification.
+    fn speaker(&self, message: u32) -> u32 {
+        let message = &self.messages[message];
+        if message.notification { NOTICES } else { message.source }
+    }
+
+    fn destination_number(&mut self, domain: &Domain, way: u32) -> u32 {
+        let first = self.destination_of.get(domain).copied().unwrap_or(NONE);
+        let mut twin = first;
+        while twin != NONE {
+            if self.destinations[twin].way == way {
+                return twin;
+            }
+            twin = self.destinations[twin].twin;
         }
-        let lane = self.lane_number(domain.as_str());
+        // What is known of the provider is known whichever way leads there.
+        let known = self.destinations.get(first).filter(|twin| twin.known).map(|twin| twin.lane);
+        let provider: Option<Box<str>> = known.map(|lane| self.lanes[lane].name.clone());
+        let lane = self.lane_number(provider.as_deref().unwrap_or(domain.as_str()), way);
         self.lanes[lane].destinations += 1;
-        let Some(number) = self.destinations.insert(Destination::new(domain.clone(), lane)) else {
+        let mut entry = Destination::new(domain.clone(), lane, way);
+        entry.known = provider.is_some();
+        entry.twin = first;
+        let Some(number) = self.destinations.insert(entry) else {
             unreachable!("there are fewer destinations than messages");
         };
         self.destination_of.insert(domain.clone(), number);
         number
     }
 
-    fn lane_number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.lane_of.get(name) {
+    fn lane_number(&mut self, name: &str, way: u32) -> u32 {
+        let key = (Box::from(name), self.ways[way as usize].home.clone());
+        if let Some(number) = self.lane_of.get(&key) {
             return *number;
         }
-        let Some(number) = self.lanes.insert(Lane::new(name, &self.rules.lanes)) else {
+        let lane = Lane::new(name, key.1.clone(), self.limits_of(name));
+        let memory = self.memories.remove(&key);
+        let Some(number) = self.lanes.insert(lane) else {
             unreachable!("there are fewer lanes than destinations");
         };
-        self.lane_of.insert(name.into(), number);
+        self.lane_of.insert(key, number);
+        if let Some(memory) = memory {
+            self.remember(number, memory);
+        }
         number
     }
 
+    fn limits_of(&self, provider: &str) -> LaneLimits {
+        self.rules.providers.get(provider).copied().unwrap_or(self.rules.lanes)
+    }
+
     fn pile_number(&mut self, message: u32, destination: u32) -> u32 {
-        let message = &self.messages[message];
-        let source = if message.notification { NOTICES } else { message.source };
-        let key = (source, destination, message.class);
+        let (source, class) = (self.speaker(message), self.messages[message].class);
+        let key = (source, destination, class);
         if let Some(number) = self.pile_of.get(&key) {
             return *number;
         }
-        let Some(number) = self.piles.insert(Pile::new(source, destination, message.class)) else {
+        let Some(number) = self.piles.insert(Pile::new(source, destination, class)) else {
             unreachable!("there are fewer piles than legs");
         };
         self.pile_of.insert(key, number);

@@ -22,7 +22,7 @@ pub struct Selection {
     pub class: Option<MessageClass>,
     /// With an open recipient in this domain.
     pub domain: Option<Domain>,
-    /// With an open recipient in this lane (provider, or domain).
+    /// With an open recipient in a lane of this name (provider, or domain), whatever its home.
     pub lane: Option<String>,
     /// Held by an operator, or not.
     pub held: Option<bool>,
@@ -171,7 +171,7 @@ impl Queue {
             let piles: Vec<u32> =
                 self.pile_of.range(lowest..=highest).map(|(_, pile)| *pile).collect();
             for pile in piles {
-                if state.delivers() {
+                if self.flows(pile) {
                     self.ring_in(pile);
                     self.poke(self.piles[pile].destination);
                 } else {
@@ -244,12 +244,11 @@ impl Queue {
             None => self.ids.values().copied().collect(),
         };
         let source = selection.source.as_ref().map(|name| self.source_of.get(name).copied());
-        let domain = selection.domain.as_ref().map(|name| self.destination_of.get(name).copied());
-        let lane = selection.lane.as_deref().map(|name| self.lane_of.get(name).copied());
+        let (domain, lane) = (selection.domain.as_ref(), selection.lane.as_deref());
         let leg_fits = |leg: &u32| {
-            let destination = self.piles[self.legs[*leg].pile].destination;
-            domain.is_none_or(|wanted| wanted == Some(destination))
-                && lane.is_none_or(|wanted| wanted == Some(self.destinations[destination].lane))
+            let entry = &self.destinations[self.piles[self.legs[*leg].pile].destination];
+            domain.is_none_or(|wanted| *wanted == entry.domain)
+                && lane.is_none_or(|wanted| *wanted == *self.lanes[entry.lane].name)
         };
         let mut selected = Vec::new();
         for message in candidates {

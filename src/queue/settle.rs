@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::slab::NONE;
 use super::stock::{Place, Recipients, Tick};
-use super::{Alarm, Doing, Overdue, Queue, seconds_up};
+use super::{Alarm, Doing, Overdue, Queue, Untried, seconds_up};
 use crate::base::limits::{
-    EGRESS_HEALTH_BEAT, EGRESS_RECHECK, FAULT_WAIT, OVERDUE_RECHECK, RETRY_JITTER_PERCENT,
-    THROTTLES_BEFORE_PAUSE,
+    FAULT_WAIT, OVERDUE_RECHECK, RETRY_JITTER_PERCENT, THROTTLES_BEFORE_PAUSE,
 };
 use crate::base::time::Instant;
 use crate::mail::address::Domain;
@@ -21,10 +20,18 @@ pub enum Health {
     Good,
     /// The host works; what it said concerns the recipient or the message.
     Neutral,
-    /// The host works and asks for less (421, too many connections, rate).
+    /// The host works and asks for fewer connections (421, too many connections).
     Throttled,
+    /// The host works and asks for less mail: the lane pauses, for so long at least.
+    Limited(Duration),
+    /// The host works and asks for less, but it is not the lane's provider's: the destination
+    /// alone pauses. Whoever publishes a large provider's host as the first MX and an own one as
+    /// the second must not slow down that provider's mail.
+    Apart,
     /// No working host was reached.
     Down,
+    /// No host is known as well as this destination asks: it waits, its provider is well.
+    Distrusted,
 }
 
 /// What is to be done about recipients that were not settled.
@@ -89,9 +96,8 @@ impl Queue {
         now: Instant,
     ) -> (bool, Option<Slowed>) {
         self.now = now;
-        let Some(leg) = self.put_down(carrier) else { return (false, None) };
-        let pile = &self.piles[self.legs[leg].pile];
-        let (destination, class) = (pile.destination, pile.class);
+        let Some((leg, destination)) = self.put_down(carrier) else { return (false, None) };
+        let class = self.piles[self.legs[leg].pile].class;
         let message = self.legs[leg].message;
         let rest: Vec<u16> = {
             let all = self.legs[leg].recipients.as_slice();
@@ -107,28 +113,20 @@ impl Queue {
             self.stand_back(leg, message);
             false
         };
+        self.end_probe(carrier, health == Health::Good);
         let slowed = self.feel(destination, class, health);
         self.poke(destination);
         (complete, slowed)
     }
 
-    /// The job of `carrier` was not tried (our own way out is down, or its slot was one too many):
-    /// back to the front of the line, no attempt counted. With `egress`, the destination is parked
-    /// until that egress is whole again.
-    pub fn handle_untried(&mut self, carrier: u64, egress: Option<&str>, now: Instant) {
+    /// The job of `carrier` was not tried (its way is closed, or its slot was one too many): back to
+    /// the front of the line, no attempt counted. Behind a closed way the destination is parked.
+    pub fn handle_untried(&mut self, carrier: u64, untried: Untried<'_>, now: Instant) {
         self.now = now;
-        let Some(leg) = self.put_down(carrier) else { return };
+        let Some((leg, destination)) = self.put_down(carrier) else { return };
         let message = self.legs[leg].message;
-        let destination = self.piles[self.legs[leg].pile].destination;
-        if let Some(egress) = egress {
-            let entry = &mut self.destinations[destination];
-            entry.parked = Some(egress.into());
-            // An egress that is whole as far as we know: the good news and this carrier's bad
-            // news have crossed, or the next look at its health will tell.
-            let known = self.suspended.contains(egress);
-            let again = now.after(if known { EGRESS_RECHECK } else { EGRESS_HEALTH_BEAT });
-            self.alarms.insert((again, Alarm::Destination(destination)));
-        }
+        self.park(destination, untried);
+        self.end_probe(carrier, false);
         if self.messages[message].held {
             self.stand_back(leg, message);
         } else {
@@ -139,9 +137,10 @@ impl Queue {
     /// A fault of ours kept `carrier` from trying its job: again in a minute, no attempt counted.
     pub fn handle_fault(&mut self, carrier: u64, now: Instant) {
         self.now = now;
-        if let Some(leg) = self.put_down(carrier) {
+        if let Some((leg, _)) = self.put_down(carrier) {
             let message = self.legs[leg].message;
             self.legs[leg].due = Tick::after(now, FAULT_WAIT);
+            self.end_probe(carrier, false);
             self.stand_back(leg, message);
         }
     }
@@ -149,7 +148,7 @@ impl Queue {
     /// The message in the hands of `carrier` cannot be read back: it is out of the queue.
     pub fn handle_damaged(&mut self, carrier: u64, now: Instant) {
         self.now = now;
-        let Some(leg) = self.put_down(carrier) else { return };
+        let Some((leg, _)) = self.put_down(carrier) else { return };
         let message = self.legs[leg].message;
         let legs = self.legs_of(message);
         for other in legs {
@@ -167,6 +166,7 @@ impl Queue {
     /// A carrier has left, for whatever reason. A job that it still had waits a minute.
     pub fn handle_leave(&mut self, carrier: u64, now: Instant) {
         self.handle_fault(carrier, now);
+        self.drop_errand(carrier);
         let Some(entry) = self.carriers.remove(&carrier) else { return };
         let number = entry.destination;
         let lane = self.destinations[number].lane;
@@ -191,14 +191,16 @@ impl Queue {
     /// The provider behind a domain is known: the domain joins the provider's lane.
     pub fn handle_provider(&mut self, domain: &Domain, provider: &str, now: Instant) {
         self.now = now;
-        let Some(number) = self.destination_of.get(domain).copied() else { return };
-        let (from, to) = (self.destinations[number].lane, self.lane_number(provider));
-        self.destinations[number].known = true;
-        if from != to {
-            self.move_lane(number, from, to);
+        for number in self.destinations_of(domain) {
+            let (from, way) = (self.destinations[number].lane, self.destinations[number].way);
+            let to = self.lane_number(provider, way);
+            self.destinations[number].known = true;
+            if from != to {
+                self.move_lane(number, from, to);
+            }
+            self.poke(number);
+            self.poke_lane(to);
         }
-        self.poke(number);
-        self.poke_lane(to);
     }
 
     /// Whether a carrier that has learned its provider may open its connection: the lane may have
@@ -207,7 +209,16 @@ impl Queue {
     pub fn may_connect(&self, carrier: u64) -> bool {
         let Some(entry) = self.carriers.get(&carrier) else { return false };
         let lane = &self.lanes[self.destinations[entry.destination].lane];
-        lane.carriers <= lane.allowed
+        let welcome = match entry.doing {
+            _ if entry.probe => true,
+            Doing::Busy(leg) => {
+                let pile = &self.piles[self.legs[leg].pile];
+                lane.pause.lets(pile.class, self.now)
+                    && !self.is_held(pile.source, entry.destination)
+            }
+            _ => true,
+        };
+        welcome && lane.carriers <= lane.allowed
     }
 
     /// Recipients that [`super::Action::Expire`] named are recorded. Returns whether the message
@@ -240,17 +251,19 @@ impl Queue {
         self.set_alarm(message, seconds_up(now.after(FAULT_WAIT)));
     }
 
-    /// Takes the job from a carrier; it will ask again.
-    fn put_down(&mut self, carrier: u64) -> Option<u32> {
+    /// Takes the job from a carrier, which will ask again. Returns its leg and where the carrier is;
+    /// the leg may have been assigned to another way since.
+    fn put_down(&mut self, carrier: u64) -> Option<(u32, u32)> {
         let entry = self.carriers.get_mut(&carrier)?;
         let Doing::Busy(leg) = entry.doing else { return None };
         entry.doing = Doing::Asking;
-        let destination = &mut self.destinations[entry.destination];
+        let number = entry.destination;
+        let destination = &mut self.destinations[number];
         destination.coming += 1;
         let ordinary = self.piles[self.legs[leg].pile].class != MessageClass::Otp;
         self.lanes[destination.lane].busy_ordinary -= u32::from(ordinary);
         self.legs[leg].place = Place::Settling;
-        Some(leg)
+        Some((leg, number))
     }
 
     /// A leg that is not in line goes back: kept with its held message, or to its date.
@@ -308,7 +321,7 @@ impl Queue {
     }
 
     /// An empty destination is put on the list of those that will be forgotten.
-    fn fade(&mut self, number: u32) {
+    pub(super) fn fade(&mut self, number: u32) {
         let now = self.now;
         let entry = &mut self.destinations[number];
         if entry.total == 0 && entry.carriers == 0 && !entry.fading {
@@ -319,7 +332,7 @@ impl Queue {
 
     /// The lane and the destination take note of how it went.
     fn feel(&mut self, number: u32, class: MessageClass, health: Health) -> Option<Slowed> {
-        let (now, limits) = (self.now, self.rules.lanes);
+        let now = self.now;
         let longest = self.rules.retry[class as usize].longest;
         let entry = &mut self.destinations[number];
         let lane_number = entry.lane;
@@ -330,7 +343,8 @@ impl Queue {
                 entry.failures = 0;
                 entry.throttles = 0;
                 if health == Health::Good {
-                    lane.grow(&limits);
+                    lane.grow();
+                    lane.pause.well(now);
                 }
                 self.poke_lane(lane_number);
                 return None;
@@ -342,6 +356,23 @@ impl Queue {
                 let storm = lane.allowed == 1 || entry.throttles >= THROTTLES_BEFORE_PAUSE;
                 (lane.halve(now), storm && entry.fail(longest, now, &mut self.chance))
             }
+            Health::Limited(floor) => {
+                let Some(wait) = lane.pause.told(class, floor, now, &mut self.chance) else {
+                    self.set_pause_alarm(lane_number);
+                    return None;
+                };
+                // After the pause it starts with one connection, as a new one does.
+                lane.allowed = 1;
+                let slowed = Slowed { lane: lane.name.to_string(), connections: 1, wait };
+                self.set_pause_alarm(lane_number);
+                return Some(slowed);
+            }
+            Health::Apart => {
+                entry.throttles += 1;
+                let storm = entry.throttles >= THROTTLES_BEFORE_PAUSE;
+                (false, storm && entry.fail(longest, now, &mut self.chance))
+            }
+            Health::Distrusted => (false, entry.fail(longest, now, &mut self.chance)),
             Health::Down => (lane.halve(now), entry.fail(longest, now, &mut self.chance)),
         };
         let wait = if shut { entry.shut_until.since(now) } else { Duration::ZERO };
@@ -355,10 +386,13 @@ impl Queue {
         })
     }
 
-    /// Keeps the last unhappy answer of a destination, for lists and for reports of expiry.
-    pub fn note_reply(&mut self, domain: &Domain, reply: &PeerReply) {
-        if let Some(number) = self.destination_of.get(domain).copied() {
-            self.destinations[number].last_reply = Some(Box::new(reply.clone()));
+    /// Keeps the last unhappy answer that `carrier` heard at its destination, for lists and for
+    /// reports of expiry.
+    pub fn note_reply(&mut self, carrier: u64, reply: &PeerReply) {
+        if let Some(number) = self.carriers.get(&carrier).map(|entry| entry.destination) {
+            let destination = &mut self.destinations[number];
+            destination.last_reply = Some(Box::new(reply.clone()));
+            self.lanes[destination.lane].last_reply = Some(Box::new(reply.clone()));
         }
     }
 
@@ -399,7 +433,19 @@ impl Queue {
         }
         self.destinations[number].lane = to;
         self.lanes[to].destinations += 1;
+        if self.lanes[from].urgent.remove(&number) {
+            self.lanes[to].urgent.insert(number);
+        }
+        self.obey_holds(number);
         self.leave_lane(from);
+    }
+
+    /// In which lane `carrier` is: provider and home, if the provider is known.
+    #[must_use]
+    pub fn lane_of(&self, carrier: u64) -> Option<(&str, &str)> {
+        let destination = &self.destinations[self.carriers.get(&carrier)?.destination];
+        let lane = &self.lanes[destination.lane];
+        destination.known.then_some((&*lane.name, &*lane.home))
     }
 
     /// A lane lost a destination; an empty lane is forgotten.
@@ -408,8 +454,9 @@ impl Queue {
         if self.lanes[number].destinations > 0 {
             return;
         }
-        if let Some(lane) = self.lanes.remove(number) {
-            self.lane_of.remove(&lane.name);
+        if let Some(mut lane) = self.lanes.remove(number) {
+            self.keep_memory(&mut lane);
+            self.lane_of.remove(&(lane.name, lane.home));
             self.alarms.remove(&(lane.rate_free, Alarm::Lane(number)));
             for ring in &mut self.turnout {
                 ring.retain(|other| *other != number);

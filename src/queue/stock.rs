@@ -28,6 +28,8 @@ pub(super) struct Message {
     pub(super) class: MessageClass,
     pub(super) held: bool,
     pub(super) notification: bool,
+    /// -9 to 9 (RFC 6710); the higher, the earlier among its own kind.
+    pub(super) priority: i8,
 }
 
 /// A date on the monotonic clock in tenths of a second: four octets, and thirteen years.
@@ -107,7 +109,16 @@ pub(super) struct Leg {
     pub(super) noticed: bool,
 }
 
-/// All legs of one source and class for one destination.
+/// Legs of one priority, first come, first served. There are at most nineteen in a pile.
+#[derive(Debug)]
+struct Line {
+    priority: i8,
+    head: u32,
+    tail: u32,
+}
+
+/// All legs of one source and class for one destination. Priority counts within it: it never lets
+/// one source overtake another.
 #[derive(Debug)]
 pub(super) struct Pile {
     pub(super) source: u32,
@@ -115,8 +126,8 @@ pub(super) struct Pile {
     pub(super) class: MessageClass,
     /// In its destination's ring of piles.
     pub(super) in_ring: bool,
-    head: u32,
-    tail: u32,
+    /// Lines that are not empty, the highest priority first; nearly always one.
+    lines: Vec<Line>,
     /// Legs in line.
     pub(super) ready: u32,
     /// Legs kept back with their message.
@@ -132,49 +143,59 @@ impl Pile {
             destination,
             class,
             in_ring: false,
-            head: NONE,
-            tail: NONE,
+            lines: Vec::new(),
             ready: 0,
             held: 0,
             total: 0,
         }
     }
 
-    /// Puts a leg at the end of the line, or at its front.
-    pub(super) fn queue_up(&mut self, legs: &mut Slab<Leg>, leg: u32, front: bool) {
-        let (before, behind) = if front { (NONE, self.head) } else { (self.tail, NONE) };
+    /// Puts a leg at the end of the line of its priority, or at its front.
+    pub(super) fn queue_up(&mut self, legs: &mut Slab<Leg>, leg: u32, priority: i8, front: bool) {
+        let at = self.lines.partition_point(|line| line.priority > priority);
+        if self.lines.get(at).is_none_or(|line| line.priority != priority) {
+            self.lines.insert(at, Line { priority, head: NONE, tail: NONE });
+        }
+        let line = &mut self.lines[at];
+        let (before, behind) = if front { (NONE, line.head) } else { (line.tail, NONE) };
         let entry = &mut legs[leg];
         (entry.place, entry.before, entry.behind) = (Place::Ready, before, behind);
         match before {
-            NONE => self.head = leg,
+            NONE => line.head = leg,
             before => legs[before].behind = leg,
         }
         match behind {
-            NONE => self.tail = leg,
+            NONE => line.tail = leg,
             behind => legs[behind].before = leg,
         }
         self.ready += 1;
     }
 
-    /// Takes a leg out of the line.
-    pub(super) fn take(&mut self, legs: &mut Slab<Leg>, leg: u32) {
+    /// Takes a leg out of the line of its priority.
+    pub(super) fn take(&mut self, legs: &mut Slab<Leg>, leg: u32, priority: i8) {
         let entry = &mut legs[leg];
         let (before, behind) = (entry.before, entry.behind);
         (entry.before, entry.behind) = (NONE, NONE);
-        match before {
-            NONE => self.head = behind,
-            before => legs[before].behind = behind,
-        }
-        match behind {
-            NONE => self.tail = before,
-            behind => legs[behind].before = before,
-        }
         self.ready -= 1;
+        if before != NONE {
+            legs[before].behind = behind;
+        }
+        if behind != NONE {
+            legs[behind].before = before;
+        }
+        let at = self.lines.partition_point(|line| line.priority > priority);
+        let Some(line) = self.lines.get_mut(at) else { return };
+        match (before, behind) {
+            (NONE, NONE) => drop(self.lines.remove(at)),
+            (NONE, behind) => line.head = behind,
+            (before, NONE) => line.tail = before,
+            _ => {}
+        }
     }
 
-    /// The leg that has stood in line longest.
+    /// The leg that goes next: of the highest priority, the one that has stood in line longest.
     pub(super) fn first(&self) -> Option<u32> {
-        (self.head != NONE).then_some(self.head)
+        self.lines.first().map(|line| line.head)
     }
 }
 

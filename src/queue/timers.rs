@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::lane::Destination;
+use super::slab::NONE;
 use super::stock::Place;
 use super::{Action, Alarm, Overdue, Queue, seconds_up};
 use crate::base::limits::{
@@ -57,51 +59,34 @@ impl Queue {
                     self.handle_token(number);
                 }
             }
+            Alarm::Pause(number) => {
+                if self.lanes.get(number).is_some() {
+                    self.set_pause_alarm(number);
+                    self.wake_lane(number);
+                }
+            }
+            Alarm::Probe(number) => {
+                if self.lanes.get(number).is_some() {
+                    self.probe_holds(number);
+                }
+            }
             Alarm::Destination(number) => {
-                let now = self.now;
-                let Some(entry) = self.destinations.get_mut(number) else { return };
-                if let Some(egress) = entry.parked.as_deref() {
-                    if self.suspended.contains(egress) {
-                        let again = now.after(EGRESS_RECHECK);
-                        self.alarms.insert((again, alarm));
-                        return;
-                    }
-                    entry.parked = None;
+                if self.destinations.get(number).is_none() || self.still_parked(number) {
+                    return;
                 }
                 self.poke(number);
             }
         }
     }
 
-    /// An egress is suspended, or whole again: then its mail goes at once.
-    pub fn set_egress(&mut self, egress: &str, suspended: bool, now: Instant) {
-        self.now = now;
-        if suspended {
-            self.suspended.insert(egress.into());
-            return;
-        }
-        self.suspended.remove(egress);
-        let parked: Vec<u32> = self
-            .destinations
-            .iter()
-            .filter(|(_, entry)| entry.parked.as_deref() == Some(egress))
-            .map(|(number, _)| number)
-            .collect();
-        for number in parked {
-            self.destinations[number].parked = None;
-            self.poke(number);
-        }
-    }
-
-    /// Sets the next date of a message's patience: its delay notice, or its end. `age` is given
-    /// when the message enters.
-    pub(super) fn set_patience(&mut self, message: u32, age: Option<Duration>) {
+    /// Sets the next date of a message's patience: its delay notice, or its end. `notice` is the
+    /// time until the former, given when the message enters.
+    pub(super) fn set_patience(&mut self, message: u32, notice: Option<Duration>) {
         let entry = &self.messages[message];
         let mut next = entry.deadline;
-        let policy = &self.rules.retry[entry.class as usize];
         let unnoticed = !entry.notification && self.has_unnoticed(message);
-        if let (Some(after), Some(age), true) = (policy.delay_notice, age, unnoticed) {
-            next = next.min(seconds_up(self.now.after(after.saturating_sub(age))));
+        if let (Some(wait), true) = (notice, unnoticed) {
+            next = next.min(seconds_up(self.now.after(wait)));
         }
         self.set_alarm(message, next);
     }
@@ -133,8 +118,11 @@ impl Queue {
         let mut again = OVERDUE_RECHECK;
         for leg in self.legs_of(message) {
             let entry = &self.legs[leg];
-            let destination = &self.destinations[self.piles[entry.pile].destination];
+            let pile = &self.piles[entry.pile];
+            let destination = &self.destinations[pile.destination];
             match entry.place {
+                // What is held for a fault of ours waits until it is mended.
+                Place::Ready | Place::Waiting if self.is_held(pile.source, pile.destination) => {}
                 Place::Ready | Place::Waiting if destination.parked.is_none() => {
                     let overdue = Overdue {
                         id: self.messages[message].id,
@@ -176,6 +164,25 @@ impl Queue {
         self.actions.extend(overdue.map(Action::NoticeDelay));
     }
 
+    /// A destination that was taken off the shelf leaves the list of its domain.
+    fn unlink(&mut self, number: u32, gone: &Destination) {
+        if let Some(parked) = &gone.parked {
+            self.alarms.remove(&(parked.again, Alarm::Destination(number)));
+        }
+        let first = self.destination_of.get(&gone.domain).copied().unwrap_or(NONE);
+        if first != number {
+            let mut before = first;
+            while self.destinations[before].twin != number {
+                before = self.destinations[before].twin;
+            }
+            self.destinations[before].twin = gone.twin;
+        } else if gone.twin == NONE {
+            self.destination_of.remove(&gone.domain);
+        } else if let Some(entry) = self.destination_of.get_mut(&gone.domain) {
+            *entry = gone.twin;
+        }
+    }
+
     fn forget_faded(&mut self, now: Instant) {
         for _ in 0..QUEUE_TIMERS_AT_ONCE {
             let Some((since, number)) = self.fading.front().copied() else { return };
@@ -194,7 +201,7 @@ impl Queue {
                         self.lanes[gone.lane].rings[class].retain(|other| *other != number);
                     }
                 }
-                self.destination_of.remove(&gone.domain);
+                self.unlink(number, &gone);
                 self.leave_lane(gone.lane);
             }
         }

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::stock::Place;
+use super::stock::{Leg, Pile, Place};
 use super::{Moment, Queue};
 use crate::base::id::QueueId;
 use crate::base::time::{Instant, WallTime};
 use crate::mail::class::MessageClass;
 use crate::mail::source::{SourceName, SourceState};
+
+/// Domains of a lane that are shown.
+const TOP_SHOWN: usize = 5;
 
 /// Totals; every one is kept, none is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -31,22 +34,52 @@ pub struct Counts {
     pub stopped: bool,
 }
 
+/// How a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LaneState {
+    /// Mail flows.
+    Open,
+    /// Fewer connections than at the start, or a pause not long ago.
+    Slowed,
+    /// It waits because its provider has had enough; one-time passwords are tried all the same.
+    Paused,
+    /// Some or all of its mail is held for a fault of ours.
+    Held,
+}
+
 /// One row of the list of lanes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LaneRow {
     /// Provider, or domain.
     pub lane: String,
+    /// The egress at which its mail is at home.
+    pub home: String,
+    /// How it is.
+    pub state: LaneState,
+    /// Why, if it is not open.
+    pub reason: Option<String>,
+    /// Until when: the end of its pause, or the next probe of its first hold.
+    pub until: Option<WallTime>,
     /// Recipient domains in it.
     pub domains: u32,
-    /// Connections: open, and allowed now.
-    pub connections: (u32, u32),
+    /// Connections now.
+    pub connections: u32,
+    /// Connections that are allowed now.
+    pub allowed: u32,
+    /// Connections that are ever allowed.
+    pub connections_max: u32,
+    /// Messages on one connection.
+    pub messages_per_connection: u32,
+    /// Messages a minute, if limited.
+    pub messages_per_minute: Option<u32>,
     /// Legs that could go now.
     pub ready: u64,
     /// Legs that wait for their date.
     pub waiting: u64,
     /// Legs in the hands of carriers.
     pub busy: u64,
-    /// Legs that are held, by message or with their source.
+    /// Legs that are held: by message, with their source, or for a fault of ours.
     pub held: u64,
     /// Legs by class.
     pub classes: BTreeMap<MessageClass, u64>,
@@ -56,10 +89,12 @@ pub struct LaneRow {
     pub oldest: Option<WallTime>,
     /// The earliest date of those that wait.
     pub next_attempt: Option<WallTime>,
-    /// Domains that are shut after failures, or parked with their egress.
+    /// Domains that are shut after failures, or parked with their way.
     pub shut: u32,
     /// The last unhappy answer.
     pub last_reply: Option<String>,
+    /// The domains with most legs, most first.
+    pub top: Vec<(String, u64)>,
 }
 
 /// One message.
@@ -92,16 +127,21 @@ pub struct MessageView {
 pub struct LegView {
     /// Where it goes.
     pub domain: String,
+    /// By which way: `pool/home`, or the name of both.
+    pub way: String,
     /// The provider, or the domain.
     pub lane: String,
     /// Indices of the recipients in the envelope.
     pub recipients: Vec<u16>,
     /// Attempts so far.
     pub attempts: u32,
-    /// `ready`, `waiting`, `busy`, `held`, `source-held`, `stopped`, `shut`, `parked`, `settling`.
+    /// `ready`, `waiting`, `busy`, `held`, `source-held`, `defect`, `stopped`, `paused`, `shut`, `parked`,
+    /// `settling`.
     pub state: &'static str,
     /// When it may go.
     pub next: Option<WallTime>,
+    /// What it is parked for.
+    pub parked: Option<String>,
     /// The last unhappy answer of this destination.
     pub last_reply: Option<String>,
 }
@@ -127,57 +167,75 @@ impl Queue {
         self.ids.contains_key(&id)
     }
 
-    /// Up to `rows` lanes in the order of their names, after the lane `after`. Looks at every leg
-    /// once.
+    /// Up to `rows` lanes in the order of their names and homes, from the one at `offset`. Looks at
+    /// every leg once.
     #[must_use]
-    pub fn page_lanes(&self, after: Option<&str>, rows: usize, at: Moment) -> Vec<LaneRow> {
+    pub fn page_lanes(&self, offset: usize, rows: usize, at: Moment) -> Vec<LaneRow> {
         let mut page: BTreeMap<u32, LaneRow> = BTreeMap::new();
-        let names = self.lane_of.iter().filter(|(name, _)| after.is_none_or(|a| &***name > a));
-        for (_, number) in names.take(rows) {
-            page.insert(*number, self.bare_row(*number));
+        for number in self.lane_of.values().skip(offset).take(rows) {
+            page.insert(*number, self.bare_row(*number, at));
         }
         for (_, destination) in self.destinations.iter() {
             if let Some(row) = page.get_mut(&destination.lane) {
                 row.shut += u32::from(!destination.is_open(at.now));
-                if let Some(reply) = &destination.last_reply {
-                    row.last_reply = Some(reply.to_string());
+                if destination.total > 0 {
+                    row.top.push((destination.domain.to_string(), destination.total.into()));
                 }
             }
         }
+        for row in page.values_mut() {
+            row.top.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
+            row.top.truncate(TOP_SHOWN);
+        }
         for (_, leg) in self.legs.iter() {
             let pile = &self.piles[leg.pile];
-            let message = &self.messages[leg.message];
             let lane = self.destinations[pile.destination].lane;
-            let Some(row) = page.get_mut(&lane) else { continue };
-            let source_held = !self.sources[pile.source as usize].state.delivers();
-            match leg.place {
-                Place::Held => row.held += 1,
-                Place::Ready | Place::Waiting if source_held => row.held += 1,
-                Place::Ready => row.ready += 1,
-                Place::Waiting => row.waiting += 1,
-                Place::Busy | Place::Settling => row.busy += 1,
-            }
-            *row.classes.entry(pile.class).or_default() += 1;
-            let source = &self.sources[message.source as usize].name;
-            *row.sources.entry(source.clone()).or_default() += 1;
-            let accepted = WallTime(message.accepted);
-            row.oldest = Some(row.oldest.map_or(accepted, |oldest| oldest.min(accepted)));
-            if leg.place == Place::Waiting {
-                let next = wall_of(leg.due.instant().0, at);
-                row.next_attempt = Some(row.next_attempt.map_or(next, |n| n.min(next)));
+            if let Some(row) = page.get_mut(&lane) {
+                self.count_leg(leg, pile, row, at);
             }
         }
         let mut rows: Vec<LaneRow> = page.into_values().collect();
-        rows.sort_by(|a, b| a.lane.cmp(&b.lane));
+        rows.sort_by(|a, b| (&a.lane, &a.home).cmp(&(&b.lane, &b.home)));
         rows
     }
 
-    fn bare_row(&self, number: u32) -> LaneRow {
+    fn count_leg(&self, leg: &Leg, pile: &Pile, row: &mut LaneRow, at: Moment) {
+        let message = &self.messages[leg.message];
+        let kept = !self.sources[pile.source as usize].state.delivers()
+            || self.is_held(pile.source, pile.destination);
+        match leg.place {
+            Place::Held => row.held += 1,
+            Place::Ready | Place::Waiting if kept => row.held += 1,
+            Place::Ready => row.ready += 1,
+            Place::Waiting => row.waiting += 1,
+            Place::Busy | Place::Settling => row.busy += 1,
+        }
+        *row.classes.entry(pile.class).or_default() += 1;
+        let source = &self.sources[message.source as usize].name;
+        *row.sources.entry(source.clone()).or_default() += 1;
+        let accepted = WallTime(message.accepted);
+        row.oldest = Some(row.oldest.map_or(accepted, |oldest| oldest.min(accepted)));
+        if leg.place == Place::Waiting && !kept {
+            let next = wall_of(leg.due.instant().0, at);
+            row.next_attempt = Some(row.next_attempt.map_or(next, |n| n.min(next)));
+        }
+    }
+
+    fn bare_row(&self, number: u32, at: Moment) -> LaneRow {
         let lane = &self.lanes[number];
+        let (state, reason, until) = self.lane_state(number, at);
         LaneRow {
             lane: lane.name.to_string(),
+            home: lane.home.to_string(),
+            state,
+            reason,
+            until,
             domains: lane.destinations,
-            connections: (lane.carriers, lane.allowed),
+            connections: lane.carriers,
+            allowed: lane.allowed,
+            connections_max: lane.limits.connections_max,
+            messages_per_connection: lane.limits.messages_per_connection,
+            messages_per_minute: lane.limits.messages_per_minute,
             ready: 0,
             waiting: 0,
             busy: 0,
@@ -187,8 +245,30 @@ impl Queue {
             oldest: None,
             next_attempt: None,
             shut: 0,
-            last_reply: None,
+            last_reply: lane.last_reply.as_ref().map(ToString::to_string),
+            top: Vec::new(),
         }
+    }
+
+    fn lane_state(&self, number: u32, at: Moment) -> (LaneState, Option<String>, Option<WallTime>) {
+        let lane = &self.lanes[number];
+        let said = || lane.last_reply.as_ref().map(ToString::to_string);
+        if let Some(hold) = lane.holds.first() {
+            let whose = hold.source.map_or_else(
+                || "all mail".to_owned(),
+                |source| format!("mail of {}", self.sources[source as usize].name),
+            );
+            let reason = format!("{whose}: {}", hold.reason());
+            return (LaneState::Held, Some(reason), Some(wall_of(hold.probe_at().0, at)));
+        }
+        if let Some(until) = lane.pause.until(at.now) {
+            return (LaneState::Paused, said(), Some(wall_of(until.0, at)));
+        }
+        let first = lane.limits.connections_first.min(lane.limits.connections_max);
+        if lane.allowed < first || lane.pause.steps() > 0 {
+            return (LaneState::Slowed, said(), None);
+        }
+        (LaneState::Open, None, None)
     }
 
     /// One message.
@@ -217,6 +297,7 @@ impl Queue {
         let pile = &self.piles[leg.pile];
         let destination = &self.destinations[pile.destination];
         let source_held = !self.sources[pile.source as usize].state.delivers();
+        let mut parked = None;
         let (mut state, mut next) = match leg.place {
             Place::Ready => ("ready", None),
             Place::Waiting => ("waiting", Some(wall_of(leg.due.instant().0, at))),
@@ -226,22 +307,33 @@ impl Queue {
         };
         if matches!(leg.place, Place::Ready | Place::Waiting) && source_held {
             (state, next) = ("source-held", None);
+        } else if let (Place::Ready | Place::Waiting, Some(hold)) =
+            (leg.place, self.hold_of(pile.source, pile.destination))
+        {
+            (state, next) = ("defect", Some(wall_of(hold.probe_at().0, at)));
+            parked = Some(hold.reason());
         } else if leg.place == Place::Ready {
             if self.stopped {
                 state = "stopped";
-            } else if destination.parked.is_some() {
-                state = "parked";
+            } else if let Some(why) = &destination.parked {
+                (state, parked) = ("parked", Some(why.reason.to_string()));
+                next = why.dated.then(|| wall_of(why.again.0, at));
+            } else if !self.lanes[destination.lane].pause.lets(pile.class, at.now) {
+                let until = self.lanes[destination.lane].pause.next(at.now);
+                (state, next) = ("paused", until.map(|until| wall_of(until.0, at)));
             } else if !destination.is_open(at.now) {
                 (state, next) = ("shut", Some(wall_of(destination.shut_until.0, at)));
             }
         }
         LegView {
             domain: destination.domain.as_str().to_owned(),
+            way: self.ways[destination.way as usize].to_string(),
             lane: self.lanes[destination.lane].name.to_string(),
             recipients: leg.recipients.as_slice().to_vec(),
             attempts: u32::from(leg.attempts),
             state,
             next,
+            parked,
             last_reply: destination.last_reply.as_ref().map(ToString::to_string),
         }
     }
@@ -264,7 +356,7 @@ impl Queue {
 }
 
 /// The stamp of a point on the monotonic clock.
-fn wall_of(micros: u64, at: Moment) -> WallTime {
+pub(super) fn wall_of(micros: u64, at: Moment) -> WallTime {
     let wait = Instant(micros).since(at.now);
     if wait > Duration::ZERO {
         return at.wall.after(wait);

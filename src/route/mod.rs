@@ -2,7 +2,8 @@
 //! looked up and chance are arguments.
 //!
 //! ```text
-//! domain ─ choose ─ Chosen ─ hosts(MX answer) ─ [Host] ─ stop(address answers) ─ Stop
+//! source, domain ─ pool ─ Way ─ a member of the pool
+//! domain, member ─ choose ─ Chosen ─ hosts(MX answer) ─ [Host] ─ stop(address answers) ─ Stop
 //! ```
 //!
 //! Laws: RFC 5321 section 5 (MX, implicit MX), RFC 7505 (null MX). A domain that does not exist is
@@ -12,9 +13,14 @@
 //! publishes such an MX wants no mail, and an urgent message must not wait for days to say so.
 
 mod plan;
+pub mod pool;
+mod provider;
 pub mod special;
+pub mod sts;
+pub mod trust;
 
-pub use plan::{Chosen, Host, Stop, choose, egress_of, hosts, literal_refused, provider, stop};
+pub use plan::{Chosen, Host, Stop, choose, hosts, literal_refused, stop};
+pub use provider::{provider, provider_of};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

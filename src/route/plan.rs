@@ -42,21 +42,18 @@ pub struct Stop {
     pub addresses: Vec<SocketAddr>,
 }
 
-/// The egress called `name`, or the default one.
+/// The route of `domain`: the most specific that matches; none: MX routing.
 #[must_use]
-pub fn egress_of<'a>(config: &'a Config, name: Option<&str>) -> Option<&'a Egress> {
-    match name {
-        Some(name) => config.egresses.iter().find(|egress| egress.name == name),
-        None => config.egresses.first(),
-    }
+pub(super) fn route_of<'a>(config: &'a Config, domain: &Domain) -> Option<&'a Route> {
+    config.routes.iter().find(|route| matches(&route.matches, domain))
 }
 
-/// Finds the route of `domain`: the first that matches, else MX routing by the default egress.
-/// `None`: the configuration has no such egress.
+/// What the route of `domain` says, by the egress called `egress`. `None`: the configuration has no
+/// such egress.
 #[must_use]
-pub fn choose<'a>(config: &'a Config, domain: &Domain) -> Option<Chosen<'a>> {
-    let route = config.routes.iter().find(|route| matches(&route.matches, domain));
-    let egress = egress_of(config, route.and_then(|route: &Route| route.egress.as_deref()))?;
+pub fn choose<'a>(config: &'a Config, domain: &Domain, egress: &str) -> Option<Chosen<'a>> {
+    let egress = config.egresses.iter().find(|known| known.name == egress)?;
+    let route = route_of(config, domain);
     Some(Chosen {
         egress,
         tls: route.map_or(TlsFloor::Opportunistic, |route| route.tls),
@@ -64,7 +61,7 @@ pub fn choose<'a>(config: &'a Config, domain: &Domain) -> Option<Chosen<'a>> {
     })
 }
 
-fn matches(rule: &RouteMatch, domain: &Domain) -> bool {
+pub(super) fn matches(rule: &RouteMatch, domain: &Domain) -> bool {
     match rule {
         RouteMatch::Any => true,
         RouteMatch::Domain(exact) => exact == domain,
@@ -210,13 +207,6 @@ fn unknown(error: LookupError, name: &str) -> Unroutable {
         ),
         LookupError::Suspended(cause) => Unroutable::Suspended(cause),
     }
-}
-
-/// The provider behind a list of hosts: the registered domain of the first one, or its name.
-#[must_use]
-pub fn provider(hosts: &[Host]) -> Option<&str> {
-    let name = hosts.first()?.name.as_str();
-    Some(psl::domain_str(name).filter(|_| name.parse::<IpAddr>().is_err()).unwrap_or(name))
 }
 
 #[cfg(test)]

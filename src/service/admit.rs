@@ -32,7 +32,7 @@ use crate::scan;
 use crate::sign::{SealError, SealFacts, Sealed, seal};
 use crate::smtp::replies;
 use crate::smtp::reply::{Refusal, Reply};
-use crate::smtp::server::ask::{Question, Verdict};
+use crate::smtp::server::ask::{Grants, Question, Verdict, Wishes};
 use crate::smtp::server::{Ending, Tally, TlsFacts};
 use crate::source::Throttle;
 use crate::store::Health;
@@ -227,10 +227,12 @@ impl Admission {
         visitor: &mut Visitor,
         path: &ReversePath,
         size: Option<u64>,
-    ) -> Result<(), Refusal> {
+        wishes: Wishes,
+    ) -> Result<Grants, Refusal> {
         visitor.reverse_path = path.to_string();
         let attributed = self.attributed(visitor)?;
-        policy::permit_sender(attributed.source(), path, size)
+        policy::permit_sender(attributed.source(), path, size)?;
+        policy::wishes::grant(attributed.source(), wishes, clock::wall())
     }
 
     fn recipient(
@@ -281,6 +283,7 @@ impl Admission {
     }
 
     fn prepare(&self, attributed: &Attributed, message: Submitted) -> Result<Sealed, Refusal> {
+        policy::wishes::permit_deadline(message.envelope.deliver_by, clock::wall())?;
         let permitted = policy::permit_message(attributed, message)?;
         let cleared = scan::clear(permitted)?;
         self.seal(&cleared)
@@ -317,6 +320,8 @@ impl Admission {
             recipients: u32::try_from(parcel.envelope.recipients.len()).unwrap_or(u32::MAX),
             octets: parcel.content.len() as u64,
             signatures: sealed.signatures.clone(),
+            priority: parcel.envelope.priority,
+            deadline: parcel.envelope.deliver_by.map(|by| by.deadline),
         }
     }
 
@@ -423,9 +428,11 @@ impl Gate for Admission {
             Question::ScramFailed { user } => {
                 Verdict::No(self.failed(visitor, &user, SCRAM_FAILED))
             }
-            Question::Mail { reverse_path, size } => {
-                let outcome = self.sender(visitor, &reverse_path, size);
-                self.verdict(visitor, outcome)
+            Question::Mail { reverse_path, size, wishes } => {
+                match self.sender(visitor, &reverse_path, size, wishes) {
+                    Ok(grants) => Verdict::Granted(grants),
+                    Err(refusal) => self.verdict(visitor, Err(refusal)),
+                }
             }
             Question::Recipient { forward_path, accepted, .. } => {
                 let outcome = self.recipient(visitor, &forward_path, accepted);

@@ -11,13 +11,14 @@ use crate::base::chance::Chance;
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
 use crate::host::clock;
-use crate::mail::address::{Domain, Mailbox};
+use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::mail::class::MessageClass;
+use crate::mail::envelope::Envelope;
 use crate::mail::queued::Change;
 use crate::mail::source::SourceName;
 use crate::mail::stage::{Custody, Label, Parcel, Signed};
 use crate::outcome::dsn::Report;
-use crate::sign::seal_notification;
+use crate::sign::seal_report;
 use crate::store::Health;
 use crate::store::spool::{self, CommitError, Spool};
 
@@ -142,10 +143,94 @@ impl Reporter for Scribe {
             accepted: now,
             expires: now.after(lifetime),
             notification: true,
-            priority: 0,
+            // A report is as urgent as what it reports (RFC 6710 4.6), and its header, which the
+            // report carries, is as confidential (RFC 8689 section 5).
+            priority: about.label.priority,
+            notice: None,
         };
         let Report { id, to, content, smtputf8, .. } = report;
-        let sealed = seal_notification(&content, to, label, id, smtputf8, &standing.keyring)?;
+        let envelope = Envelope {
+            smtputf8,
+            require_tls: about.envelope.require_tls,
+            priority: about.envelope.priority,
+            ..Envelope::from(ReversePath::Null)
+        };
+        let sealed = seal_report(&content, envelope, to, label, id, &standing.keyring)?;
         Ok(sealed.signed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Anywhere, read};
+    use crate::mail::envelope::Recipient;
+    use crate::outcome::dsn::{Desk, Fate, Line, compose};
+    use crate::source::{BootSecret, Switches};
+
+    const DOCUMENT: &str = r#"
+version = 1
+hostname = "gate.example.org"
+lab = true
+[spool]
+path = "/var/lib/postern/spool"
+[listener.in]
+address = "127.0.0.1:0"
+kind = "smtp"
+clear_text = true
+network_sources = true
+[source.shop]
+proof = "network"
+networks = ["127.0.0.1/32"]
+pairs = [{ reverse_path = "*@example.org", from = "*@example.org" }]
+[egress.out]
+device = "lo"
+ipv4 = "127.0.0.1"
+resolvers = ["127.0.0.1:53"]
+"#;
+
+    fn scribe() -> Scribe {
+        let config = Arc::new(read(DOCUMENT, &Anywhere).unwrap().config);
+        let secret = BootSecret::draw().unwrap();
+        let standing = Standing::build(config, &Switches::default(), secret).unwrap();
+        Scribe::new(Arc::new(ArcSwap::from_pointee(standing)), Arc::new(Ids::new(1)))
+    }
+
+    /// RFC 8689 section 5, RFC 6710 4.6.
+    #[tokio::test]
+    async fn a_report_is_as_confidential_and_as_urgent_as_its_message() {
+        let scribe = scribe();
+        let mailbox = |text| Mailbox::parse(text, false).unwrap();
+        for (require_tls, priority) in [(true, Some(4)), (false, Some(-2)), (false, None)] {
+            let now = clock::wall();
+            let mut envelope = Envelope::from(ReversePath::Mailbox(mailbox("shop@example.org")));
+            envelope.recipients = vec![Recipient::plain(mailbox("x@example.net"))];
+            envelope.require_tls = require_tls;
+            envelope.priority = priority;
+            let label = Label {
+                source: SourceName::new("shop").unwrap(),
+                class: MessageClass::Otp,
+                accepted: now,
+                expires: now,
+                notification: false,
+                priority: priority.unwrap_or(0),
+                notice: None,
+            };
+            let content = Bytes::from_static(b"From: shop@example.org\r\n\r\nx\r\n");
+            let about = Parcel { id: scribe.id(), label, envelope, content };
+            let hostname = scribe.hostname();
+            let desk = Desk { hostname: &hostname, owner: None, id: scribe.id(), now };
+            let reply = crate::mail::reply::PeerReply::new(550, None, "no");
+            let line =
+                Line { recipient: 0, fate: Fate::Failed, reply, remote: None, attempted: None };
+            let report = compose(&about, desk, &[line]).unwrap();
+            let signed = scribe.seal(report, &about).await.unwrap();
+            let parcel = signed.parcel();
+            assert_eq!(parcel.envelope.reverse_path, ReversePath::Null);
+            assert_eq!(parcel.envelope.require_tls, require_tls);
+            assert_eq!(parcel.envelope.priority, priority);
+            assert_eq!(parcel.label.priority, priority.unwrap_or(0));
+            assert!(parcel.label.notification);
+        }
     }
 }

@@ -5,6 +5,10 @@
 //!                                                     └─ one connection, many jobs
 //! ```
 //!
+//! What a host must satisfy is decided for the recipient's domain, the host and the message's wish
+//! (`route::trust`), before a socket is opened. A connection that is not good enough for the wish
+//! of the next message is closed, and that message gets one of its own.
+//!
 //! A host that fails before a transaction is followed by the next one within the same attempt; a
 //! reused connection that died of old age is replaced without counting an attempt. Nothing is ever
 //! said in clear text after TLS failed: that host is left, and if no other is better the mail waits
@@ -12,7 +16,9 @@
 
 mod approach;
 mod link;
+mod members;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,12 +34,19 @@ use crate::mail::address::Domain;
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::mail::status::EnhancedStatus;
+use crate::mail::trust::Assurance;
+use crate::mail::way::Way;
 use crate::net::egress::EgressClient;
 use crate::net::tls_client::TlsClient;
+use crate::queue::Untried;
+use crate::route::trust::{Terms, Wish};
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
+use crate::service::trust::{EgressWeb, Tell, Trust};
+use crate::service::ways::{Standstill, Ways};
 use crate::smtp::client::Patience;
-use approach::{Approached, Setback, approach};
+use approach::{Approached, Setback};
 use link::{Link, Transacted};
+use members::find;
 
 /// What all carriers share.
 pub struct Context {
@@ -44,16 +57,21 @@ pub struct Context {
     /// Where names are looked up.
     pub names: Arc<dyn Names>,
     /// Outbound TLS with its memory.
-    pub tls: TlsClient,
+    pub tls: Arc<TlsClient>,
+    /// Policies, TLS memory and counts.
+    pub trust: Arc<Trust>,
     /// Time limits of a conversation.
     pub patience: Patience,
+    /// Which member of a pool carries.
+    pub ways: Arc<Ways>,
     /// Time limit of a connection.
     pub connect_wait: Duration,
     chance: Mutex<Chance>,
 }
 
 impl Context {
-    /// A context with the time limits of RFC 5321; `seed` is for shuffles.
+    /// A context with the time limits of RFC 5321; `seed` is for shuffles. Its keeper of trust
+    /// forgets everything when it goes, see [`Context::remember`].
     ///
     /// # Errors
     /// The TLS configuration cannot be built.
@@ -63,16 +81,40 @@ impl Context {
         names: Arc<dyn Names>,
         seed: u64,
     ) -> Result<Self, Fault> {
-        let tls = TlsClient::new(config.load().trust.roots.as_deref())?;
+        let tls = Arc::new(TlsClient::new(config.load().trust.roots.as_deref())?);
+        let web = EgressWeb::new(config.clone(), egress.clone(), names.clone(), tls.clone());
+        let nobody = Arc::new(|_| ());
+        let trust = Trust::forgetful(config.clone(), names.clone(), Arc::new(web), nobody);
+        let ways = Arc::new(Ways::new(config.load_full(), egress.clone()));
         Ok(Self {
             config,
             egress,
+            ways,
             names,
             tls,
+            trust: Arc::new(trust),
             patience: Patience::default(),
             connect_wait: CONNECT_TIMEOUT,
             chance: Mutex::new(Chance::new(seed)),
         })
+    }
+
+    /// The same with a keeper of trust that has its database in `folder`.
+    ///
+    /// # Errors
+    /// The writer of the database cannot be started.
+    pub fn remember(self, folder: &Path, tell: Tell) -> Result<Self, Fault> {
+        let (config, names) = (self.config.clone(), self.names.clone());
+        let (sockets, tls) = (self.egress.clone(), self.tls.clone());
+        let web = Arc::new(EgressWeb::new(config.clone(), sockets, names.clone(), tls));
+        let trust = Arc::new(Trust::open(folder, config, names, web, tell)?);
+        Ok(Self { trust, ..self })
+    }
+
+    /// The same by ways that others know too.
+    #[must_use]
+    pub fn by(self, ways: Arc<Ways>) -> Self {
+        Self { ways, ..self }
     }
 
     fn with_chance<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
@@ -84,13 +126,20 @@ impl Context {
 struct Tls<'a> {
     client: &'a TlsClient,
     wait: Duration,
+    terms: &'a Terms,
 }
 
-/// Carries jobs for `domain` until the desk has no more, then leaves.
-pub async fn run<D: Desk>(desk: Arc<D>, carrier: CarrierId, domain: Domain, context: Arc<Context>) {
+/// Carries jobs for `domain` by `way` until the desk has no more, then leaves.
+pub async fn run<D: Desk>(
+    desk: Arc<D>,
+    carrier: CarrierId,
+    domain: Domain,
+    way: Way,
+    context: Arc<Context>,
+) {
     // However this task ends, its slot at the desk becomes free.
     let leaving = Leaving { desk: &*desk, carrier };
-    let link = carry(&*desk, carrier, &domain, &context).await;
+    let link = carry(&*desk, carrier, &domain, &way, &context).await;
     drop(leaving);
     if let Some(link) = link {
         link.farewell().await;
@@ -113,23 +162,38 @@ async fn carry<D: Desk>(
     desk: &D,
     carrier: CarrierId,
     domain: &Domain,
+    way: &Way,
     context: &Context,
 ) -> Option<Link> {
     let mut next = desk.next(carrier, false).await;
     while let Some(job) = next {
         let config = context.config.load_full();
         let begun = now();
-        match approach(context, &config, domain, desk, carrier).await {
+        let wish = Wish::of(&job.parcel.envelope);
+        match find(context, &config, (domain, way), wish, desk, carrier).await {
             Ok(Approached::TurnedAway) => {
                 desk.hand_back(carrier, job);
+                return None;
+            }
+            Ok(Approached::Barred(Standstill { reason, wait })) => {
+                let untried = match wait {
+                    Some(wait) => Untried::Until { wait, reason: &reason },
+                    None => Untried::Closed { reason: &reason },
+                };
+                desk.park(carrier, job, untried);
                 return None;
             }
             Ok(Approached::Ready(link)) => {
                 let waited = millis(now().since(begun));
                 let messages_max = config.lanes.messages_per_connection.max(1);
-                let round = Round { desk, carrier, messages_max, waited };
+                let round = Round { desk, carrier, context, domain, way, messages_max, waited };
                 match round.serve(*link, job).await {
-                    Served::Again(job) => next = Some(job),
+                    Served::Again(job, link) => {
+                        if let Some(link) = link {
+                            link.farewell().await;
+                        }
+                        next = Some(job);
+                    }
                     Served::Spent(link) => {
                         next = desk.next(carrier, false).await;
                         match (&next, link) {
@@ -158,8 +222,8 @@ async fn carry<D: Desk>(
 
 /// How the work on one connection ended.
 enum Served {
-    /// The connection had died; this job needs a fresh one.
-    Again(Job),
+    /// The connection had died, or is not good enough: this job needs a fresh one.
+    Again(Job, Option<Link>),
     /// The connection is of no further use, or has carried enough.
     Spent(Option<Link>),
     /// There is nothing more to carry.
@@ -170,6 +234,9 @@ enum Served {
 struct Round<'a, D> {
     desk: &'a D,
     carrier: CarrierId,
+    context: &'a Context,
+    domain: &'a Domain,
+    way: &'a Way,
     messages_max: u32,
     waited: u64,
 }
@@ -177,23 +244,42 @@ struct Round<'a, D> {
 impl<D: Desk> Round<'_, D> {
     async fn serve(&self, mut link: Link, mut job: Job) -> Served {
         for carried in 0..self.messages_max {
+            // Its allowance is used up, it is suspended, or its home is back: another member's turn.
+            let (ways, egress) = (&self.context.ways, &link.egress);
+            let leave =
+                carried > 0 && !ways.is_wanted(self.way, self.domain, egress, &link.provider);
+            if leave || !ways.take(egress, &link.provider) {
+                return Served::Again(job, Some(link));
+            }
             match link.transact(&job).await {
                 // A fresh connection that ends before MAIL is an attempt, or a host that always
                 // does so would be called without end.
                 Transacted::Stale if carried == 0 => {
+                    self.give_back(&link);
                     let delivery = undelivered(&job, &ended(&link), self.waited);
                     self.desk.settle(self.carrier, job, delivery).await;
                     return Served::Spent(None);
                 }
-                Transacted::Stale => return Served::Again(job),
+                Transacted::Stale => {
+                    self.give_back(&link);
+                    return Served::Again(job, None);
+                }
                 Transacted::Answered(answers) => {
+                    if !answers.iter().any(taken) {
+                        self.give_back(&link);
+                    }
+                    if let Some(worth) = link.worth_noting(&answers) {
+                        self.context.trust.note(self.domain, &link.relay, worth);
+                    }
                     let connect_millis = if carried == 0 { self.waited } else { 0 };
                     let delivery = Delivery {
                         answers,
                         relay: link.relay.clone(),
                         egress: link.egress.clone(),
                         tls: link.tls.clone(),
+                        assurance: link.assurance,
                         dsn_offered: link.offers_dsn(),
+                        deadline_offered: link.offers_deadlines(),
                         connect_millis,
                     };
                     self.desk.settle(self.carrier, job, delivery).await;
@@ -207,12 +293,23 @@ impl<D: Desk> Round<'_, D> {
             }
             match self.desk.next(self.carrier, true).await {
                 None => return Served::Idle(link),
-                Some(next) if link.is_ready() => job = next,
-                Some(next) => return Served::Again(next),
+                Some(next) if !link.is_ready() => return Served::Again(next, None),
+                Some(next) if !link.serves(&next) => return Served::Again(next, Some(link)),
+                Some(next) => job = next,
             }
         }
         Served::Spent(Some(link))
     }
+
+    /// Nothing of the message was taken: it uses nothing of an allowance.
+    fn give_back(&self, link: &Link) {
+        self.context.ways.give_back(&link.egress, &link.provider);
+    }
+}
+
+/// The host may have the message.
+fn taken(answer: &Answer) -> bool {
+    answer.in_doubt || (answer.reply.code / 100 == 2 && answer.phase == Phase::Dot)
 }
 
 /// The setback of a connection that ended as soon as it was ready.
@@ -238,7 +335,9 @@ fn undelivered(job: &Job, setback: &Setback, connect_millis: u64) -> Delivery {
         relay: setback.relay.clone(),
         egress: setback.egress.clone(),
         tls: "none".to_owned(),
+        assurance: Assurance::Clear,
         dsn_offered: false,
+        deadline_offered: false,
         connect_millis,
     }
 }

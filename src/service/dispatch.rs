@@ -35,9 +35,11 @@ use crate::mail::answer::{Answer, Phase};
 use crate::mail::queued::{Change, Queued};
 use crate::mail::source::SourceName;
 use crate::mail::stage::{Custody, Parcel, Signed};
+use crate::mail::way::Way;
 use crate::outcome::dsn::Report;
-use crate::queue::{Action, Moment, Next, Overdue, Queue, Rules, Ticket};
-use crate::service::post::{CarrierId, Delivery, Desk, Job};
+use crate::queue::{Action, HeldMail, Moment, Next, Overdue, Queue, Rules, Ticket, Untried};
+use crate::service::post::{CarrierId, Delivery, Desk, Job, ListedEar};
+use crate::service::receivers::Receivers;
 use crate::service::suspects::{InHand, Suspects};
 
 /// Why a stored message is not at hand.
@@ -111,7 +113,7 @@ pub trait Reporter: Send + Sync + 'static {
 }
 
 type Carry =
-    Box<dyn Fn(Domain, CarrierId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+    Box<dyn Fn(Domain, Way, CarrierId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Reads both clocks.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
@@ -141,6 +143,10 @@ pub struct Dispatch<S, R> {
     left: Notify,
     /// Who looks after crashes; without it nobody does.
     suspects: OnceLock<Arc<Suspects>>,
+    /// What is known of receivers.
+    receivers: Mutex<Arc<Receivers>>,
+    /// Who wants to hear that an address of ours is listed.
+    listed: OnceLock<ListedEar>,
     /// What each carrier has in hand.
     hands: Mutex<HashMap<u64, InHand>>,
 }
@@ -176,6 +182,8 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             timer: Notify::new(),
             left: Notify::new(),
             suspects: OnceLock::new(),
+            receivers: Mutex::default(),
+            listed: OnceLock::new(),
             hands: Mutex::default(),
         })
     }
@@ -184,14 +192,14 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     /// inside the runtime, once; a second call does nothing. Returns the desk's two tasks.
     pub fn start<F, Fut>(self: &Arc<Self>, carry: F) -> Vec<tokio::task::JoinHandle<()>>
     where
-        F: Fn(Arc<Self>, Domain, CarrierId) -> Fut + Send + Sync + 'static,
+        F: Fn(Arc<Self>, Domain, Way, CarrierId) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         let desk = Arc::downgrade(self);
-        let carry: Carry = Box::new(move |domain, carrier| {
+        let carry: Carry = Box::new(move |domain, way, carrier| {
             let Some(desk) = desk.upgrade() else { return Box::pin(std::future::ready(())) };
             let farewell = Farewell { desk: Arc::clone(&desk), carrier };
-            let life = carry(desk, domain, carrier);
+            let life = carry(desk, domain, way, carrier);
             Box::pin(async move {
                 let _farewell = farewell;
                 life.await;
@@ -238,6 +246,20 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         self.lock().queue.carriers()
     }
 
+    /// What is known of receivers, from now on.
+    pub fn set_receivers(&self, receivers: Receivers) {
+        *self.receivers.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(receivers);
+    }
+
+    fn receivers(&self) -> Arc<Receivers> {
+        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who wants to hear that an address of ours is listed; once, a second call does nothing.
+    pub fn hear_listed(&self, ear: ListedEar) {
+        let _ = self.listed.set(ear);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic under the lock is a bug that ends its task; the schedule itself is whole, and
         // the spool knows everything that matters.
@@ -254,12 +276,12 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     }
 
     fn carry_out(&self, mut inner: MutexGuard<'_, Inner>) {
-        let mut sent = Vec::new();
+        let (mut sent, mut ended) = (Vec::new(), Vec::new());
         // Before the start, actions stay where they are.
         if self.carry.get().is_some() {
             while let Some(action) = inner.queue.poll_action() {
                 match action {
-                    Action::Dispatch { carrier, domain } => sent.push((carrier, domain)),
+                    Action::Dispatch { carrier, domain, way } => sent.push((carrier, domain, way)),
                     Action::Wake { carrier } => {
                         if let Some(waiter) = inner.waiting.remove(&carrier) {
                             let _ = waiter.send(());
@@ -267,6 +289,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
                     }
                     // The receiver lives as long as the desk.
                     Action::Expire(overdue) => drop(self.overdue.send(Late::Expired(overdue))),
+                    Action::HoldEnded(held) => ended.push(held),
                     Action::NoticeDelay(overdue) => {
                         drop(self.overdue.send(Late::Delayed(overdue)));
                     }
@@ -275,12 +298,16 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         }
         let timeout = inner.queue.poll_timeout();
         drop(inner);
+        for held in ended {
+            let HeldMail { lane, home: egress, source, defect: what, .. } = held;
+            (self.tell)(Event::LaneReleased { lane, egress, source, what });
+        }
         if timeout.is_some_and(|at| at.0 < self.armed.load(Ordering::Acquire)) {
             self.timer.notify_one();
         }
         if let Some(carry) = self.carry.get() {
-            for (carrier, domain) in sent {
-                tokio::spawn(carry(domain, CarrierId(carrier)));
+            for (carrier, domain, way) in sent {
+                tokio::spawn(carry(domain, way, CarrierId(carrier)));
             }
         }
     }
@@ -418,7 +445,13 @@ impl<S: Store, R: Reporter> Desk for Dispatch<S, R> {
     fn hand_back(&self, carrier: CarrierId, job: Job) {
         drop(job);
         self.put_down(carrier.0, false);
-        self.with(|queue, at| queue.handle_untried(carrier.0, None, at.now));
+        self.with(|queue, at| queue.handle_untried(carrier.0, Untried::NoSlot, at.now));
+    }
+
+    fn park(&self, carrier: CarrierId, job: Job, untried: Untried<'_>) {
+        drop(job);
+        self.put_down(carrier.0, false);
+        self.with(|queue, at| queue.handle_untried(carrier.0, untried, at.now));
     }
 
     fn leave(&self, carrier: CarrierId) {

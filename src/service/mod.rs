@@ -1,12 +1,14 @@
 //! Tasks: where rooms meet pipes, and only here.
 
 pub mod admit;
+mod check;
 pub mod custody;
 pub mod delivery;
 pub mod dispatch;
 mod names;
 pub mod office;
 pub mod post;
+pub mod receivers;
 pub mod reception;
 pub mod run;
 pub mod serve;
@@ -14,5 +16,7 @@ pub mod standing;
 pub mod supervise;
 pub mod suspects;
 mod switchboard;
+pub mod trust;
 pub mod watchdog;
+pub mod ways;
 mod wire;

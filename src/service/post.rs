@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use crate::mail::address::Domain;
 use crate::mail::answer::Answer;
+use crate::mail::reply::PeerReply;
 use crate::mail::stage::Parcel;
+use crate::mail::trust::Assurance;
+use crate::queue::Untried;
 
 /// One carrier: a task that delivers to one domain over one connection at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,12 +36,33 @@ pub struct Delivery {
     pub egress: String,
     /// TLS version and suite, or `none`.
     pub tls: String,
+    /// How well the host was known.
+    pub assurance: Assurance,
     /// The host offered DSN, so that NOTIFY went on to it (RFC 3461 5.2.1); else success that the
     /// sender wants to hear of is reported here, as "relayed".
     pub dsn_offered: bool,
+    /// The host offered DELIVERBY, so that BY= went on to it (RFC 2852 4.1.4).
+    pub deadline_offered: bool,
     /// How much of the delay was waiting for the connection, in milliseconds.
     pub connect_millis: u64,
 }
+
+/// A receiver says that our address has a bad name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed<'a> {
+    /// The egress that was used.
+    pub egress: &'a str,
+    /// Who says so.
+    pub provider: &'a str,
+    /// The provider stands in the table of providers: its word is worth more than a stranger's.
+    pub known: bool,
+    /// What it said.
+    pub reply: &'a PeerReply,
+}
+
+/// Somebody who wants to hear that an address of ours is listed. Called for every such reply; must
+/// not block.
+pub type ListedEar = Arc<dyn Fn(Listed<'_>) + Send + Sync>;
 
 /// The sorting desk, as carriers see it.
 pub trait Desk: Send + Sync + 'static {
@@ -68,6 +92,12 @@ pub trait Desk: Send + Sync + 'static {
     /// A job that was not begun goes back to the front of its line; no attempt is counted.
     fn hand_back(&self, carrier: CarrierId, job: Job) {
         let _ = (carrier, job);
+    }
+
+    /// A job that was not begun because its way is closed goes back; no attempt is counted, and the
+    /// destination waits until the way is open.
+    fn park(&self, carrier: CarrierId, job: Job, untried: Untried<'_>) {
+        let _ = (carrier, job, untried);
     }
 
     /// The carrier ends; its slot is free.

@@ -22,6 +22,7 @@ use super::wire::{Clock, Octets, Share, Wire, with_scratch};
 use crate::base::limits::{LINGER_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::base::time::Instant;
 use crate::config::checked::{Config, ConnectionLimits, Listener, ListenerKind};
+use crate::mail::source::Deadlines;
 use crate::net::listen::{Door, Full, Place, Places, tell_busy};
 use crate::net::tls::{ServerTls, fresh_secret};
 use crate::smtp::replies;
@@ -98,6 +99,8 @@ pub struct House {
     pub message_octets_max: u64,
     /// Recipients of one transaction.
     pub recipients_max: usize,
+    /// Some source may set deadlines (RFC 2852).
+    pub deadlines: bool,
     /// Ceilings for connections.
     pub connections: ConnectionLimits,
 }
@@ -110,6 +113,7 @@ impl House {
             hostname: config.hostname.as_str().into(),
             message_octets_max: config.message_octets_max,
             recipients_max: config.recipients_max,
+            deadlines: config.sources.values().any(|s| s.deliver_by != Deadlines::Refuse),
             connections: config.connections,
         }
     }
@@ -269,6 +273,7 @@ impl<G: Gate> Reception<G> {
             recipients_max: house.recipients_max,
             tls_offered: self.tls.is_some(),
             tls_required: !listener.clear_text,
+            deadlines: house.deadlines,
         })
     }
 

@@ -10,13 +10,17 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::admit::Admission;
+use super::check::Checker;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
+use super::receivers::Receivers;
 use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
+use super::trust::ReportBox;
+use super::ways::{Ways, day};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
 use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
@@ -38,6 +42,7 @@ use crate::source::BootSecret;
 use crate::store::audit::Audit;
 use crate::store::spool::{Recovery, Spool};
 use crate::store::switches::Switches;
+use crate::store::warmth::Warmth;
 
 /// Between two looks at dates of sources and at the spool's pressure.
 const HOUSE_BEAT: Duration = Duration::from_secs(1);
@@ -88,6 +93,12 @@ impl Gateway {
         let egress = EgressClient::new();
         let desk = parts.desk()?;
         let suspects = parts.suspects(&desk);
+        let ways = parts.ways(&egress)?;
+        let ear = ways.clone();
+        // A rest of the whole address reaches the queue with the next look at the house.
+        desk.hear_listed(Arc::new(move |listed| {
+            let _at_the_next_look = ear.listed(listed);
+        }));
         let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
         let (bell, heard) = watch::channel(Bell::default());
         let admission = Arc::new(Admission::new(
@@ -102,12 +113,24 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
-            parts;
+        let Parts {
+            standing, config: shared, switches, secret, audit, vault, recovery, ids, ..
+        } = parts;
+        let teller = herald.clone();
         let anchors = config.trust.anchors.as_deref();
-        let names = Resolvers::new(egress.clone(), config.trust.dane, anchors)?;
-        let context =
-            delivery::Context::new(shared.clone(), egress.clone(), Arc::new(names), seed()?)?;
+        let names = Arc::new(Resolvers::new(egress.clone(), config.trust.dane, anchors)?);
+        let (asker, books) = (egress.clone(), standing.clone());
+        let checker = Checker::new(books, asker, names.clone(), herald.clone());
+        let checker = Arc::new(checker);
+        let context = delivery::Context::new(shared.clone(), egress.clone(), names, seed()?)?
+            .by(ways.clone())
+            .remember(&config.spool.path.join("trust"), Arc::new(move |e| teller.tell(e)))?;
+        let outbox = ReportBox {
+            standing: standing.clone(),
+            spool: vault.0.clone(),
+            desk: desk.clone(),
+            ids,
+        };
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
@@ -117,7 +140,9 @@ impl Gateway {
             admission,
             reception: reception.clone(),
             egress,
+            ways: ways.clone(),
             tls,
+            authorities: context.tls.clone(),
             bell,
             herald: herald.clone(),
             document: place.document.clone(),
@@ -130,10 +155,12 @@ impl Gateway {
             audit,
             listeners: rows,
             started: clock::wall(),
+            checker: checker.clone(),
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
+        tasks.push(tokio::spawn(checker.keep_checking()));
         board.apply_switches();
-        tasks.extend(start_desk(&desk, context));
+        tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
         tasks.extend(board.start_egress(place)?);
         tasks.push(tokio::spawn(board.clone().keep_house()));
@@ -270,19 +297,31 @@ impl Parts {
         suspects
     }
 
+    /// The ways out, with the accounts of today's warm-up.
+    fn ways(&self, egress: &EgressClient) -> Result<Arc<Ways>, Fault> {
+        let config = self.config.load_full();
+        let warmth = Warmth::open(&config.spool.path.join("warm-up"), day(clock::wall()))?;
+        let ways = Ways::new(config, egress.clone()).with_accounts(warmth);
+        let herald = self.herald.clone();
+        ways.tell_to(Arc::new(move |event| herald.tell(event)));
+        Ok(Arc::new(ways))
+    }
+
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
-        let config = self.config.load();
+        let config = self.config.load_full();
         let rules = rules(&config)
             .ok_or_else(|| Fault::new("reading", "the configuration", "a class has no retry"))?;
         let herald = self.herald.clone();
-        Ok(Dispatch::new(
+        let desk = Dispatch::new(
             Arc::new(self.vault.clone()),
             Scribe::new(self.standing.clone(), self.ids.clone()),
             rules,
             seed()?,
             Arc::new(|| Moment { now: clock::now(), wall: clock::wall() }),
             Arc::new(move |event| herald.tell(event)),
-        ))
+        );
+        desk.set_receivers(Receivers::new(&config));
+        Ok(desk)
     }
 }
 
@@ -293,6 +332,7 @@ impl Switchboard {
         self.admission.set_stopped(stopped);
         self.desk.set_stopped(stopped);
         self.tell_queue();
+        self.tell_ways();
     }
 
     /// The broker, and the ear for its health.
@@ -313,28 +353,12 @@ impl Switchboard {
 
     /// Tells the queue and the world when an egress is suspended or whole again.
     async fn hear_egress(self: Arc<Self>) {
-        let mut health = self.egress.health();
-        let mut known = std::collections::BTreeMap::<String, Option<String>>::new();
+        let mut conditions = self.egress.conditions();
         loop {
-            let present = health.borrow_and_update().clone();
-            for (egress, reason) in &present {
-                let before = known.get(egress).map(Option::is_some);
-                if before == Some(reason.is_some()) {
-                    continue;
-                }
-                // Mail of an earlier run may have been dealt out before the broker was there.
-                self.desk.set_egress(egress, reason.is_some());
-                if before.is_none() && reason.is_none() {
-                    continue;
-                }
-                let egress = egress.clone();
-                self.herald.tell(match reason.clone() {
-                    Some(reason) => Event::EgressSuspended { egress, reason },
-                    None => Event::EgressResumed { egress },
-                });
-            }
-            known = present.into_iter().collect();
-            if health.changed().await.is_err() {
+            conditions.mark_unchanged();
+            // Mail of an earlier run may have been dealt out before the broker was there.
+            self.spread_news();
+            if conditions.changed().await.is_err() {
                 return;
             }
         }
@@ -347,6 +371,8 @@ impl Switchboard {
         let mut states = std::collections::BTreeMap::new();
         loop {
             beat.tick().await;
+            // Rests end by time, and so does a day of a warm-up.
+            self.spread_news();
             let (standing, now) = (self.standing.load_full(), clock::wall());
             for source in standing.directory.sources() {
                 let state = standing.directory.state(&source.name, now);
@@ -360,9 +386,19 @@ impl Switchboard {
     }
 }
 
-fn start_desk(desk: &Arc<SortingDesk>, context: delivery::Context) -> Vec<JoinHandle<()>> {
+/// Delivery, and the keeper of trust beside it.
+fn start_desk(
+    desk: &Arc<SortingDesk>,
+    context: delivery::Context,
+    outbox: ReportBox,
+) -> Vec<JoinHandle<()>> {
     let context = Arc::new(context);
-    desk.start(move |desk, domain, carrier| delivery::run(desk, carrier, domain, context.clone()))
+    let keeper = tokio::spawn(context.trust.clone().keep_house(outbox));
+    let mut tasks = desk.start(move |desk, domain, way, carrier| {
+        delivery::run(desk, carrier, domain, way, context.clone())
+    });
+    tasks.push(keeper);
+    tasks
 }
 
 /// Hands what an earlier run left to the queue, batch by batch.

@@ -9,12 +9,14 @@ use tokio::sync::watch;
 
 use super::admit::Admission;
 use super::custody::SortingDesk;
+use super::receivers::Receivers;
 use super::reception::{Bell, House, Reception};
 use super::standing::Standing;
 use crate::base::fault::Fault;
 use crate::base::secret::Secret;
 use crate::base::time::WallTime;
-use crate::config::{self, Reading, checked::Config};
+use crate::config::checked::{Config, ProviderRule};
+use crate::config::{self, Reading};
 use crate::event::Event;
 use crate::event::herald::Herald;
 use crate::host::clock;
@@ -24,7 +26,10 @@ use crate::mail::source::{Source, SourceName, SourceState};
 use crate::net::broker::words::Orders;
 use crate::net::egress::EgressClient;
 use crate::net::tls::ServerTls;
-use crate::queue::Rules;
+use crate::net::tls_client::TlsClient;
+use crate::queue::{Assignment, Rules};
+use crate::route::pool::Pools;
+use crate::service::ways::{Holder, Ways};
 use crate::source::{BootSecret, Strength, new_secret, verifier_for};
 use crate::store::switches::Switches;
 
@@ -38,7 +43,10 @@ pub(super) struct Switchboard {
     pub(super) admission: Arc<Admission>,
     pub(super) reception: Arc<Reception<Admission>>,
     pub(super) egress: EgressClient,
+    pub(super) ways: Arc<Ways>,
     pub(super) tls: Option<Arc<ServerTls>>,
+    /// Whom delivery trusts to vouch for hosts.
+    pub(super) authorities: Arc<TlsClient>,
     pub(super) bell: watch::Sender<Bell>,
     pub(super) herald: Arc<Herald>,
     pub(super) document: PathBuf,
@@ -47,11 +55,15 @@ pub(super) struct Switchboard {
 }
 
 /// The queue's rules, from the configuration.
-pub(super) fn rules(config: &Config) -> Option<Rules> {
+pub(super) fn rules(config: &Arc<Config>) -> Option<Rules> {
     let of = |class| config.retry.get(&class).copied();
     let retry =
         [of(MessageClass::Otp)?, of(MessageClass::Transactional)?, of(MessageClass::Subscribed)?];
-    Some(Rules { retry, lanes: config.lanes })
+    let pools = Pools::new(config.clone());
+    let ways = Assignment::new(move |source, domain| pools.way(source, domain));
+    let limits = |rule: &ProviderRule| (rule.name.clone(), rule.limits(&config.lanes));
+    let providers = config.providers.iter().map(limits).collect();
+    Some(Rules { retry, lanes: config.lanes, providers, ways })
 }
 
 impl Switchboard {
@@ -119,6 +131,40 @@ impl Switchboard {
         Ok(self.desk.counts().messages as u64)
     }
 
+    /// Suspends an egress, or lets it go; both count at once, and a suspension also when the disk
+    /// refuses.
+    pub(super) async fn switch_egress(
+        &self,
+        name: &str,
+        reason: Option<String>,
+        by: &str,
+    ) -> Result<(), Fault> {
+        let _turn = self.turn.lock().await;
+        let stored = self.switches().hold_egress(name, reason.as_deref(), by, clock::wall());
+        if reason.is_none() {
+            self.ways.forgive(name);
+        }
+        self.tell_ways();
+        stored
+    }
+
+    /// What operators have suspended reaches the ways, and what the ways have to tell the queue.
+    pub(super) fn tell_ways(&self) {
+        let held = self.switches().positions().egresses.clone();
+        let held = held
+            .into_iter()
+            .map(|(name, held)| (name, Holder { reason: held.reason, by: held.by, at: held.at }));
+        self.ways.hold(held.collect());
+        self.spread_news();
+    }
+
+    /// The queue hears which pools are closed.
+    pub(super) fn spread_news(&self) {
+        for news in self.ways.news() {
+            self.desk.set_pool(&news.pool, news.closed);
+        }
+    }
+
     fn halt(&self, stopped: bool) {
         self.admission.set_stopped(stopped);
         self.desk.set_stopped(stopped);
@@ -173,6 +219,9 @@ impl Switchboard {
         let overlay = self.switches().positions().overlay();
         let standing = Standing::build(config.clone(), &overlay, self.secret.clone())
             .map_err(|fault| vec![fault.to_string()])?;
+        self.authorities
+            .reload(config.trust.roots.as_deref())
+            .map_err(|fault| vec![fault.to_string()])?;
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls) {
             tls.reload(files).map_err(|fault| vec![fault.to_string()])?;
         }
@@ -181,13 +230,16 @@ impl Switchboard {
             self.desk.set_source_state(gone, SourceState::Revoked);
         }
         self.config.store(config.clone());
+        self.ways.renew(config.clone());
         self.reception.renovate(House::of(&config));
         if let Some(rules) = rules(&config) {
             self.desk.set_rules(rules);
+            self.desk.set_receivers(Receivers::new(&config));
         }
         // A broker that is gone gets the new orders when it is started again.
         let _ = self.egress.order(&Orders::new(&config)).await;
         self.tell_queue();
+        self.spread_news();
         self.ring();
         Ok(reading.warnings.iter().map(ToString::to_string).collect())
     }

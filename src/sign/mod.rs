@@ -17,9 +17,11 @@ pub mod dkim;
 pub mod keyring;
 pub mod keys;
 pub mod seal;
+pub mod spf;
+pub mod statement;
 pub mod trace;
 pub mod verify;
 
 pub use keyring::{KeyProblem, Keyring};
-pub use seal::{SealError, SealFacts, Sealed, seal, seal_notification};
+pub use seal::{SealError, SealFacts, Sealed, seal, seal_notification, seal_report};
 pub use verify::{Verified, verify};

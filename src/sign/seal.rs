@@ -10,7 +10,7 @@ use crate::base::limits::DKIM_LIFETIME_MIN;
 use crate::base::time::WallTime;
 use crate::mail::address::{Domain, Mailbox, ReversePath};
 use crate::mail::author::Authors;
-use crate::mail::envelope::{BodyType, Envelope, Recipient};
+use crate::mail::envelope::{BodyType, ByMode, DeliverBy, Envelope, Recipient};
 use crate::mail::header::Header;
 use crate::mail::source::Unsigned;
 use crate::mail::stage::{Cleared, Label, Parcel, Signed};
@@ -92,6 +92,8 @@ pub fn seal(
     let missing = trace::missing(&header, hostname, id, now);
     let body = &message.content[header.body_start()..];
     describe(&mut envelope, header.is_ascii(), body);
+    // Whoever asks for REQUIRETLS is not asked what the header says (RFC 8689 4.1).
+    envelope.tls_optional = !envelope.require_tls && header.says_tls_optional();
     let added =
         Header::read(missing.as_bytes()).map_err(|e| Fault::new("adding fields to", id, e))?;
     let author_fields = || header.fields().filter(|field| trace::is_kept(field, hostname));
@@ -108,9 +110,10 @@ pub fn seal(
         source: source.name.clone(),
         class: source.class,
         accepted: now,
-        expires: now.after(facts.lifetime),
+        expires: expires(&envelope, now.after(facts.lifetime)),
         notification: false,
-        priority: 0,
+        priority: envelope.priority.unwrap_or_default(),
+        notice: notice(&envelope, now),
     };
     Ok(Sealed {
         from: from.to_string(),
@@ -137,11 +140,28 @@ pub fn seal_notification(
     smtputf8: bool,
     keyring: &Keyring,
 ) -> Result<Sealed, Fault> {
+    let envelope = Envelope { smtputf8, ..Envelope::from(ReversePath::Null) };
+    seal_report(content, envelope, to, label, id, keyring)
+}
+
+/// As [`seal_notification`], with what `envelope` says: a report about a message that must be
+/// protected on its way is protected in the same way (RFC 8689 section 5).
+///
+/// # Errors
+/// As [`seal_notification`].
+pub fn seal_report(
+    content: &Bytes,
+    mut envelope: Envelope,
+    to: Mailbox,
+    label: Label,
+    id: QueueId,
+    keyring: &Keyring,
+) -> Result<Sealed, Fault> {
     let header = read(content, id)?;
     let from = author(&header, true, id)?;
     let (domain, signers): (Domain, &[Signer]) =
         keyring.nearest(from.domain()).unwrap_or_else(|| (from.domain().clone(), &[]));
-    let mut envelope = Envelope::from(ReversePath::Null);
+    let smtputf8 = envelope.smtputf8;
     envelope.recipients.push(Recipient::plain(to));
     let body = &content[header.body_start()..];
     describe(&mut envelope, header.is_ascii(), body);
@@ -157,6 +177,24 @@ pub fn seal_notification(
         signatures: signers.iter().map(|signer| dkim::name(&domain, signer)).collect(),
         signed: Signed::mint(Parcel { id, label, envelope, content }),
     })
+}
+
+/// When delivery is given up: a deadline with mode R shortens the patience of the class, and never
+/// lengthens it (RFC 2852 4.1).
+fn expires(envelope: &Envelope, patience: WallTime) -> WallTime {
+    match envelope.deliver_by {
+        Some(DeliverBy { deadline, mode: ByMode::Return, .. }) => patience.min(deadline),
+        _ => patience,
+    }
+}
+
+/// With mode N the sender has said when it wants to hear of a delay. A deadline that had passed
+/// before the message came was told by whoever had it then (RFC 2852 section 4).
+fn notice(envelope: &Envelope, now: WallTime) -> Option<WallTime> {
+    match envelope.deliver_by {
+        Some(DeliverBy { deadline, mode: ByMode::Notify, .. }) if deadline > now => Some(deadline),
+        _ => None,
+    }
 }
 
 /// The header, which an earlier room has read already: failing here is a fault of ours.

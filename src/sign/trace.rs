@@ -71,10 +71,13 @@ pub fn received(
         }
         _ => String::new(),
     };
+    // RFC 6710 4.1, item 2.
+    let priority =
+        envelope.priority.map_or_else(String::new, |number| format!("\r\n\tpriority {number}"));
     let date = now.rfc5322();
     format!(
         "Received: from {helo} ({address}){tls}\r\n\tby {hostname} with {with} id {id}\
-         {recipient};\r\n\t{date}\r\n"
+         {recipient}{priority};\r\n\t{date}\r\n"
     )
 }
 
@@ -155,6 +158,9 @@ mod tests {
              <a@b.example>;\r\n\tMon, 21 Sep 2026 14:13:20 +0000\r\n"
         );
         assert_eq!(field, expected);
+        envelope.priority = Some(-3);
+        let field = received(&session("app", true), &envelope, &name("gw.example"), id, now);
+        assert!(field.contains("\tfor <a@b.example>\r\n\tpriority -3;\r\n\tMon,"), "{field}");
         envelope.recipients.push(envelope.recipients[0].clone());
         envelope.smtputf8 = true;
         let field = received(&session("app", false), &envelope, &name("gw.example"), id, now);

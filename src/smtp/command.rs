@@ -1,4 +1,5 @@
-//! Commands and their parameters (RFC 5321 4.1.1, with 1870, 3030, 3461, 4954, 6152, 6531, 8689).
+//! Commands and their parameters (RFC 5321 4.1.1, with 1870, 2852, 3030, 3461, 4954, 6152,
+//! 6531, 6710, 8689).
 //!
 //! Strict where two readers could differ: angle brackets are required, source routes refused,
 //! parameters known, well formed and said once. Two deviations, each for clients that exist:

@@ -3,7 +3,7 @@
 use super::replies;
 use super::reply::Reply;
 use super::xtext::is_xtext;
-use crate::mail::envelope::{BodyType, Notify, Ret};
+use crate::mail::envelope::{BodyType, ByMode, Notify, PRIORITIES, Ret};
 
 /// Octets of ENVID= (RFC 3461 4.4).
 const ENVID_OCTETS_MAX: usize = 100;
@@ -11,6 +11,8 @@ const ENVID_OCTETS_MAX: usize = 100;
 const ORCPT_OCTETS_MAX: usize = 500;
 /// Digits of SIZE= (RFC 1870 section 4).
 const SIZE_DIGITS_MAX: usize = 20;
+/// Digits of BY= (RFC 2852 section 4).
+const BY_DIGITS_MAX: usize = 9;
 
 /// What MAIL may say after the reverse-path. AUTH= is read and forgotten: a submission server
 /// trusts nobody to assert another's identity (RFC 4954 section 5).
@@ -28,6 +30,21 @@ pub struct MailParameters {
     pub envid: Option<Box<str>>,
     /// REQUIRETLS (RFC 8689).
     pub require_tls: bool,
+    /// MT-PRIORITY= (RFC 6710).
+    pub priority: Option<i8>,
+    /// BY= (RFC 2852).
+    pub by: Option<By>,
+}
+
+/// BY= as it was said: by when, counted from the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct By {
+    /// Seconds, at most nine digits; with mode R never less than one.
+    pub secs: i32,
+    /// What happens then.
+    pub mode: ByMode,
+    /// Every hop is reported.
+    pub trace: bool,
 }
 
 impl MailParameters {
@@ -47,6 +64,8 @@ impl MailParameters {
                 ("ENVID", Some(value)) => once(&mut found.envid, envid(value))?,
                 ("SMTPUTF8", None) => flag(&mut found.smtputf8)?,
                 ("REQUIRETLS", None) => flag(&mut found.require_tls)?,
+                ("MT-PRIORITY", Some(value)) => once(&mut found.priority, priority(value))?,
+                ("BY", Some(value)) => once(&mut found.by, by(value))?,
                 ("AUTH", Some(value)) if value == "<>" || is_xtext(value) => flag(&mut auth)?,
                 _ => return Err(not_known(&keyword, &MAIL_KEYWORDS)),
             }
@@ -83,7 +102,8 @@ impl RecipientParameters {
     }
 }
 
-const MAIL_KEYWORDS: [&str; 7] = ["SIZE", "BODY", "RET", "ENVID", "SMTPUTF8", "REQUIRETLS", "AUTH"];
+const MAIL_KEYWORDS: [&str; 9] =
+    ["SIZE", "BODY", "RET", "ENVID", "SMTPUTF8", "REQUIRETLS", "AUTH", "MT-PRIORITY", "BY"];
 const RCPT_KEYWORDS: [&str; 2] = ["NOTIFY", "ORCPT"];
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -133,6 +153,31 @@ fn ret(value: &str) -> Option<Ret> {
     } else {
         value.eq_ignore_ascii_case("HDRS").then_some(Ret::Hdrs)
     }
+}
+
+/// `priority-value = (["-"] NZDIGIT) / "0"` (RFC 6710 section 7).
+fn priority(value: &str) -> Option<i8> {
+    let digit = value.strip_prefix('-').unwrap_or(value);
+    let written = digit.len() == 1 && value != "-0";
+    value.parse().ok().filter(|number| written && PRIORITIES.contains(number))
+}
+
+/// `by-value = by-time ";" by-mode [by-trace]` (RFC 2852 section 4). A time that is not in the
+/// future is an error with mode R, and with mode N a deadline that has passed.
+fn by(value: &str) -> Option<By> {
+    let (time, mode) = value.split_once(';')?;
+    let digits = time.strip_prefix(['-', '+']).unwrap_or(time);
+    let written = (1..=BY_DIGITS_MAX).contains(&digits.len());
+    let good = written && digits.bytes().all(|b| b.is_ascii_digit());
+    let secs: i32 = time.parse().ok().filter(|_| good)?;
+    let (mode, trace) = match &*mode.to_ascii_uppercase() {
+        "R" => (ByMode::Return, false),
+        "RT" => (ByMode::Return, true),
+        "N" => (ByMode::Notify, false),
+        "NT" => (ByMode::Notify, true),
+        _ => return None,
+    };
+    (mode == ByMode::Notify || secs > 0).then_some(By { secs, mode, trace })
 }
 
 fn envid(value: &str) -> Option<Box<str>> {
@@ -187,6 +232,60 @@ mod tests {
             MailParameters::parse(" SIZE=99999999999999999999").unwrap().size,
             Some(u64::MAX)
         );
+    }
+
+    #[test]
+    fn priorities_are_one_digit_with_or_without_a_sign() {
+        for (text, number) in [("0", 0), ("9", 9), ("-9", -9), ("3", 3)] {
+            let found = MailParameters::parse(&format!(" mt-priority={text}")).unwrap();
+            assert_eq!(found.priority, Some(number));
+        }
+        for bad in ["", "10", "-10", "+3", "-0", "03", "x", "1.0", "--1", "3 MT-PRIORITY=3"] {
+            let said = MailParameters::parse(&format!(" MT-PRIORITY={bad}"));
+            assert_eq!(said, Err(replies::BAD_PARAMETER), "{bad}");
+        }
+        assert_eq!(MailParameters::parse(" MT-PRIORITY"), Err(replies::BAD_PARAMETER));
+    }
+
+    #[test]
+    fn deadlines_are_read_with_their_mode() {
+        let (back, on) = (ByMode::Return, ByMode::Notify);
+        for (text, secs, mode, trace) in [
+            ("120;R", 120, back, false),
+            ("+1;rt", 1, back, true),
+            ("999999999;R", 999_999_999, back, false),
+            ("-999999999;N", -999_999_999, on, false),
+            ("0;nT", 0, on, true),
+        ] {
+            let found = MailParameters::parse(&format!(" BY={text}")).unwrap();
+            assert_eq!(found.by, Some(By { secs, mode, trace }), "{text}");
+        }
+        for bad in [
+            "",
+            "60",
+            "60;",
+            "60;X",
+            "60;T",
+            "60;TR",
+            "60;RR",
+            ";R",
+            "+;R",
+            "-;N",
+            "0;R",
+            "-1;R",
+            "-0;R",
+            "1000000000;N",
+            "0000000001;R",
+            "1e3;N",
+            "60;R;T",
+            "60,R",
+            "++1;N",
+            "60;R BY=60;R",
+        ] {
+            let said = MailParameters::parse(&format!(" BY={bad}"));
+            assert_eq!(said, Err(replies::BAD_PARAMETER), "{bad}");
+        }
+        assert_eq!(MailParameters::parse(" BY"), Err(replies::BAD_PARAMETER));
     }
 
     #[test]

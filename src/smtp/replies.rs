@@ -12,6 +12,10 @@ pub const START_TLS: Reply = Reply::new(220, (2, 0, 0), "Ready to start TLS");
 pub const OK: Reply = Reply::new(250, (2, 0, 0), "Ok");
 /// MAIL.
 pub const SENDER_OK: Reply = Reply::new(250, (2, 1, 0), "Ok");
+/// MAIL, when the priority is not the one that was asked for (RFC 6710 4.1): the text begins with
+/// the number that holds.
+pub const PRIORITY_CHANGED: Reply =
+    Reply::new(250, (2, 3, 6), "is the priority of this message, as granted to this source");
 /// RCPT.
 pub const RECIPIENT_OK: Reply = Reply::new(250, (2, 1, 5), "Ok");
 /// BDAT without LAST.

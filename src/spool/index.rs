@@ -338,6 +338,7 @@ mod tests {
             expires: WallTime(2),
             notification: false,
             priority: 0,
+            notice: None,
         };
         let recipient = |index| QueuedRecipient {
             index,

@@ -5,6 +5,7 @@
 
 pub mod custody;
 pub mod index;
+pub mod past;
 pub mod record;
 pub mod scan;
 pub mod state;

@@ -22,6 +22,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::past::{Kept, PRESENT};
 use crate::base::id::QueueId;
 use crate::mail::envelope::Envelope;
 use crate::mail::queued::{Change, Queued, QueuedRecipient};
@@ -31,8 +32,8 @@ use crate::mail::stage::{Label, Parcel};
 pub const HEADER_OCTETS: usize = 64;
 /// "PLR1".
 pub const MAGIC: [u8; 4] = *b"PLR1";
-/// Version of the heads that this program writes.
-pub const VERSION: u8 = 1;
+/// Version of the heads that this program writes; older ones are read by [`super::past`].
+pub const VERSION: u8 = PRESENT;
 
 /// A place in the ledger.
 #[derive(
@@ -349,11 +350,8 @@ pub fn salt_of(octets: &[u8; HEADER_OCTETS]) -> u64 {
 ///
 /// # Errors
 /// [`NotAHead`] if the version is unknown or postcard refuses it.
-pub fn read_head<'a, T: Deserialize<'a>>(header: &Header, head: &'a [u8]) -> Result<T, NotAHead> {
-    if header.version != VERSION {
-        return Err(NotAHead);
-    }
-    postcard::from_bytes(head).map_err(|_| NotAHead)
+pub fn read_head<T: Kept>(header: &Header, head: &[u8]) -> Result<T, NotAHead> {
+    T::read(header.version, head).ok_or(NotAHead)
 }
 
 /// Everything but the magic and the checksum itself.

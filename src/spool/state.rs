@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::past::{Kept, PRESENT};
 use super::record::Position;
 use crate::base::chance::Chance;
 use crate::mail::queued::{Change, Queued, Settlement};
@@ -97,9 +98,6 @@ pub fn read_page(key: &[u8], octets: &[u8]) -> Option<Vec<Live>> {
     here.then_some(page)
 }
 
-/// Version of the values behind the ledger.
-const VERSION: u8 = 1;
-
 /// What the state database says about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
@@ -116,21 +114,21 @@ pub struct Meta {
 /// A value as it is stored: version, checksum over key and rest, postcard.
 #[must_use]
 pub fn encode<T: Serialize>(key: &[u8], value: &T) -> Option<Vec<u8>> {
-    let mut out = vec![VERSION, 0, 0, 0, 0];
+    let mut out = vec![PRESENT, 0, 0, 0, 0];
     out = postcard::to_extend(value, out).ok()?;
     let checksum = checksum(key, &out[5..]);
     out[1..5].copy_from_slice(&checksum.to_le_bytes());
     Some(out)
 }
 
-/// Reads a value; `None` if it is damaged or of another version.
+/// Reads a value; `None` if it is damaged or of a version that nobody wrote.
 #[must_use]
-pub fn decode<T: for<'a> Deserialize<'a>>(key: &[u8], octets: &[u8]) -> Option<T> {
+pub fn decode<T: Kept>(key: &[u8], octets: &[u8]) -> Option<T> {
     let (front, rest) = octets.split_at_checked(5)?;
-    if front[0] != VERSION || front[1..] != checksum(key, rest).to_le_bytes() {
+    if front[1..] != checksum(key, rest).to_le_bytes() {
         return None;
     }
-    postcard::from_bytes(rest).ok()
+    T::read(front[0], rest)
 }
 
 fn checksum(key: &[u8], rest: &[u8]) -> u32 {

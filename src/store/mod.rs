@@ -17,6 +17,8 @@ mod shared;
 pub mod spool;
 mod state;
 pub mod switches;
+pub mod trust;
+pub mod warmth;
 
 pub use gauge::Health;
 pub use hands::InHand;

@@ -22,6 +22,7 @@ mod authors_are_not_spoofed;
 mod bombs_are_bounded;
 mod damage_is_set_aside;
 mod dates_are_kept;
+mod deadlines_are_kept;
 mod deeds_are_recorded;
 mod reports_come_back;
 mod secrets_rotate;

@@ -51,6 +51,8 @@ struct State {
     stalled: AtomicBool,
     /// DSN is not offered.
     plain: AtomicBool,
+    /// Lines of EHLO beyond the ordinary ones.
+    more: Mutex<String>,
 }
 
 /// The host. Its threads end with the process.
@@ -93,6 +95,12 @@ impl Sink {
         self.state.plain.store(true, Ordering::SeqCst);
     }
 
+    /// Offers these extensions too.
+    pub(crate) fn offer(&self, extensions: &[&str]) {
+        let lines = extensions.iter().map(|line| format!("250-{line}\r\n"));
+        *self.state.more.lock().unwrap() = lines.collect();
+    }
+
     /// Takes the next message that `wanted` likes, if it is there.
     pub(crate) fn take(&self, wanted: impl Fn(&Delivered) -> bool) -> Option<Delivered> {
         let mut delivered = self.state.delivered.lock().unwrap();
@@ -132,8 +140,9 @@ fn session(stream: TcpStream, state: &State) -> Option<()> {
         match verb.as_str() {
             "EHLO" => {
                 let dsn = if state.plain.load(Ordering::SeqCst) { "" } else { "250-DSN\r\n" };
+                let more = state.more.lock().unwrap().clone();
                 say(&format!(
-                    "250-mx.example.net\r\n{dsn}250-8BITMIME\r\n250-SMTPUTF8\r\n\
+                    "250-mx.example.net\r\n{dsn}{more}250-8BITMIME\r\n250-SMTPUTF8\r\n\
                      250-PIPELINING\r\n250 ENHANCEDSTATUSCODES"
                 ))?;
             }

@@ -119,6 +119,8 @@ pairs = [
 ]
 owner = "owner@example.com"
 unsigned = "allow"
+priority_max = 3
+deliver_by = "handover"
 
 [source.app.password]
 {verifier}

@@ -20,6 +20,7 @@ use postern::mail::class::MessageClass;
 use postern::mail::envelope::{Envelope, Recipient};
 use postern::mail::source::SourceName;
 use postern::mail::stage::{Label, Parcel};
+use postern::mail::way::Way;
 use postern::net::broker;
 use postern::net::broker::words::{Orders, pair};
 use postern::net::egress::EgressClient;
@@ -90,6 +91,7 @@ pub(crate) fn job(recipients: &[&str], content: &[u8]) -> Job {
             expires: accepted.after(Duration::from_secs(86_400)),
             notification: false,
             priority: 0,
+            notice: None,
         },
         envelope,
         content: Bytes::copy_from_slice(content),
@@ -138,6 +140,7 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
         egresses: vec![egress],
         routes,
         providers: Vec::new(),
+        replies: Vec::new(),
         trust: TrustConfig::default(),
         checks: CheckConfig::default(),
         network: NetworkConfig::default(),
@@ -228,8 +231,8 @@ pub(crate) async fn carry_at(
     let mut context = Context::new(config, client, names, 7).unwrap();
     context.patience = patience(span);
     context.connect_wait = span;
-    let run =
-        delivery::run(Arc::clone(&desk), CarrierId(1), domain("there.example"), Arc::new(context));
+    let (to, way) = (domain("there.example"), Way::new("wan", "wan"));
+    let run = delivery::run(Arc::clone(&desk), CarrierId(1), to, way, Arc::new(context));
     tokio::time::timeout(Duration::from_secs(60), run).await.unwrap();
     assert_eq!(*desk.left.lock().unwrap(), 1);
     desk

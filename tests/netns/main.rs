@@ -7,5 +7,6 @@ mod dnssec;
 mod links;
 mod names;
 mod space;
+mod vlan;
 mod wire;
 mod zones;

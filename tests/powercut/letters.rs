@@ -46,6 +46,7 @@ pub(crate) fn parcel(id: u64, recipients: u16, octets: usize) -> Parcel {
         expires: WallTime(1_790_400_000_000),
         notification: false,
         priority: 0,
+        notice: None,
     };
     Parcel { id: QueueId(u128::from(id)), label, envelope, content: content(id, octets) }
 }

@@ -11,10 +11,12 @@ use postern::mail::queued::{Change, Settlement};
 use postern::mail::reply::PeerReply;
 use postern::outcome::classify::{Concern, Verdict, classify};
 use postern::outcome::dsn::{self, Fate, Line};
-use postern::queue::{Action, Health, Next, Overdue, Plan, Retry};
+use postern::queue::{Action, Health, Next, Overdue, Plan, Retry, Untried};
 
 use super::super::spool::Entry;
 use super::{Broken, Check, Mood, World};
+
+const CLOSED: Untried<'_> = Untried::Closed { reason: "no link" };
 
 impl World {
     pub(super) fn carry(&mut self) -> Check {
@@ -51,7 +53,7 @@ impl World {
                     let provider = self.provider(&domain);
                     self.queue.handle_provider(&domain, &provider, self.at.now);
                     if !self.queue.may_connect(carrier) {
-                        self.queue.handle_untried(carrier, None, self.at.now);
+                        self.queue.handle_untried(carrier, Untried::NoSlot, self.at.now);
                         self.leave(carrier);
                         return Ok(true);
                     }
@@ -130,9 +132,10 @@ impl World {
         all: &[u16],
         answers: &[Answer],
     ) -> Check {
-        let judged: Vec<_> = answers.iter().map(|answer| (answer, classify(answer))).collect();
+        let judged: Vec<_> =
+            answers.iter().map(|answer| (answer, classify(answer, None))).collect();
         if judged.iter().all(|(_, judgement)| judgement.verdict == Verdict::Untried) {
-            self.queue.handle_untried(carrier, Some("main"), self.at.now);
+            self.queue.handle_untried(carrier, CLOSED, self.at.now);
             return Ok(());
         }
         let floor = judged.iter().filter_map(|(_, judgement)| match judgement.verdict {
@@ -173,7 +176,8 @@ impl World {
         let health = judged.iter().map(|(_, judgement)| judgement.concern).max();
         let health = match health {
             Some(Concern::Unreachable) => Health::Down,
-            Some(Concern::Throttled) => Health::Throttled,
+            Some(Concern::Distrusted) => Health::Distrusted,
+            Some(Concern::Throttled | Concern::Limited) => Health::Throttled,
             Some(Concern::Recipient) | None => Health::Neutral,
             Some(Concern::Good) => Health::Good,
         };

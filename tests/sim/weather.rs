@@ -84,7 +84,7 @@ impl World {
                 self.queue.set_source_state(name, *state, self.at.now);
             }
         }
-        self.queue.set_egress("main", self.link_down, self.at.now);
+        self.queue.set_pool("main", self.link_down, self.at.now);
         let open = self.spool.open();
         for queued in &open {
             for recipient in &queued.recipients {
@@ -121,7 +121,7 @@ impl World {
 
     pub(super) fn switch_link(&mut self) {
         self.link_down = !self.link_down;
-        self.queue.set_egress("main", self.link_down, self.at.now);
+        self.queue.set_pool("main", self.link_down, self.at.now);
     }
 
     pub(super) fn order(&mut self) {

@@ -21,7 +21,8 @@ use postern::mail::envelope::{Envelope, Recipient};
 use postern::mail::queued::{Change, Queued};
 use postern::mail::source::{SourceName, SourceState};
 use postern::mail::stage::{Label, Parcel};
-use postern::queue::{Action, Moment, Queue, Rules, Selection};
+use postern::mail::way::Way;
+use postern::queue::{Action, Assignment, Moment, Queue, Rules, Selection};
 
 use super::spool::{Entry, Spool};
 
@@ -117,6 +118,8 @@ fn rules() -> Rules {
             messages_per_connection: 5,
             messages_per_minute: None,
         },
+        providers: BTreeMap::new(),
+        ways: Assignment::always(Way::new("main", "main")),
     }
 }
 
@@ -184,7 +187,7 @@ impl World {
         }
         (self.stopped, self.link_down) = (false, false);
         self.queue.set_stopped(false, self.at.now);
-        self.queue.set_egress("main", false, self.at.now);
+        self.queue.set_pool("main", false, self.at.now);
         self.sync();
         self.held.clear();
         for id in self.queue.release(&Selection::default(), self.at.now) {
@@ -258,7 +261,8 @@ impl World {
         let accepted = self.at.wall;
         let lifetime = self.rules.retry[class as usize].lifetime;
         let expires = accepted.after(lifetime);
-        let label = Label { source, class, accepted, expires, notification, priority: 0 };
+        let label =
+            Label { source, class, accepted, expires, notification, priority: 0, notice: None };
         let content = Bytes::from_static(b"Subject: x\r\n\r\ny\r\n");
         Arc::new(Parcel { id: QueueId::new(accepted, self.serial), label, envelope, content })
     }
@@ -283,7 +287,7 @@ impl World {
     fn drain(&mut self) {
         while let Some(action) = self.queue.poll_action() {
             match action {
-                Action::Dispatch { carrier, domain } => {
+                Action::Dispatch { carrier, domain, .. } => {
                     let trip = Trip { domain, connected: false, job: None, waits: false };
                     self.trips.insert(carrier, trip);
                 }

@@ -119,6 +119,7 @@ pub(crate) fn parcel(id: u128, recipients: u16, octets: usize) -> Parcel {
         expires: WallTime(1_790_400_000_000),
         notification: false,
         priority: 0,
+        notice: None,
     };
     Parcel { id: QueueId(id), label, envelope, content: content(id, octets) }
 }

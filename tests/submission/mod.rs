@@ -9,7 +9,8 @@ use postern::mail::address::{Domain, Mailbox, ReversePath};
 use postern::mail::class::MessageClass;
 use postern::mail::envelope::{Envelope, Recipient};
 use postern::mail::source::{
-    MailboxPattern, Proof, SenderPair, Source, SourceLimits, SourceName, SourceState, Unsigned,
+    Deadlines, MailboxPattern, Proof, SenderPair, Source, SourceLimits, SourceName, SourceState,
+    Unsigned,
 };
 use postern::mail::stage::{Attributed, SessionFacts, Submitted};
 
@@ -47,7 +48,7 @@ pub(crate) fn source(name: &str, proof: Proof, pairs: &[(&str, &str)]) -> Source
         notes: String::new(),
         pool: None,
         priority_max: None,
-        deliver_by: false,
+        deliver_by: Deadlines::default(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The core as a [`Transport`]: no socket, no clock, and a house of a few lines.
 //!
 //! The house knows one application, `app` with the password `sesame`, which may send as
-//! `@example.org` and with the null reverse-path; the recipient `refused@...` is refused. A daemon
+//! `@example.org` and with the null reverse-path, set deadlines (BY=) and priorities up to 3; who
+//! is known by its address alone may set neither. The recipient `refused@...` is refused. A daemon
 //! that plays the same files is configured to the same.
 
 #![allow(dead_code, reason = "shared by several test programs, each of which needs a part")]
@@ -14,13 +15,14 @@ use std::time::Duration;
 
 use aws_lc_rs::pbkdf2;
 use postern::base::id::QueueId;
-use postern::base::time::Instant;
+use postern::base::time::{Instant, WallTime};
 use postern::mail::address::ReversePath;
+use postern::mail::envelope::DeliverBy;
 use postern::mail::stage::{Custody, Submitted};
 use postern::mail::status::EnhancedStatus;
 use postern::smtp::reply::{Refusal, Reply};
 use postern::smtp::sasl::{hmac_sha256, sha256};
-use postern::smtp::server::ask::{Question, ScramKeys, Verdict};
+use postern::smtp::server::ask::{Grants, Question, ScramKeys, Verdict, Wishes};
 use postern::smtp::server::{Action, Ending, Session, Terms, TlsFacts};
 
 use super::player::{Ended, Stage, Transport, describe};
@@ -43,6 +45,8 @@ pub(crate) struct House {
     pub(crate) questions: Vec<String>,
     /// The peer has shown who it is.
     pub(crate) identified: bool,
+    /// It may set deadlines, and priorities up to 3.
+    trusted: bool,
     scripted: BTreeMap<String, VecDeque<Verdict>>,
     messages: u128,
 }
@@ -63,6 +67,7 @@ impl Core {
             recipients_max: stage.recipients,
             tls_offered: stage.door != "bare",
             tls_required: matches!(&*stage.door, "tls" | "starttls"),
+            deadlines: stage.door != "bare",
         });
         let tls = (stage.door == "tls").then(tls_facts);
         let peer = "192.0.2.7:40000".parse().unwrap();
@@ -124,7 +129,7 @@ impl House {
             Question::ScramProven { user } => self.identify(user == "app"),
             Question::ScramFailed { .. } => self.identify(false),
             Question::ScramKeys { user } => Verdict::Scram(keys(user == "app")),
-            Question::Mail { reverse_path, .. } => {
+            Question::Mail { reverse_path, wishes, .. } => {
                 let own = match &reverse_path {
                     ReversePath::Null => true,
                     ReversePath::Mailbox(mailbox) => mailbox.domain().as_str() == "example.org",
@@ -132,7 +137,7 @@ impl House {
                 match (self.identified, own) {
                     (false, _) => no(530, (5, 7, 0), "Authentication required"),
                     (true, false) => no(550, (5, 7, 1), "The sender is not yours"),
-                    (true, true) => Verdict::Yes,
+                    (true, true) => self.grant(wishes),
                 }
             }
             Question::Recipient { forward_path, .. } if forward_path.local_part() == "refused" => {
@@ -146,9 +151,27 @@ impl House {
         }
     }
 
+    fn grant(&self, wishes: Wishes) -> Verdict {
+        if wishes.by.is_some() && !self.trusted {
+            return no(555, (5, 7, 1), "No deadlines for you");
+        }
+        let ceiling = if self.trusted { 3 } else { 0 };
+        let deliver_by = wishes.by.map(|by| DeliverBy {
+            deadline: WallTime(
+                u64::try_from(super::player::EPOCH + i64::from(by.secs) * 1000).unwrap(),
+            ),
+            mode: by.mode,
+            trace: by.trace,
+            handover: false,
+        });
+        let priority = wishes.priority.map(|priority| priority.min(ceiling));
+        Verdict::Granted(Grants { priority, deliver_by })
+    }
+
     fn identify(&mut self, known: bool) -> Verdict {
         if known {
             self.identified = true;
+            self.trusted = true;
             Verdict::Yes
         } else {
             no(535, (5, 7, 8), "Authentication credentials invalid")

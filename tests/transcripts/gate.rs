@@ -81,6 +81,7 @@ impl Reception {
             hostname: "gw.example.org".into(),
             message_octets_max: 26_214_400,
             recipients_max: 1000,
+            deadlines: true,
             connections: ConnectionLimits { total_max: 5000, per_address_max: 5000 },
         };
         let gate = Arc::new(Houses::default());

@@ -34,6 +34,9 @@ use base64::engine::general_purpose::STANDARD;
 use postern::mail::stage::Submitted;
 use postern::smtp::sasl::{hmac_sha256, sha256};
 
+/// The wall clock of the house stands still here, in milliseconds; beyond what BY= can reach back.
+pub(crate) const EPOCH: i64 = 2_000_000_000_000;
+
 /// What a transcript takes for granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stage {
@@ -365,6 +368,13 @@ pub(crate) fn describe(message: &Submitted) -> String {
     }
     if let Some(envid) = &envelope.envid {
         let _ = write!(text, " envid={envid}");
+    }
+    if let Some(priority) = envelope.priority {
+        let _ = write!(text, " priority={priority}");
+    }
+    if let Some(by) = envelope.deliver_by {
+        let secs = (i64::try_from(by.deadline.0).unwrap() - EPOCH) / 1000;
+        let _ = write!(text, " by={secs} {:?}{}", by.mode, if by.trace { " trace" } else { "" });
     }
     let session = &message.session;
     text.push_str(if session.esmtp { "; esmtp" } else { "; smtp" });

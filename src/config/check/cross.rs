@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::super::checked::{DkimKey, Egress, Listener, ListenerKind, Route};
+use super::super::checked::{DkimKey, Egress, Listener, ListenerKind, NetworkConfig, Pool, Route};
 use super::super::complaint::Desk;
+use super::pools;
 use crate::mail::source::{Proof, Source, Unsigned};
 
 /// The widest IPv4 network that may be an identity: 10.0.0.0/8.
@@ -24,10 +25,12 @@ pub(super) struct Declared<'a> {
     pub(super) sources: &'a [Source],
     pub(super) dkim: &'a [DkimKey],
     pub(super) egresses: &'a [Egress],
+    pub(super) pools: &'a [Pool],
     pub(super) routes: &'a [Route],
 }
 
-pub(super) fn check(declared: &Declared<'_>, desk: &Desk) {
+pub(super) fn check(declared: &Declared<'_>, network: &NetworkConfig, desk: &Desk) {
+    super::network::cross(network, declared.egresses, declared.listeners, declared.lab, desk);
     identities(declared.sources, desk);
     network_sources(declared, desk);
     open_relay(declared.sources, desk);
@@ -226,9 +229,8 @@ fn ways_out(declared: &Declared<'_>, desk: &Desk) {
             );
         }
         let routed = |route: &Route| {
-            let default = declared.egresses.first().map(|first| first.name.as_str());
-            let way = route.egress.as_deref().or(default);
-            !route.hosts.is_empty() && way == Some(egress.name.as_str())
+            !route.hosts.is_empty()
+                && pools::leads(route, &egress.name, declared.pools, declared.sources)
         };
         if !egress.allow_networks.is_empty() && !declared.routes.iter().any(routed) {
             desk.complain(

@@ -6,10 +6,11 @@ use ipnet::IpNet;
 
 use super::super::Surroundings;
 use super::super::checked::{
-    DkimAlgorithm, DkimKey, Egress, Link, Route, RouteHost, RouteMatch, TlsFloor,
+    DkimAlgorithm, DkimKey, Egress, Route, RouteHost, RouteMatch, TlsFloor,
 };
 use super::super::file::Section;
 use super::gateway::readable;
+use super::network::{self, with_prefix};
 use super::{PLAIN_NAME, absolute, device, host_name, keyword, plain_name};
 use crate::mail::address::Domain;
 
@@ -17,6 +18,8 @@ use crate::mail::address::Domain;
 const DNS_PORT: u16 = 53;
 /// Port of policy hosts (RFC 8461 3.3).
 const HTTPS_PORT: u16 = 443;
+/// What `tls` may say.
+const TLS_WORDS: &str = "Write \"opportunistic\", \"encrypted\" or \"authenticated\"";
 /// Port of MX hosts (RFC 5321 4.5.4.2).
 const SMTP_PORT: u16 = 25;
 
@@ -57,12 +60,14 @@ fn egress(
     } else {
         section.needed("device", remedy, device)
     };
-    let ipv4 = section.parsed("ipv4", "Write an IPv4 address of the egress interface", |text| {
-        source_v4(text, lab)
+    let v4 = section.parsed("ipv4", "Write an IPv4 address of the egress interface", |text| {
+        with_prefix(text, 32, |address| source_v4(address, lab))
     });
-    let ipv6 = section.parsed("ipv6", "Write an IPv6 address of the egress interface", |text| {
-        source_v6(text, lab)
+    let v6 = section.parsed("ipv6", "Write an IPv6 address of the egress interface", |text| {
+        with_prefix(text, 128, |address| source_v6(address, lab))
     });
+    let link = network::link(&mut section, v4, v6);
+    let (ipv4, ipv6) = (v4.map(|(address, _)| address), v6.map(|(address, _)| address));
     let neither = section.find("ipv4").is_none() && section.find("ipv6").is_none();
     let ehlo = section
         .parsed("ehlo", "Write the name that the address resolves to", host_name)
@@ -76,6 +81,7 @@ fn egress(
     let allow_networks = section.list("allow_networks", remedy, network);
     let mx_port = port(&mut section, "mx_port", ("MX hosts listen", SMTP_PORT), lab);
     let https_port = port(&mut section, "https_port", ("HTTPS hosts listen", HTTPS_PORT), lab);
+    let warm_up = super::pools::warm_up(&mut section);
     families(&mut section, neither, ipv4, ipv6, &resolvers);
     section.close();
     Some(Egress {
@@ -88,8 +94,8 @@ fn egress(
         allow_networks,
         mx_port,
         https_port,
-        link: Link::default(),
-        warm_up: None,
+        link,
+        warm_up,
     })
 }
 
@@ -179,7 +185,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     Ok(network)
 }
 
-pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
+pub(super) fn routes(top: &mut Section<'_>, ways: &[String]) -> Vec<Route> {
     let remedy = "Write [[route]] with domain and hosts";
     let Some(list) = top.find("route") else { return Vec::new() };
     let mut routes: Vec<Route> = Vec::new();
@@ -193,14 +199,12 @@ pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
         let remedy = "Write hosts, for example [\"mx.partner.example:25\", \"192.0.2.7\"]; none \
                       means MX routing";
         let hosts = section.list("hosts", remedy, route_host);
-        let remedy = format!("Write the name of an egress: {}", egresses.join(", "));
+        let remedy = format!("Write the name of a pool or an egress: {}", ways.join(", "));
         let egress = section.parsed("egress", &remedy, |name| {
-            let known = egresses.iter().any(|egress| egress == name);
-            if known { Ok(name.to_owned()) } else { Err("is no egress") }
+            let known = ways.iter().any(|way| way == name);
+            if known { Ok(name.to_owned()) } else { Err("is no pool and no egress") }
         });
-        let tls = section
-            .parsed("tls", "Write \"opportunistic\" or \"encrypted\"", keyword::<TlsFloor>)
-            .unwrap_or_default();
+        let tls = section.parsed("tls", TLS_WORDS, keyword::<TlsFloor>).unwrap_or_default();
         if let (Some(matches), Some(entry)) = (&matches, section.find("domain"))
             && routes.iter().any(|route| route.matches == *matches)
         {
@@ -217,16 +221,12 @@ pub(super) fn routes(top: &mut Section<'_>, egresses: &[String]) -> Vec<Route> {
             routes.push(Route { matches, hosts, egress, tls });
         }
     }
-    // The most specific first: a domain, then subdomains by the number of labels, then all.
-    routes.sort_by_key(|route| match &route.matches {
-        RouteMatch::Domain(_) => (0, 0),
-        RouteMatch::Subdomains(domain) => (1, usize::MAX - domain.as_str().split('.').count()),
-        RouteMatch::Any => (2, 0),
-    });
+    // The most specific first.
+    routes.sort_by_key(|route| route.matches.breadth());
     routes
 }
 
-fn route_match(text: &str) -> Result<RouteMatch, String> {
+pub(super) fn route_match(text: &str) -> Result<RouteMatch, String> {
     if text == "*" {
         return Ok(RouteMatch::Any);
     }
@@ -236,7 +236,7 @@ fn route_match(text: &str) -> Result<RouteMatch, String> {
     host_name(text).map(RouteMatch::Domain)
 }
 
-fn route_host(text: &str) -> Result<(RouteHost, u16), String> {
+pub(super) fn route_host(text: &str) -> Result<(RouteHost, u16), String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return if address.port() == 0 {
             Err("port 0 cannot be reached".to_owned())

@@ -89,12 +89,13 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let sources = source::sources(top, message_octets_max, recipients_max);
     let dkim = egress::dkim(top, surroundings);
     let egresses = egress::egresses(top, hostname.as_ref(), lab);
-    let routes = egress::routes(top, &egresses.names);
+    let pools = pools::pools(top, &egresses, &sources, desk);
+    let routes = egress::routes(top, &pools::ways(&pools, &egresses.names));
     let retry = patience::retry(top, lab);
     let lanes = patience::lanes(top);
-    let pools = pools::pools(top, &egresses.known);
     let providers = providers::providers(top);
-    let trust = trust::trust(top, surroundings);
+    let replies = providers::replies(top, &providers);
+    let trust = trust::trust(top, &dkim, desk, surroundings);
     let checks = network::checks(top, surroundings);
     let network = network::network(top);
     let declared = cross::Declared {
@@ -103,9 +104,10 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         sources: &sources,
         dkim: &dkim,
         egresses: &egresses.known,
+        pools: &pools,
         routes: &routes,
     };
-    cross::check(&declared, desk);
+    cross::check(&declared, &network, desk);
     Some(Config {
         hostname: hostname?,
         lab,
@@ -123,6 +125,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         retry,
         lanes,
         providers,
+        replies,
         trust,
         checks,
         network,
@@ -169,9 +172,10 @@ fn absolute(text: &str) -> Result<std::path::PathBuf, String> {
     if path.is_absolute() { Ok(path) } else { Err("is not an absolute path".to_owned()) }
 }
 
-/// An interface name as Linux allows it (IFNAMSIZ is 16 with the final NUL).
+/// An interface name as Linux allows it (IFNAMSIZ is 16 with the final NUL), of characters that
+/// mean nothing to a firewall or a shell: it stands in the plan for the host.
 fn device(text: &str) -> Result<String, String> {
-    let legal = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let good = !text.is_empty() && text.len() <= 15 && text.chars().all(legal);
     let dots = text == "." || text == "..";
     if good && !dots { Ok(text.to_owned()) } else { Err("is no interface name".to_owned()) }

@@ -12,9 +12,10 @@ use crate::base::limits::CREDENTIAL_OCTETS_MAX;
 use crate::base::time::WallTime;
 use crate::mail::address::{Domain, Mailbox};
 use crate::mail::class::MessageClass;
+use crate::mail::envelope::PRIORITIES;
 use crate::mail::source::{
-    MailboxPattern, Proof, SenderPair, Source, SourceLimits, SourceName, SourceState, Unsigned,
-    Verifier,
+    Deadlines, MailboxPattern, Proof, SenderPair, Source, SourceLimits, SourceName, SourceState,
+    Unsigned, Verifier,
 };
 
 /// What is not enforced in this version, and must therefore not be written.
@@ -82,6 +83,11 @@ fn source(
         .parsed("unsigned", "Write \"refuse\" or \"allow\"", keyword::<Unsigned>)
         .unwrap_or_default();
     unenforced(&mut section);
+    let pool = section.parsed("pool", "Write the name of a pool or of an egress", pool);
+    let priority_max = priority_max(&mut section);
+    let deliver_by = section
+        .parsed("deliver_by", "Write \"strict\", \"handover\", or \"refuse\"", keyword::<Deadlines>)
+        .unwrap_or_default();
     let words = "Write a list of texts";
     let tags = section.list("tags", words, plain_text);
     let contacts = section.list("contacts", words, plain_text);
@@ -100,9 +106,9 @@ fn source(
         owner,
         unsigned,
         limits: SourceLimits::default(),
-        pool: None,
-        priority_max: None,
-        deliver_by: false,
+        pool,
+        priority_max,
+        deliver_by,
         internal_only: false,
         rewrite: BTreeMap::new(),
         unsubscribe_list: None,
@@ -110,6 +116,23 @@ fn source(
         contacts,
         notes,
     })
+}
+
+/// The name of a pool or of an egress; whether there is one is asked when all are known.
+fn pool(text: &str) -> Result<String, &'static str> {
+    if super::plain_name(text) { Ok(text.to_owned()) } else { Err("is no name of a pool") }
+}
+
+/// The ceiling of MT-PRIORITY= (RFC 6710 section 3).
+fn priority_max(section: &mut Section<'_>) -> Option<i8> {
+    let entry = section.find("priority_max")?;
+    let remedy = "Write a number from -9 to 9; without it nobody is put before others";
+    let number = entry.signed(remedy)?;
+    let number = i8::try_from(number).ok().filter(|number| PRIORITIES.contains(number));
+    if number.is_none() {
+        entry.complain("is out of bounds", remedy);
+    }
+    number
 }
 
 fn plain_text(text: &str) -> Result<String, &'static str> {
@@ -142,7 +165,7 @@ fn state(section: &mut Section<'_>) -> SourceState {
     state
 }
 
-fn moment(section: &mut Section<'_>, key: &'static str) -> Option<WallTime> {
+pub(super) fn moment(section: &mut Section<'_>, key: &'static str) -> Option<WallTime> {
     let entry = section.find(key)?;
     let moment = entry.moment().and_then(|text| WallTime::parse_rfc3339(&text));
     if moment.is_none() {

@@ -17,7 +17,7 @@ pub struct Link {
     pub gateway6: Option<Ipv6Addr>,
     /// The device is a VLAN on top of another interface.
     pub vlan: Option<Vlan>,
-    /// The device is a bond of these interfaces.
+    /// The device is a bond of these interfaces; with `vlan`, the interface below is.
     pub bond: Vec<String>,
 }
 
@@ -41,4 +41,16 @@ pub struct NetworkConfig {
     pub public: Vec<String>,
     /// The user that the broker runs as.
     pub egress_user: Option<String>,
+}
+
+/// The user that the broker runs as unless the document says otherwise: the daemon starts it as
+/// its own child, and systemd/postern.service has `User=postern`.
+const EGRESS_USER: &str = "postern";
+
+impl NetworkConfig {
+    /// The user that may leave by egress interfaces: a name or a number.
+    #[must_use]
+    pub fn egress_user(&self) -> &str {
+        self.egress_user.as_deref().unwrap_or(EGRESS_USER)
+    }
 }

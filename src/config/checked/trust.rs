@@ -21,6 +21,17 @@ pub enum DaneMode {
     Off,
 }
 
+/// What the memory of a domain's TLS is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Remember {
+    /// A connection that is worth less than what is remembered raises an alarm.
+    #[default]
+    Alarm,
+    /// And a domain that has spoken TLS for a month gets no mail in clear text.
+    Enforce,
+}
+
 /// What the document says about transport security.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrustConfig {
@@ -28,6 +39,8 @@ pub struct TrustConfig {
     pub dane: DaneMode,
     /// MTA-STS (RFC 8461).
     pub mta_sts: bool,
+    /// What becomes of a connection that is worth less than earlier ones.
+    pub remember: Remember,
     /// PEM of authorities that are trusted beside the Web's.
     pub roots: Option<PathBuf>,
     /// DNSSEC trust anchors (DS or DNSKEY records of the root) in place of the built-in ones; a
@@ -44,6 +57,7 @@ impl Default for TrustConfig {
         Self {
             dane: DaneMode::Auto,
             mta_sts: true,
+            remember: Remember::Alarm,
             roots: None,
             anchors: None,
             overrides: Vec::new(),

@@ -35,7 +35,7 @@ pub fn exists(index: Option<u32>, source: IpAddr, to: IpAddr) -> io::Result<()> 
     rustix::net::send(&socket, &question(index, source, to), SendFlags::empty())?;
     let mut answer = [0; 4096];
     let (octets, _) = rustix::net::recv(&socket, &mut answer[..], RecvFlags::empty())?;
-    read(&answer[..octets])
+    read(&answer[..octets], index)
 }
 
 fn question(index: Option<u32>, source: IpAddr, to: IpAddr) -> Vec<u8> {
@@ -75,7 +75,9 @@ fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
     message.extend_from_slice(value);
 }
 
-fn read(answer: &[u8]) -> io::Result<()> {
+/// IPv6 takes the interface of a question for a wish and may answer with the route of another one:
+/// that is none for us.
+fn read(answer: &[u8], index: Option<u32>) -> io::Result<()> {
     let short = || io::Error::other("a short answer of rtnetlink");
     let kind = answer.get(4..6).and_then(|two| two.try_into().ok()).map(u16::from_ne_bytes);
     match kind.ok_or_else(short)? {
@@ -85,11 +87,30 @@ fn read(answer: &[u8]) -> io::Result<()> {
             Err(io::Error::from_raw_os_error(-code))
         }
         RTM_NEWROUTE => match answer.get(..HEADERS).ok_or_else(short)?[16 + 7] {
-            RTN_UNICAST | RTN_LOCAL => Ok(()),
+            RTN_UNICAST | RTN_LOCAL => match (index, interface(&answer[HEADERS..])) {
+                (Some(wanted), Some(found)) if wanted != found => {
+                    Err(io::Error::other("the route is by another interface"))
+                }
+                _ => Ok(()),
+            },
             _ => Err(io::Error::other("the table says unreachable")),
         },
         _ => Err(io::Error::other("an odd answer of rtnetlink")),
     }
+}
+
+/// The interface among the attributes of a route; one with several next hops has none.
+fn interface(mut attributes: &[u8]) -> Option<u32> {
+    while let Some(header) = attributes.get(..4) {
+        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        let kind = u16::from_ne_bytes([header[2], header[3]]);
+        let value = attributes.get(4..length)?;
+        if kind == RTA_OIF {
+            return value.try_into().ok().map(u32::from_ne_bytes);
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..)?;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -103,8 +124,23 @@ mod tests {
         exists(Some(index), loopback, loopback).unwrap();
         exists(None, loopback, loopback).unwrap();
         assert!(exists(Some(index), loopback, "8.8.8.8".parse().unwrap()).is_err());
-        assert!(
-            read(&[]).is_err() && read(&[0; 5]).is_err() && read(&[24, 0, 0, 0, 24, 0]).is_err()
-        );
+        for short in [&[][..], &[0; 5], &[24, 0, 0, 0, 24, 0]] {
+            assert!(read(short, None).is_err());
+        }
+    }
+
+    #[test]
+    fn the_route_of_another_interface_is_none() {
+        let mut answer = vec![0; HEADERS];
+        answer[4..6].copy_from_slice(&RTM_NEWROUTE.to_ne_bytes());
+        answer[16 + 7] = RTN_UNICAST;
+        assert!(read(&answer, Some(7)).is_ok());
+        attribute(&mut answer, RTA_DST, &[0; 16]);
+        attribute(&mut answer, RTA_OIF, &7_u32.to_ne_bytes());
+        assert!(read(&answer, Some(7)).is_ok() && read(&answer, None).is_ok());
+        assert!(read(&answer, Some(8)).is_err());
+        // An attribute that is longer than the message, or of no length, ends the search.
+        assert_eq!(interface(&[200, 0, 1, 0, 0]), None);
+        assert_eq!(interface(&[0, 0, 4, 0, 0]), None);
     }
 }

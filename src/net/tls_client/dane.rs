@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, Der, TrustAnchor};
 use x509_parser::asn1_rs::Any;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, X509Name};
 
 use crate::mail::trust::Tlsa;
 
@@ -106,7 +106,8 @@ pub(super) fn check_names(
         })
         .collect();
     if presented.is_empty() {
-        presented.extend(leaf.subject().iter_common_name().filter_map(|cn| cn.as_str().ok()));
+        let subjects = X509Name::iter_common_name(leaf.subject());
+        presented.extend(subjects.filter_map(|cn| cn.as_str().ok()));
     }
     let good = |presented: &&str| names.iter().any(|name| is_name(presented, name));
     if presented.iter().any(good) { Ok(()) } else { Err(CertificateError::NotValidForName) }

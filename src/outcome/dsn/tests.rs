@@ -3,7 +3,7 @@
 use super::*;
 use crate::mail::address::ReversePath;
 use crate::mail::class::MessageClass;
-use crate::mail::envelope::Envelope;
+use crate::mail::envelope::{DeliverBy, Envelope};
 use crate::mail::source::SourceName;
 use crate::mail::stage::Label;
 
@@ -30,6 +30,7 @@ fn parcel(reverse_path: &str, recipients: &[&str]) -> Parcel {
             expires: WALL.after(std::time::Duration::from_secs(86_400)),
             notification: false,
             priority: 0,
+            notice: None,
         },
         envelope,
         content: Bytes::from_static(
@@ -201,4 +202,82 @@ fn hostile_answers_stay_inside_their_field() {
     assert!(!text.contains("\nBcc:") && !text.contains("\n--=_postern_x"));
     let boundary = format!("\r\n--=_postern_{}", QueueId::new(WALL, 9));
     assert_eq!(text.matches(&boundary).count(), 4);
+}
+
+fn by(mode: ByMode, trace: bool, deadline: WallTime) -> DeliverBy {
+    DeliverBy { deadline, mode, trace, handover: false }
+}
+
+/// RFC 2852 4.1.3 and section 5.
+#[test]
+fn reports_about_deadlines_say_what_the_deadline_was() {
+    let mut parcel = parcel("shop@example.org", &["x@example.net"]);
+    let hour = std::time::Duration::from_secs(3600);
+    let deadline = WallTime(WALL.0 - 1000);
+    let field = "Deliver-By-Date: Mon, 21 Sep 2026 14:13:19 +0000\r\n";
+    let status = |parcel: &Parcel, fate| {
+        let text = text(&report(parcel, &[line(0, fate, 451, "4.3.0", "later")]).unwrap());
+        assert!(text.contains("Arrival-Date: ") && text.contains(field), "{text}");
+        let status = text.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap();
+        status.to_owned()
+    };
+    parcel.envelope.deliver_by = Some(by(ByMode::Return, false, deadline));
+    parcel.label.expires = deadline;
+    assert_eq!(status(&parcel, Fate::Expired), "5.4.7");
+    // The patience of the class was the shorter one.
+    parcel.label.expires = WallTime(WALL.0 - 2000);
+    assert_eq!(status(&parcel, Fate::Expired), "4.4.7");
+    parcel.envelope.deliver_by = Some(by(ByMode::Notify, false, deadline));
+    assert_eq!(status(&parcel, Fate::Delayed { until: WALL.after(hour) }), "4.4.7");
+    assert_eq!(status(&parcel, Fate::Expired), "4.4.7");
+    parcel.envelope.deliver_by = Some(by(ByMode::Notify, false, WALL.after(hour)));
+    let early = report(&parcel, &[line(0, Fate::Delayed { until: WALL }, 451, "4.3.0", "later")]);
+    assert!(text(&early.unwrap()).contains("Status: 4.3.0\r\n"), "before the deadline");
+}
+
+/// RFC 2852 4.1.4 and 4.1.4.2, RFC 3461 5.2.2: who hears of a message that was passed on.
+#[test]
+fn hops_are_told_as_the_deadline_asks() {
+    let on = |success| Some(Notify::On { success, failure: true, delay: false });
+    let (before, after) = (WallTime(WALL.0 - 1), WALL.after(std::time::Duration::from_secs(9)));
+    let hop = |dsn, deadlines| Hop { dsn, deadlines };
+    let (plain, back, next) = (None, ByMode::Return, ByMode::Notify);
+    for (deliver_by, notify, hop, expected) in [
+        (plain, None, hop(false, false), None),
+        (plain, on(true), hop(false, false), Some(Fate::Relayed)),
+        (plain, on(true), hop(true, true), None),
+        (Some(by(back, false, after)), None, hop(false, false), None),
+        (Some(by(back, false, after)), on(true), hop(false, true), Some(Fate::Relayed)),
+        (Some(by(back, true, after)), None, hop(true, true), Some(Fate::Traced)),
+        (Some(by(back, true, after)), on(false), hop(true, true), Some(Fate::Traced)),
+        (Some(by(next, false, after)), None, hop(true, false), Some(Fate::Traced)),
+        (Some(by(next, false, after)), None, hop(true, true), None),
+        (Some(by(next, false, before)), None, hop(true, false), None),
+        (Some(by(next, true, before)), None, hop(true, false), Some(Fate::Traced)),
+    ] {
+        let mut parcel = parcel("shop@example.org", &["x@example.net"]);
+        parcel.envelope.deliver_by = deliver_by;
+        parcel.envelope.recipients[0].notify = notify;
+        assert_eq!(passed_on(&parcel, 0, hop, WALL), expected, "{deliver_by:?} {notify:?} {hop:?}");
+    }
+    let mut parcel = parcel("shop@example.org", &["x@example.net"]);
+    parcel.envelope.deliver_by = Some(by(back, true, after));
+    let traced = line(0, Fate::Traced, 250, "2.0.0", "taken");
+    let report_text = text(&report(&parcel, std::slice::from_ref(&traced)).unwrap());
+    assert!(report_text.contains("Action: relayed\r\nStatus: 2.0.0\r\n"), "{report_text}");
+    parcel.envelope.recipients[0].notify = Some(Notify::Never);
+    assert_eq!(report(&parcel, &[traced]), Err(Omitted::NotWanted));
+}
+
+/// RFC 8689 section 5.
+#[test]
+fn of_a_message_with_requiretls_the_header_alone_comes_back() {
+    let mut parcel = parcel("shop@example.org", &["x@example.net"]);
+    parcel.envelope.ret = Some(Ret::Full);
+    let failed = [line(0, Fate::Failed, 0, "5.7.30", "REQUIRETLS support required")];
+    assert!(text(&report(&parcel, &failed).unwrap()).contains("Secret body"));
+    parcel.envelope.require_tls = true;
+    let text = text(&report(&parcel, &failed).unwrap());
+    assert!(!text.contains("Secret body") && text.contains("Subject: Invoice 42"), "{text}");
+    assert!(text.contains("secure as it has to be."), "{text}");
 }

@@ -1,5 +1,6 @@
 //! Tests of the plan, as a table of names.
 
+use super::super::provider;
 use super::*;
 use crate::route::Unroutable;
 
@@ -160,10 +161,10 @@ fn a_smarthost_needs_no_mx_and_a_literal_needs_a_route() {
 
 #[test]
 fn the_provider_is_the_registered_domain_of_the_best_host() {
-    let of = |name: &str| provider(&[at(name)]).map(str::to_owned);
+    let of = |name: &str| provider(&[], &[at(name)]).map(str::to_owned);
     assert_eq!(of("gmail-smtp-in.l.google.com").as_deref(), Some("google.com"));
     assert_eq!(of("mx1.mail.example.co.uk").as_deref(), Some("example.co.uk"));
     assert_eq!(of("localhost").as_deref(), Some("localhost"));
     assert_eq!(of("10.0.0.7").as_deref(), Some("10.0.0.7"));
-    assert_eq!(provider(&[]), None);
+    assert_eq!(provider(&[], &[]), None);
 }

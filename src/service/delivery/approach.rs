@@ -9,14 +9,22 @@ use tokio::task::JoinSet;
 use super::link::{Link, Unusable};
 use super::{Context, Tls, ours};
 use crate::base::limits::{HAPPY_EYEBALLS_DELAY, MX_ADDRESSES_MAX, MX_SESSIONS_MAX};
-use crate::config::checked::{Config, Egress, TlsFloor};
+use crate::config::checked::{Config, DaneMode, Egress, TlsFloor, TlsOverride};
+use crate::host::clock::wall;
 use crate::mail::address::Domain;
 use crate::mail::answer::Phase;
 use crate::mail::reply::PeerReply;
+use crate::mail::trust::{PolicySeen, TlsResult};
 use crate::net::broker::words::own_addresses;
 use crate::net::egress::EgressError;
+use crate::outcome::tlsrpt::Session;
+use crate::route::special::Origin;
+use crate::route::trust::{
+    Barred, Dane, Facts, Sts, Terms, Wish, bases, decide, found, override_of,
+};
 use crate::route::{self, Addresses, Chosen, Host, MxAnswer, Unroutable};
 use crate::service::post::{CarrierId, Desk};
+use crate::service::ways::Standstill;
 use crate::smtp::client::Settings;
 
 /// Why no host could be used.
@@ -78,17 +86,21 @@ pub(super) enum Approached {
     Ready(Box<Link>),
     /// The desk wants no connection to this provider now.
     TurnedAway,
+    /// This member of the pool may carry nothing to this provider now.
+    Barred(Standstill),
 }
 
-/// Finds a host of `domain` that is ready for a transaction.
+/// Finds a host of `domain` that is ready for a transaction, by one member of its pool.
 pub(super) async fn approach<D: Desk>(
     context: &Context,
     config: &Config,
     domain: &Domain,
+    member: &str,
+    wish: Wish,
     desk: &D,
     carrier: CarrierId,
 ) -> Result<Approached, Setback> {
-    let Some(chosen) = route::choose(config, domain) else {
+    let Some(chosen) = route::choose(config, domain, member) else {
         let reply = ours((4, 3, 5), "the route names an egress that does not exist");
         return Err(Setback::new(Phase::Routing, reply, "none", "none"));
     };
@@ -96,18 +108,41 @@ pub(super) async fn approach<D: Desk>(
     if let Some(cause) = context.egress.suspended(egress) {
         return Err(suspended(&cause, egress));
     }
-    let hosts = find_hosts(context, &chosen, domain).await?;
-    if let Some(provider) = route::provider(&hosts) {
+    // Names and policy are asked for at the same time; a route with hosts of its own has none.
+    let sts = async {
+        if chosen.hosts.is_empty() {
+            context.trust.sts(chosen.egress, domain).await
+        } else {
+            Sts::Absent
+        }
+    };
+    let (hosts, sts) = tokio::join!(find_hosts(context, &chosen, domain), sts);
+    let (hosts, mx_secure) = hosts?;
+    let provider = route::provider(&config.providers, &hosts);
+    if let Some(provider) = provider {
         desk.provider(domain, provider);
         if !desk.may_connect(carrier) {
             return Ok(Approached::TurnedAway);
         }
     }
+    let provider = provider.unwrap_or(domain.as_str());
+    if let Some(standstill) = context.ways.bar(egress, provider) {
+        return Ok(Approached::Barred(standstill));
+    }
     let own = own_addresses(config);
     let mut walk = Walk {
         context,
         egress: chosen.egress,
-        floor: chosen.tls,
+        domain,
+        say: Say {
+            floor: chosen.tls,
+            exception: override_of(&config.trust.overrides, domain, wall()),
+            dane: config.trust.dane,
+            mx_secure,
+            sts,
+            relied: context.trust.relies_on(domain),
+            wish,
+        },
         setbacks: Setbacks::default(),
         addresses: MX_ADDRESSES_MAX,
         sessions: MX_SESSIONS_MAX,
@@ -116,7 +151,8 @@ pub(super) async fn approach<D: Desk>(
         if walk.addresses == 0 || walk.sessions == 0 {
             break;
         }
-        if let Some(link) = walk.visit(host, &own).await {
+        if let Some(mut link) = walk.visit(host, &own).await {
+            provider.clone_into(&mut link.provider);
             return Ok(Approached::Ready(Box::new(link)));
         }
     }
@@ -127,7 +163,7 @@ async fn find_hosts(
     context: &Context,
     chosen: &Chosen<'_>,
     domain: &Domain,
-) -> Result<Vec<Host>, Setback> {
+) -> Result<(Vec<Host>, bool), Setback> {
     let egress = chosen.egress;
     let mx = if !chosen.hosts.is_empty() {
         Ok(MxAnswer::default())
@@ -136,15 +172,29 @@ async fn find_hosts(
     } else {
         context.names.mx(egress, domain.as_str()).await
     };
+    let secure = mx.as_ref().is_ok_and(|answer| answer.secure);
     let hosts = context.with_chance(|chance| route::hosts(chosen, domain, mx, chance));
-    hosts.map_err(|error| unroutable(error, "none", &egress.name))
+    hosts.map(|hosts| (hosts, secure)).map_err(|error| unroutable(error, "none", &egress.name))
+}
+
+/// Who has a say in how well a host must be known.
+struct Say<'a> {
+    floor: TlsFloor,
+    exception: Option<&'a TlsOverride>,
+    dane: DaneMode,
+    /// DNSSEC proved which hosts the domain has.
+    mx_secure: bool,
+    sts: Sts,
+    relied: bool,
+    wish: Wish,
 }
 
 /// The walk from host to host, with what is left of its bounds.
 struct Walk<'a> {
     context: &'a Context,
     egress: &'a Egress,
-    floor: TlsFloor,
+    domain: &'a Domain,
+    say: Say<'a>,
     setbacks: Setbacks,
     addresses: usize,
     sessions: usize,
@@ -157,12 +207,29 @@ impl Walk<'_> {
             Some(address) => Ok(Addresses::one(address)),
             None => self.context.names.addresses(self.egress, &host.name).await,
         };
+        let bases = match &answer {
+            Ok(found) => bases(self.say.dane, host, self.say.mx_secure, found),
+            Err(_) => Vec::new(),
+        };
         let stop =
             self.context.with_chance(|chance| route::stop(host, self.egress, own, answer, chance));
         let mut addresses = match stop {
             Ok(stop) => stop.addresses,
             Err(error) => {
                 self.setbacks.add(unroutable(error, &host.name, &self.egress.name));
+                return None;
+            }
+        };
+        if let Some(setback) = self.leave_out(&mut addresses) {
+            self.setbacks.add(setback);
+        }
+        if addresses.is_empty() {
+            return None;
+        }
+        let terms = match self.terms(host, &bases).await {
+            Ok(terms) => terms,
+            Err(setback) => {
+                self.setbacks.add(setback);
                 return None;
             }
         };
@@ -179,7 +246,7 @@ impl Walk<'_> {
             };
             self.addresses -= before - addresses.len();
             self.sessions -= 1;
-            match self.greet(host, stream, address).await {
+            match self.greet(host, stream, address, &terms).await {
                 Ok(link) => return Some(link),
                 Err((setback, again)) => {
                     // A host that spoke has spoken for all of its addresses.
@@ -195,6 +262,75 @@ impl Walk<'_> {
             }
         }
         None
+    }
+
+    /// On which terms the host may be used; asks for its TLSA records if they would count.
+    async fn terms(&self, host: &Host, bases: &[String]) -> Result<Terms, Setback> {
+        let egress = &self.egress.name;
+        let mut dane = Dane::Absent;
+        // Under an override nobody asks what the domain publishes.
+        let bases = if self.say.exception.is_some() { &[] } else { bases };
+        for base in bases {
+            let answer = self.context.names.tlsa(self.egress, base, host.port).await;
+            let meaning = found(base, host, self.domain.as_str(), answer);
+            if let Some(meaning) = meaning.map_err(|cause| suspended(&cause, egress))? {
+                dane = meaning;
+                break;
+            }
+        }
+        let named = match host.origin {
+            Origin::Mx | Origin::Implicit => self.say.mx_secure,
+            Origin::RouteName | Origin::RouteAddress => true,
+        };
+        let facts = Facts {
+            host: &host.name,
+            floor: self.say.floor,
+            exception: self.say.exception,
+            dane: &dane,
+            sts: &self.say.sts,
+            vouched: named,
+            relied: self.say.relied,
+            wish: self.say.wish,
+        };
+        decide(&facts).map_err(|Barred { reply, report }| {
+            if let Some((policy, result)) = report {
+                let failure = Some((result, reply.text().to_owned()));
+                self.count(policy, failure, host, None);
+            }
+            Setback::new(Phase::StartTls, reply, &host.name, egress)
+        })
+    }
+
+    /// Counts a session for the domain's report.
+    fn count(
+        &self,
+        policy: PolicySeen,
+        failure: Option<(TlsResult, String)>,
+        host: &Host,
+        address: Option<SocketAddr>,
+    ) {
+        let receiving = address.map(|address| address.ip());
+        let sending = match receiving {
+            Some(IpAddr::V4(_)) => self.egress.ipv4.map(IpAddr::V4),
+            Some(IpAddr::V6(_)) => self.egress.ipv6.map(IpAddr::V6),
+            None => None,
+        };
+        let host = Some(host.name.clone());
+        self.context
+            .trust
+            .count(self.domain, Session { policy, failure, sending, host, receiving });
+    }
+
+    /// Leaves out addresses of a family that our own side has lost: no attempt is burnt on them.
+    fn leave_out(&self, addresses: &mut Vec<SocketAddr>) -> Option<Setback> {
+        let condition = self.context.egress.condition(&self.egress.name)?;
+        let mut lost = None;
+        addresses.retain(|address| {
+            let cause = condition.of(address.ip()).suspended();
+            lost = lost.or(cause);
+            cause.is_none()
+        });
+        lost.map(|cause| suspended(cause, &self.egress.name))
     }
 
     /// Connects to the addresses in turn, each a little after the one before (RFC 8305 section 5);
@@ -242,17 +378,30 @@ impl Walk<'_> {
         host: &Host,
         stream: TcpStream,
         address: SocketAddr,
+        terms: &Terms,
     ) -> Result<Link, (Setback, bool)> {
         let patience = self.context.patience;
         let ehlo = self.egress.ehlo.clone();
-        let tls_required = self.floor == TlsFloor::Encrypted;
+        let tls_required = terms.demand.needs_tls();
         let settings = Settings { ehlo, tls_required, patience };
         let relay = relay(host, address);
         let mut link = Link::new(stream, settings, relay.clone(), &self.egress.name);
-        let tls = Tls { client: &self.context.tls, wait: patience.handshake };
+        let tls = Tls { client: &self.context.tls, wait: patience.handshake, terms };
         match link.greet(&host.name, &tls).await {
-            Ok(()) => Ok(link),
-            Err(Unusable { phase, reply, stepped_back }) => {
+            Ok(reached) => {
+                if let Some(held) = terms.held.clone() {
+                    let finding = terms.finding(&reached);
+                    let failure = finding.map(|(result, reason)| (result, reason.to_owned()));
+                    self.count(held, failure, host, Some(address));
+                }
+                Ok(link)
+            }
+            Err(Unusable { phase, reply, stepped_back, report }) => {
+                // A handshake that is tried again is no session yet.
+                if let (Some((held, result)), false) = (report, stepped_back) {
+                    let failure = Some((result, reply.text().to_owned()));
+                    self.count(held, failure, host, Some(address));
+                }
                 Err((Setback::new(phase, reply, &relay, &self.egress.name), stepped_back))
             }
         }

@@ -11,10 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Tls;
-use crate::host::clock::now;
+use crate::host::clock::{now, wall};
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
+use crate::mail::trust::{Assurance, PolicySeen, TlsResult};
 use crate::net::tls_client::{Rung, TlsFailure, Verify, Wire};
+use crate::route::trust::{Barred, Demand, Reached, Standing, Terms, Wish};
 use crate::service::post::Job;
 use crate::smtp::client::{Action, Conversation, Settings};
 
@@ -34,6 +36,19 @@ pub(super) struct Unusable {
     pub(super) reply: PeerReply,
     /// The handshake hung at the post-quantum rung; the classical one may do.
     pub(super) stepped_back: bool,
+    /// What a report says about it, and against which policy.
+    pub(super) report: Option<(PolicySeen, TlsResult)>,
+}
+
+impl Unusable {
+    fn new(phase: Phase, reply: PeerReply, stepped_back: bool) -> Self {
+        Self { phase, reply, stepped_back, report: None }
+    }
+
+    fn barred(barred: Barred, stepped_back: bool) -> Self {
+        let Barred { reply, report } = barred;
+        Self { phase: Phase::StartTls, reply, stepped_back, report }
+    }
 }
 
 /// What became of a transaction.
@@ -66,8 +81,20 @@ pub(super) struct Link {
     pub(super) relay: String,
     /// Name of the egress.
     pub(super) egress: String,
+    /// Who receives, as limits and allowances know it.
+    pub(super) provider: String,
     /// TLS version and suite, or `none`.
     pub(super) tls: String,
+    /// How well the host is known.
+    pub(super) assurance: Assurance,
+    /// What the connection is good for; none before it is ready.
+    standing: Option<Standing>,
+    /// The host's name was vouched for by authorities, whether anybody asked for that or not.
+    verified: bool,
+    /// Why the handshake failed.
+    failure: Option<TlsFailure>,
+    /// What is seen here is to be remembered of the domain: nothing lies over its policy.
+    to_be_noted: bool,
 }
 
 impl Link {
@@ -81,32 +108,112 @@ impl Link {
             inbox: vec![0; INBOX_OCTETS].into_boxed_slice(),
             relay,
             egress: egress.to_owned(),
+            provider: String::new(),
             tls: "none".to_owned(),
+            assurance: Assurance::Clear,
+            standing: None,
+            verified: false,
+            failure: None,
+            to_be_noted: false,
         }
     }
 
-    /// From the greeting to the point where a transaction may begin.
-    pub(super) async fn greet(&mut self, host: &str, tls: &Tls<'_>) -> Result<(), Unusable> {
+    /// From the greeting to the point where a transaction may begin on these terms. Returns how
+    /// far TLS came.
+    pub(super) async fn greet(&mut self, host: &str, tls: &Tls<'_>) -> Result<Reached, Unusable> {
         let mut stepped_back = false;
         loop {
             match self.drive().await {
-                Action::Ready => return Ok(()),
+                Action::Ready => {
+                    let reached = self.reached();
+                    let judged = tls.terms.judge(&reached);
+                    self.assurance =
+                        judged.map_err(|barred| Unusable::barred(barred, stepped_back))?;
+                    self.stand(tls.terms);
+                    return Ok(reached);
+                }
                 Action::StartTls => stepped_back = self.encrypt(host, tls).await,
                 Action::Failed { phase, reply } => {
-                    return Err(Unusable { phase, reply, stepped_back });
+                    return Err(self.fallen(phase, reply, tls.terms, stepped_back));
                 }
                 Action::Close => {
                     let reply = super::ours((4, 4, 2), "the connection ended");
-                    return Err(Unusable { phase: Phase::Greeting, reply, stepped_back });
+                    return Err(Unusable::new(Phase::Greeting, reply, stepped_back));
                 }
                 Action::Answered(_) | Action::Stale | Action::Write(_) => {}
             }
         }
     }
 
+    /// How far TLS came on a connection that is ready.
+    fn reached(&self) -> Reached {
+        match &self.wire {
+            Some(Wire::Tls(_)) => {
+                Reached::Tls { verified: self.verified, require_tls: self.talk.offer().require_tls }
+            }
+            _ => Reached::Clear,
+        }
+    }
+
+    fn stand(&mut self, terms: &Terms) {
+        self.to_be_noted = terms.held.is_some();
+        self.standing = Some(Standing {
+            wish: terms.wish,
+            authenticated: terms.authenticated && self.assurance > Assurance::Encrypted,
+            require_tls: self.talk.offer().require_tls,
+        });
+    }
+
+    /// The host failed before a transaction: what is answered, and what a report says.
+    fn fallen(
+        &mut self,
+        phase: Phase,
+        reply: PeerReply,
+        terms: &Terms,
+        stepped_back: bool,
+    ) -> Unusable {
+        if phase != Phase::StartTls {
+            return Unusable::new(phase, reply, stepped_back);
+        }
+        let reached = match self.failure.take() {
+            Some(failure) => {
+                Reached::Broken { result: result_of(&failure), cause: failure.to_string() }
+            }
+            None if reply.code == 0 && !self.talk.offer().starttls => Reached::Clear,
+            None => {
+                // Offered and refused, or spoken out of turn: what was said is told as it is.
+                let result = match reply.code {
+                    0 => TlsResult::ValidationFailure,
+                    _ => TlsResult::StarttlsNotSupported,
+                };
+                let report = terms.held.clone().map(|held| (held, result));
+                return Unusable { phase, reply, stepped_back, report };
+            }
+        };
+        match terms.judge(&reached) {
+            Err(barred) => Unusable::barred(barred, stepped_back),
+            Ok(_) => Unusable::new(phase, reply, stepped_back),
+        }
+    }
+
+    /// What is to be remembered of the domain: told once, when a message was really taken.
+    pub(super) fn worth_noting(&mut self, answers: &[Answer]) -> Option<Assurance> {
+        let taken = |answer: &Answer| answer.phase == Phase::Dot && answer.reply.code / 100 == 2;
+        let noted = self.to_be_noted && answers.iter().any(taken);
+        noted.then(|| {
+            self.to_be_noted = false;
+            self.assurance
+        })
+    }
+
+    /// Whether the connection is good enough for the wish of another message.
+    pub(super) fn serves(&self, job: &Job) -> bool {
+        self.standing.is_some_and(|standing| standing.serves(Wish::of(&job.parcel.envelope)))
+    }
+
     /// One transaction.
     pub(super) async fn transact(&mut self, job: &Job) -> Transacted {
-        self.talk.handle_job(job.parcel.clone(), &job.recipients, now());
+        self.talk.handle_job(job.parcel.clone(), &job.recipients, wall(), now());
         loop {
             match self.drive().await {
                 Action::Answered(answers) => return Transacted::Answered(answers),
@@ -134,6 +241,11 @@ impl Link {
         self.talk.offer().dsn
     }
 
+    /// Whether BY= went on to the host.
+    pub(super) fn offers_deadlines(&self) -> bool {
+        self.talk.offer().deliver_by.is_some()
+    }
+
     /// Says goodbye; waits for the reply so that the host sees an orderly end.
     pub(super) async fn farewell(mut self) {
         self.talk.handle_quit(now());
@@ -146,24 +258,27 @@ impl Link {
             self.talk.handle_unencrypted("the connection is gone");
             return false;
         };
+        let (sni, verify) = proof(host, &tls.terms.demand);
         let rung = tls.client.rung(host, now());
-        let handshake = tls.client.connect(host, rung, &Verify::Nothing, stream);
-        let cause = match tokio::time::timeout(tls.wait, handshake).await {
+        let handshake = tls.client.connect(sni, rung, &verify, stream);
+        let failure = match tokio::time::timeout(tls.wait, handshake).await {
             Ok(Ok(secured)) => {
+                self.verified = secured.verified;
                 let wire = Wire::Tls(secured.stream);
                 self.tls = wire.tls();
                 self.wire = Some(wire);
-                self.talk.handle_encrypted(now());
+                self.talk.handle_encrypted(now(), tls.terms.authenticated);
                 return false;
             }
-            Ok(Err(error)) => error,
+            Ok(Err(failure)) => failure,
             Err(_) => TlsFailure::timed_out(),
         };
-        let hung = rung == Rung::PostQuantum && cause.is_silence();
+        let hung = rung == Rung::PostQuantum && failure.is_silence();
         if hung {
             tls.client.step_back(host, now());
         }
-        self.talk.handle_unencrypted(&cause.to_string());
+        self.talk.handle_unencrypted(&failure.to_string());
+        self.failure = Some(failure);
         hung
     }
 
@@ -266,6 +381,32 @@ impl Link {
             }
         }
         poll_read(wire, cx, &mut self.inbox)
+    }
+}
+
+/// The name that is shown to a host, and what it must prove.
+fn proof<'a>(host: &'a str, demand: &'a Demand) -> (&'a str, Verify) {
+    let first = |names: &'a [String]| names.first().map_or(host, String::as_str);
+    match demand {
+        Demand::Opportunistic | Demand::Encrypted => (host, Verify::Nothing),
+        Demand::Verified { names } | Demand::Sts { names } => {
+            (first(names), Verify::WebPki { names: names.clone() })
+        }
+        Demand::Dane { records, names } => {
+            let (records, all) = (records.clone(), names.clone());
+            (first(names), Verify::Dane { records, names: all })
+        }
+    }
+}
+
+/// A failure in the words of a report (RFC 8460 4.3).
+fn result_of(failure: &TlsFailure) -> TlsResult {
+    match failure {
+        TlsFailure::HostMismatch(_) => TlsResult::CertificateHostMismatch,
+        TlsFailure::Expired(_) => TlsResult::CertificateExpired,
+        TlsFailure::NotTrusted(_) => TlsResult::CertificateNotTrusted,
+        TlsFailure::TlsaInvalid(_) => TlsResult::TlsaInvalid,
+        TlsFailure::Refused(_) | TlsFailure::Lost { .. } => TlsResult::ValidationFailure,
     }
 }
 

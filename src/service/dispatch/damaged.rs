@@ -8,6 +8,7 @@ use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::mail::stage::Parcel;
 use crate::mail::status::EnhancedStatus;
+use crate::mail::trust::Assurance;
 use crate::queue::Ticket;
 use crate::service::post::{Delivery, Job};
 
@@ -48,7 +49,9 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             relay: nobody(),
             egress: nobody(),
             tls: nobody(),
+            assurance: Assurance::Clear,
             dsn_offered: false,
+            deadline_offered: false,
             connect_millis: 0,
         };
         let job = Job { parcel, recipients, attempts };

@@ -8,7 +8,7 @@ use crate::base::id::QueueId;
 use crate::event::Event;
 use crate::mail::queued::{Change, Settlement};
 use crate::mail::source::{SourceName, SourceState};
-use crate::queue::{Counts, LaneRow, MessageView, Overdue, Rules, Selection};
+use crate::queue::{Counts, HeldMail, LaneRow, MessageView, Overdue, Rules, Selection};
 
 /// Changes that one call to the store carries: a page of the ledger, not a million entries.
 const CHANGES_AT_ONCE: usize = 1000;
@@ -123,14 +123,25 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         self.with(|queue, at| queue.set_stopped(stopped, at.now));
     }
 
-    /// An egress is suspended, or whole again.
-    pub fn set_egress(&self, egress: &str, suspended: bool) {
-        self.with(|queue, at| queue.set_egress(egress, suspended, at.now));
+    /// No member of a pool may carry, or one may (again).
+    pub fn set_pool(&self, pool: &str, closed: bool) {
+        self.with(|queue, at| queue.set_pool(pool, closed, at.now));
     }
 
     /// A new configuration.
     pub fn set_rules(&self, rules: Rules) {
-        self.with(|queue, _| queue.set_rules(rules));
+        self.with(|queue, at| queue.set_rules(rules, at.now));
+    }
+
+    /// Ends holds and pauses of all lanes of a name; see [`crate::queue::Queue::release_lane`].
+    pub fn release_lane(&self, lane: &str, source: Option<&SourceName>) -> usize {
+        self.with(|queue, at| queue.release_lane(lane, source, at.now))
+    }
+
+    /// Mail that is held for faults of ours.
+    pub fn held_mail(&self) -> Vec<HeldMail> {
+        let at = (self.clock)();
+        self.lock().queue.held_mail(at)
     }
 
     /// Totals.
@@ -139,9 +150,9 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
     }
 
     /// A page of lanes; see [`crate::queue::Queue::page_lanes`].
-    pub fn page_lanes(&self, after: Option<&str>, rows: usize) -> Vec<LaneRow> {
+    pub fn page_lanes(&self, offset: usize, rows: usize) -> Vec<LaneRow> {
         let at = (self.clock)();
-        self.lock().queue.page_lanes(after, rows, at)
+        self.lock().queue.page_lanes(offset, rows, at)
     }
 
     /// A page of messages.

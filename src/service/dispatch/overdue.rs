@@ -13,6 +13,7 @@ use crate::mail::queued::{Change, Settlement};
 use crate::mail::reply::PeerReply;
 use crate::mail::stage::Parcel;
 use crate::mail::status::EnhancedStatus;
+use crate::mail::trust::Assurance;
 use crate::outcome::dsn::{Fate, Line};
 use crate::queue::Overdue;
 use crate::service::post::Delivery;
@@ -102,7 +103,9 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             relay: nobody(),
             egress: nobody(),
             tls: nobody(),
+            assurance: Assurance::Clear,
             dsn_offered: false,
+            deadline_offered: false,
             connect_millis: 0,
         };
         let at = (self.clock)();

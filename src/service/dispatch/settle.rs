@@ -9,9 +9,10 @@ use crate::mail::answer::Answer;
 use crate::mail::queued::{Change, Queued, Settlement};
 use crate::mail::stage::Parcel;
 use crate::outcome::classify::{Concern, Judgement, Verdict, classify};
-use crate::outcome::dsn::{self, Fate, Line, Omitted};
-use crate::queue::{Health, Moment, Plan, Retry};
-use crate::service::post::{Delivery, Job};
+use crate::outcome::dsn::{self, Fate, Hop, Line, Omitted};
+use crate::queue::{Health, Moment, Plan, Retry, Untried};
+use crate::service::post::{Delivery, Job, Listed};
+use crate::service::receivers::Receivers;
 
 /// What became of a report.
 pub(super) enum Written {
@@ -33,12 +34,38 @@ struct Batch<'a> {
     ended: Vec<u16>,
     retry: Retry,
     delivery: &'a Delivery,
+    provider: Option<String>,
+}
+
+/// What a carrier brought back, and who said it.
+struct Heard<'a> {
+    receivers: &'a Receivers,
+    delivery: &'a Delivery,
+    /// The provider whose host answered.
+    speaker: Option<&'a str>,
+}
+
+impl<'a> Heard<'a> {
+    fn new(receivers: &'a Receivers, delivery: &'a Delivery) -> Self {
+        let speaker = receivers.speaker(&delivery.relay);
+        Self { receivers, delivery, speaker }
+    }
+
+    fn judge(&self, answer: &Answer) -> Judgement {
+        classify(answer, self.receivers.book.look_up(self.speaker, &answer.reply))
+    }
+
+    fn known_provider(&self) -> Option<String> {
+        self.speaker.filter(|name| self.receivers.knows(name)).map(str::to_owned)
+    }
 }
 
 impl<S: Store, R: Reporter> Dispatch<S, R> {
     pub(super) async fn settle_job(&self, carrier: u64, job: &Job, delivery: &Delivery) {
+        let receivers = self.receivers();
+        let heard = Heard::new(&receivers, delivery);
         let judged: Vec<(&Answer, Judgement)> =
-            delivery.answers.iter().map(|answer| (answer, classify(answer))).collect();
+            delivery.answers.iter().map(|answer| (answer, heard.judge(answer))).collect();
         if judged.is_empty() {
             let fault = Fault::new("delivering", job.parcel.id, "the carrier brought no answer");
             self.fault_seen(&fault);
@@ -47,16 +74,22 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         }
         let untried = |(_, judgement): &(&Answer, Judgement)| judgement.verdict == Verdict::Untried;
         if judged.iter().all(untried) {
-            let egress = delivery.egress.as_str();
-            self.with(|queue, at| queue.handle_untried(carrier, Some(egress), at.now));
+            let reply = judged.first().map(|(answer, _)| answer.reply.to_string());
+            let closed = Untried::Closed { reason: reply.as_deref().unwrap_or_default() };
+            self.with(|queue, at| queue.handle_untried(carrier, closed, at.now));
             return;
         }
         for (answer, _) in judged.iter().filter(|(_, judgement)| judgement.own_defect) {
             // The journal of an administrator, not only the report to a sender.
             self.fault_seen(&Fault::new("delivering", job.parcel.id, &answer.reply));
         }
-        let (health, reason) = health_of(&judged);
-        let mut batch = self.sort(carrier, job, delivery, &judged);
+        let of_the_lane = self.of_the_lane(carrier, &heard, &judged);
+        let kept = of_the_lane && self.keep_defective(carrier, job, &heard, &judged);
+        if of_the_lane {
+            self.tell_listed(&heard, &judged);
+        }
+        let (health, reason) = health_of(&judged, of_the_lane);
+        let mut batch = self.sort(carrier, job, &heard, &judged, kept);
         let at = (self.clock)();
         let mut written = Written::Nothing;
         if batch.lines.is_empty() {
@@ -79,11 +112,7 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let (complete, slowed) = self.with(|queue, at| {
             for (answer, judgement) in &judged {
                 if judgement.verdict != Verdict::Delivered {
-                    let recipient =
-                        job.parcel.envelope.recipients.get(usize::from(answer.recipient));
-                    if let Some(recipient) = recipient {
-                        queue.note_reply(recipient.forward_path.domain(), &answer.reply);
-                    }
+                    queue.note_reply(carrier, &answer.reply);
                 }
             }
             queue.handle_outcomes(carrier, &settled, retry, health, at.now)
@@ -98,13 +127,77 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         }
     }
 
+    /// Whether what was said is the word of the lane's provider. Nobody doubts it as long as nobody
+    /// complains, or no host spoke.
+    fn of_the_lane(
+        &self,
+        carrier: u64,
+        heard: &Heard<'_>,
+        judged: &[(&Answer, Judgement)],
+    ) -> bool {
+        let Some(speaker) = heard.speaker else { return true };
+        let matters = |judgement: &Judgement| {
+            judgement.defect().is_some()
+                || matches!(judgement.concern, Concern::Throttled | Concern::Limited)
+        };
+        if !judged.iter().any(|(_, judgement)| matters(judgement)) {
+            return true;
+        }
+        let inner = self.lock();
+        inner.queue.lane_of(carrier).is_none_or(|(provider, _)| provider == speaker)
+    }
+
+    /// A receiver finds something of ours wrong: the alarm, and the hold. Returns whether the
+    /// message is kept.
+    fn keep_defective(
+        &self,
+        carrier: u64,
+        job: &Job,
+        heard: &Heard<'_>,
+        judged: &[(&Answer, Judgement)],
+    ) -> bool {
+        let seen =
+            judged.iter().find_map(|(answer, judgement)| Some((answer, judgement.defect()?)));
+        let Some((answer, what)) = seen else { return false };
+        let (held, news) =
+            self.with(|queue, at| queue.handle_defect(carrier, what, &answer.reply, at.now));
+        if news {
+            let source = &job.parcel.label.source;
+            (self.tell)(Event::OwnDefectSeen {
+                provider: heard.speaker.unwrap_or("none").to_owned(),
+                what,
+                source: (!what.is_of_the_way()).then(|| source.clone()),
+                egress: heard.delivery.egress.clone(),
+                reply: answer.reply.clone(),
+                held,
+            });
+        }
+        held
+    }
+
+    /// A receiver says that our address is listed: who looks after addresses hears it.
+    fn tell_listed(&self, heard: &Heard<'_>, judged: &[(&Answer, Judgement)]) {
+        let found = judged.iter().find(|(_, judgement)| judgement.is_listed());
+        let (Some((answer, _)), Some(provider)) = (found, heard.speaker) else { return };
+        let (egress, reply) = (heard.delivery.egress.as_str(), &answer.reply);
+        (self.tell)(Event::AddressListed {
+            provider: provider.to_owned(),
+            egress: egress.to_owned(),
+            reply: reply.clone(),
+        });
+        if let Some(ear) = self.listed.get() {
+            ear(Listed { egress, provider, known: heard.receivers.knows(provider), reply });
+        }
+    }
+
     /// Sorts the answers into changes, lines of a report, and facts.
     fn sort<'a>(
         &self,
         carrier: u64,
         job: &Job,
-        delivery: &'a Delivery,
+        heard: &Heard<'a>,
         judged: &[(&Answer, Judgement)],
+        kept: bool,
     ) -> Batch<'a> {
         let floor = judged.iter().filter_map(|(_, judgement)| match judgement.verdict {
             Verdict::Deferred(floor) => Some(floor),
@@ -129,9 +222,12 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
             settled: Vec::with_capacity(judged.len()),
             ended: Vec::new(),
             retry,
-            delivery,
+            delivery: heard.delivery,
+            provider: heard.known_provider(),
         };
         for (answer, judgement) in judged {
+            // What is held for a fault of ours does not expire.
+            let over = over && !(kept && judgement.defect().is_some());
             batch.take(&job.parcel, answer, judgement.verdict, over, at);
         }
         batch
@@ -204,7 +300,8 @@ impl Batch<'_> {
             Verdict::Untried => self.retry.attempts.saturating_sub(1),
             _ => self.retry.attempts,
         };
-        let fact = attempt(parcel, answer, self.delivery, attempts, at);
+        let provider = self.provider.clone();
+        let fact = Attempt { provider, ..attempt(parcel, answer, self.delivery, attempts, at) };
         if answer.in_doubt {
             self.events.push(Event::DeliveryInDoubt(fact.clone()));
         }
@@ -212,8 +309,12 @@ impl Batch<'_> {
         let settlement = match verdict {
             Verdict::Delivered => {
                 self.events.push(Event::RecipientDelivered(fact));
-                if !self.delivery.dsn_offered && wants_success(parcel, answer.recipient) {
-                    self.line(answer, Fate::Relayed, at);
+                let hop = Hop {
+                    dsn: self.delivery.dsn_offered,
+                    deadlines: self.delivery.deadline_offered,
+                };
+                if let Some(fate) = dsn::passed_on(parcel, answer.recipient, hop, at.wall) {
+                    self.line(answer, fate, at);
                 }
                 Settlement::Delivered
             }
@@ -241,7 +342,7 @@ impl Batch<'_> {
     }
 
     fn line(&mut self, answer: &Answer, fate: Fate, at: Moment) {
-        if fate != Fate::Relayed {
+        if !matches!(fate, Fate::Relayed | Fate::Traced) {
             self.ended.push(answer.recipient);
         }
         self.lines.push(Line {
@@ -270,12 +371,6 @@ impl Batch<'_> {
     }
 }
 
-fn wants_success(parcel: &Parcel, recipient: u16) -> bool {
-    use crate::mail::envelope::Notify;
-    let recipient = parcel.envelope.recipients.get(usize::from(recipient));
-    recipient.is_some_and(|r| matches!(r.notify, Some(Notify::On { success: true, .. })))
-}
-
 /// The host name in `host[address]:port`.
 pub(super) fn host_of(relay: &str) -> Option<Domain> {
     Domain::parse(relay.split('[').next()?).ok().filter(|_| relay.contains('['))
@@ -296,8 +391,10 @@ pub(super) fn attempt(
         class: parcel.label.class,
         recipient: recipient.map_or_else(String::new, |r| r.forward_path.to_string()),
         relay: delivery.relay.clone(),
+        provider: None,
         egress: delivery.egress.clone(),
         tls: delivery.tls.clone(),
+        assurance: delivery.assurance,
         attempts,
         delay_millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
         reply: answer.reply.clone(),
@@ -305,13 +402,19 @@ pub(super) fn attempt(
 }
 
 /// How the lane must take a job, and the answer that says so.
-fn health_of(judged: &[(&Answer, Judgement)]) -> (Health, String) {
+fn health_of(judged: &[(&Answer, Judgement)], of_the_lane: bool) -> (Health, String) {
     let worst = judged.iter().max_by_key(|(_, judgement)| judgement.concern);
     let reason = worst.map_or_else(String::new, |(answer, _)| answer.reply.to_string());
     let some_good = judged.iter().any(|(_, judgement)| judgement.concern == Concern::Good);
     let health = match worst.map(|(_, judgement)| judgement.concern) {
         Some(Concern::Unreachable) => Health::Down,
+        Some(Concern::Distrusted) => Health::Distrusted,
+        Some(Concern::Throttled | Concern::Limited) if !of_the_lane => Health::Apart,
         Some(Concern::Throttled) => Health::Throttled,
+        Some(Concern::Limited) => {
+            let pauses = judged.iter().filter_map(|(_, judgement)| judgement.lane_pause());
+            Health::Limited(pauses.max().unwrap_or_default())
+        }
         _ if some_good => Health::Good,
         _ => Health::Neutral,
     };

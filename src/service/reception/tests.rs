@@ -117,6 +117,7 @@ fn start(connections: ConnectionLimits) -> Fixture {
         hostname: "gw.example.org".into(),
         message_octets_max: 1 << 20,
         recipients_max: 100,
+        deadlines: false,
         connections,
     };
     let reception = Reception::new(house, gate.clone(), Some(tls), ears);

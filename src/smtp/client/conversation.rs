@@ -9,9 +9,9 @@ use bytes::Bytes;
 use super::exchange::{Exchange, Turn};
 use super::heard::{Heard, HeardReader};
 use super::offer::Offer;
-use super::preflight::ours;
+use super::preflight::{Peer, ours};
 use crate::base::limits;
-use crate::base::time::Instant;
+use crate::base::time::{Instant, WallTime};
 use crate::mail::address::Domain;
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
@@ -116,6 +116,7 @@ pub struct Conversation {
     offer: Offer,
     deadline: Option<Instant>,
     encrypted: bool,
+    authenticated: bool,
     reset_due: bool,
     transactions: u32,
 }
@@ -133,6 +134,7 @@ impl Conversation {
             offer: Offer::default(),
             deadline,
             encrypted: false,
+            authenticated: false,
             reset_due: false,
             transactions: 0,
         }
@@ -208,10 +210,13 @@ impl Conversation {
         }
     }
 
-    /// TLS stands. What was offered in clear text is forgotten (RFC 3207 4.2).
-    pub fn handle_encrypted(&mut self, now: Instant) {
+    /// TLS stands. What was offered in clear text is forgotten (RFC 3207 4.2). `authenticated`: it
+    /// proved that this is the host that the recipient's domain named, by a name that DNSSEC or
+    /// MTA-STS vouches for (RFC 8689 section 2); only then is REQUIRETLS ever said.
+    pub fn handle_encrypted(&mut self, now: Instant, authenticated: bool) {
         if matches!(self.state, State::Handshake) {
             self.encrypted = true;
+            self.authenticated = authenticated;
             self.reader = HeardReader::default();
             self.say_ehlo(now);
         }
@@ -224,12 +229,19 @@ impl Conversation {
         }
     }
 
-    /// A transaction for these recipients. Only when `is_ready`.
-    pub fn handle_job(&mut self, parcel: Arc<Parcel>, recipients: &[u16], now: Instant) {
+    /// A transaction for these recipients. Only when `is_ready`. `wall` is for deadlines alone.
+    pub fn handle_job(
+        &mut self,
+        parcel: Arc<Parcel>,
+        recipients: &[u16],
+        wall: WallTime,
+        now: Instant,
+    ) {
         if !self.is_ready() {
             return self.actions.push_back(Action::Stale);
         }
-        match Exchange::new(parcel, recipients, &self.offer, self.reset_due) {
+        let peer = Peer { offer: &self.offer, authenticated: self.authenticated, wall };
+        match Exchange::new(parcel, recipients, &peer, self.reset_due) {
             Ok(exchange) => {
                 self.transactions += 1;
                 self.state = State::Exchange(Box::new(exchange));

@@ -14,8 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::content::Stuffed;
 use super::heard::Heard;
-use super::offer::Offer;
-use super::preflight::{Preflight, ours};
+use super::preflight::{Peer, Preflight, ours};
 use crate::mail::answer::{Answer, Phase};
 use crate::mail::reply::PeerReply;
 use crate::mail::stage::Parcel;
@@ -71,17 +70,17 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// A transaction for `recipients` (indices in the envelope) with a host that offered `offer`.
+    /// A transaction for `recipients` (indices in the envelope) with `peer`.
     ///
     /// # Errors
     /// All answers, if the host can take the message for none of them: nothing is sent.
     pub fn new(
         parcel: Arc<Parcel>,
         recipients: &[u16],
-        offer: &Offer,
+        peer: &Peer<'_>,
         reset: bool,
     ) -> Result<Self, Vec<Answer>> {
-        let preflight = match Preflight::new(&parcel, offer) {
+        let preflight = match Preflight::new(&parcel, peer) {
             Ok(preflight) => preflight,
             Err(reply) => return Err(recipients.iter().map(|&r| early(r, &reply)).collect()),
         };
@@ -114,7 +113,7 @@ impl Exchange {
             steps,
             sent: 0,
             answered: 0,
-            pipelining: offer.pipelining,
+            pipelining: peer.offer.pipelining,
             mail_refused: false,
             content: None,
             unwritten: 0,

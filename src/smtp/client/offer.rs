@@ -19,6 +19,10 @@ pub struct Offer {
     pub starttls: bool,
     /// RFC 8689.
     pub require_tls: bool,
+    /// RFC 2852; the least by-time in seconds that it takes with mode R, 0 if it names none.
+    pub deliver_by: Option<u32>,
+    /// RFC 6710.
+    pub priority: bool,
 }
 
 impl Offer {
@@ -38,11 +42,21 @@ impl Offer {
                 "DSN" => offer.dsn = true,
                 "STARTTLS" => offer.starttls = true,
                 "REQUIRETLS" => offer.require_tls = true,
+                "DELIVERBY" => offer.deliver_by = Some(min_by_time(words.next())),
+                "MT-PRIORITY" => offer.priority = true,
                 _ => {}
             }
         }
         offer
     }
+}
+
+/// `deliverby-param = min-by-time *( ',' extension-token )`, where min-by-time may be empty
+/// (RFC 2852 section 2). What is no number is no promise that could be broken.
+fn min_by_time(parameter: Option<&str>) -> u32 {
+    let first = parameter.and_then(|word| word.split(',').next()).unwrap_or_default();
+    let digits = first.len() <= 9 && first.bytes().all(|b| b.is_ascii_digit());
+    if digits { first.parse().unwrap_or(0) } else { 0 }
 }
 
 #[cfg(test)]
@@ -58,5 +72,22 @@ mod tests {
         assert_eq!(Offer::read("x\r\nSIZE 99999999999999999999").size, Some(0));
         assert_eq!(Offer::read("x\r\nSIZE").size, Some(0));
         assert_eq!(Offer::read("x").size, None);
+        assert!(Offer::read("x\r\nMt-Priority MIXER").priority);
+    }
+
+    #[test]
+    fn the_least_by_time_of_a_host_is_read() {
+        for (line, expected) in [
+            ("DELIVERBY", Some(0)),
+            ("deliverby 240", Some(240)),
+            ("DELIVERBY 30,x-odd,y", Some(30)),
+            ("DELIVERBY ,x-odd", Some(0)),
+            ("DELIVERBY soon", Some(0)),
+            ("DELIVERBY +5", Some(0)),
+            ("DELIVERBY 9999999999", Some(0)),
+            ("DSN", None),
+        ] {
+            assert_eq!(Offer::read(&format!("x\r\n{line}")).deliver_by, expected, "{line}");
+        }
     }
 }

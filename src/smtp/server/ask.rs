@@ -2,7 +2,9 @@
 
 use crate::base::secret::Secret;
 use crate::mail::address::{Mailbox, ReversePath};
+use crate::mail::envelope::DeliverBy;
 use crate::mail::stage::{Custody, Submitted};
+use crate::smtp::parameters::By;
 use crate::smtp::reply::Refusal;
 
 /// A question; the machine waits in `Deciding` and reads no further command until the answer.
@@ -38,6 +40,9 @@ pub enum Question {
         reverse_path: ReversePath,
         /// SIZE=, if it was given.
         size: Option<u64>,
+        /// What it asks for beyond delivery; [`Verdict::Granted`] says what it gets. A plain yes
+        /// is no answer to a wish.
+        wishes: Wishes,
     },
     /// RCPT TO.
     Recipient {
@@ -55,6 +60,24 @@ pub enum Question {
     },
     /// The message is complete.
     Message(Box<Submitted>),
+}
+
+/// What MAIL asks for and not every source may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// MT-PRIORITY= (RFC 6710).
+    pub priority: Option<i8>,
+    /// BY= (RFC 2852).
+    pub by: Option<By>,
+}
+
+/// What a transaction gets of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The priority that holds; none: 0, and nobody spoke of it.
+    pub priority: Option<i8>,
+    /// The deadline, on our clock.
+    pub deliver_by: Option<DeliverBy>,
 }
 
 /// SCRAM-SHA-256 keys of a user (RFC 5802 section 3).
@@ -77,6 +100,8 @@ pub struct ScramKeys {
 pub enum Verdict {
     /// Yes: identified, or go on.
     Yes,
+    /// Yes to MAIL, with what is granted of its wishes.
+    Granted(Grants),
     /// The keys that were asked for.
     Scram(ScramKeys),
     /// The message is in custody: the only way to a 250 after content.

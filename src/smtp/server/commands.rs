@@ -1,6 +1,6 @@
 //! What each command does in each state. A state without an arm for a command answers 503.
 
-use super::ask::Question;
+use super::ask::{Question, Wishes};
 use super::state::{Chunk, Exchange, Pending, State, Transaction};
 use super::{Ending, Hello, Session};
 use crate::base::limits::RECIPIENTS_MAX;
@@ -99,9 +99,13 @@ impl Session {
     fn extensions(&self) -> Reply {
         let encrypted = self.tls.is_some();
         let mut text = format!(
-            "{}\nPIPELINING\nSIZE {}\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nDSN\nCHUNKING",
+            "{}\nPIPELINING\nSIZE {}\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\n\
+             MT-PRIORITY",
             self.terms.hostname, self.terms.message_octets_max,
         );
+        if self.terms.deadlines {
+            text.push_str("\nDELIVERBY");
+        }
         if encrypted {
             text.push_str("\nAUTH PLAIN LOGIN SCRAM-SHA-256\nREQUIRETLS");
         } else if self.terms.tls_offered {
@@ -158,7 +162,11 @@ impl Session {
         if parameters.size.is_some_and(|size| size > self.terms.message_octets_max) {
             return self.refuse(&replies::TOO_LARGE);
         }
+        if parameters.by.is_some() && !self.terms.deadlines {
+            return self.refuse(&replies::UNKNOWN_PARAMETER);
+        }
         let size = parameters.size;
+        let wishes = Wishes { priority: parameters.priority, by: parameters.by };
         let envelope = Envelope {
             body: parameters.body.unwrap_or_default(),
             smtputf8: parameters.smtputf8,
@@ -168,7 +176,8 @@ impl Session {
             ..Envelope::from(reverse_path.clone())
         };
         let transaction = Box::new(Transaction { envelope, size });
-        self.ask(Question::Mail { reverse_path, size }, Pending::Mail(transaction));
+        let question = Question::Mail { reverse_path, size, wishes };
+        self.ask(question, Pending::Mail(transaction, wishes));
     }
 
     fn recipient(&mut self, forward_path: Mailbox, parameters: RecipientParameters) {

@@ -17,7 +17,7 @@
 //! **Invariant:** who may send what is not decided here: MAIL is a question, and without an answer
 //! nothing goes on (default deny). The only way to a 250 after content is a `Custody`.
 //!
-//! Law: RFC 5321, 1870, 2034, 2920, 3030, 3207, 3461, 4954, 6152, 6409, 6531, 8689.
+//! Law: RFC 5321, 1870, 2034, 2852, 2920, 3030, 3207, 3461, 4954, 6152, 6409, 6531, 6710, 8689.
 
 pub mod ask;
 mod auth;

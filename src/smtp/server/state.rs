@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::ask::Wishes;
 use crate::base::limits::{CONTENT_OCTETS_PER_SEC_MIN, CONTENT_TIMEOUT};
 use crate::base::time::Instant;
 use crate::mail::envelope::{Envelope, Recipient};
@@ -22,6 +23,8 @@ pub struct Terms {
     pub tls_offered: bool,
     /// Nothing but EHLO, STARTTLS, NOOP, RSET, HELP and QUIT without TLS (RFC 3207 section 4).
     pub tls_required: bool,
+    /// Some source may set deadlines: DELIVERBY is offered (RFC 2852).
+    pub deadlines: bool,
 }
 
 /// What the handshake established.
@@ -157,7 +160,7 @@ pub(super) enum Pending {
         proven: bool,
     },
     ScramKeys(ScramFirst),
-    Mail(Box<Transaction>),
+    Mail(Box<Transaction>, Wishes),
     Recipient(Box<Transaction>, Recipient),
     Data(Box<Transaction>),
     FirstChunk(Box<Transaction>, Chunk),

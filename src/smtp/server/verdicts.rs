@@ -2,8 +2,8 @@
 //!
 //! **Invariant:** an answer of the wrong kind is our bug and never a yes: the peer hears 451.
 
-use super::ask::{ScramKeys, Verdict};
-use super::state::{Exchange, Pending, State};
+use super::ask::{Grants, ScramKeys, Verdict, Wishes};
+use super::state::{Exchange, Pending, State, Transaction};
 use super::{Ending, Session};
 use crate::base::time::Instant;
 use crate::mail::stage::Custody;
@@ -13,6 +13,7 @@ use crate::smtp::reply::Reply;
 /// An answer without its no.
 enum Grant {
     Plain,
+    Wishes(Grants),
     Scram(ScramKeys),
     Accepted(Custody),
 }
@@ -26,6 +27,7 @@ impl Session {
         };
         match verdict {
             Verdict::Yes => self.granted(pending, Grant::Plain, now),
+            Verdict::Granted(grants) => self.granted(pending, Grant::Wishes(grants), now),
             Verdict::Scram(keys) => self.granted(pending, Grant::Scram(keys), now),
             Verdict::Accepted(custody) => self.granted(pending, Grant::Accepted(custody), now),
             Verdict::No(refusal) => self.denied(pending, refusal.reply),
@@ -51,10 +53,11 @@ impl Session {
                 let (challenge, expected) = first.challenge(keys, &self.nonce());
                 self.challenge(challenge.as_bytes(), Exchange::ScramFinal(Box::new(expected)));
             }
-            (Pending::Mail(transaction), Grant::Plain) => {
-                self.identified = true;
-                self.say(&replies::SENDER_OK);
-                self.state = State::Sender(transaction);
+            (Pending::Mail(transaction, wishes), Grant::Plain) if wishes == Wishes::default() => {
+                self.sender_accepted(transaction, wishes, Grants::default());
+            }
+            (Pending::Mail(transaction, wishes), Grant::Wishes(grants)) => {
+                self.sender_accepted(transaction, wishes, grants);
             }
             (Pending::Recipient(mut transaction, recipient), Grant::Plain) => {
                 transaction.envelope.recipients.push(recipient);
@@ -74,6 +77,27 @@ impl Session {
         }
     }
 
+    /// MAIL is answered with what holds; another priority than was asked for is told (RFC 6710
+    /// 4.1).
+    fn sender_accepted(
+        &mut self,
+        mut transaction: Box<Transaction>,
+        wishes: Wishes,
+        grants: Grants,
+    ) {
+        transaction.envelope.priority = grants.priority;
+        transaction.envelope.deliver_by = grants.deliver_by;
+        let priority = grants.priority.unwrap_or_default();
+        if priority == wishes.priority.unwrap_or_default() {
+            self.say(&replies::SENDER_OK);
+        } else {
+            let text = format!("{priority} {}", replies::PRIORITY_CHANGED.text);
+            self.say(&Reply { text: text.into(), ..replies::PRIORITY_CHANGED });
+        }
+        self.identified = true;
+        self.state = State::Sender(transaction);
+    }
+
     fn denied(&mut self, pending: Pending, reply: Reply) {
         match pending {
             // 4xx is our trouble (454), not a wrong guess.
@@ -89,7 +113,7 @@ impl Session {
             Pending::FirstChunk(_, chunk) => return self.skip(chunk.left, reply),
             Pending::Identity { .. }
             | Pending::ScramKeys(_)
-            | Pending::Mail(_)
+            | Pending::Mail(..)
             | Pending::Message => {}
         }
         self.refuse(&reply);

@@ -3,7 +3,7 @@
 use SourceState::{Active, Disabled, Expired, Hold, Revoked};
 
 use super::*;
-use crate::mail::source::{MailboxPattern, SenderPair, SourceLimits, Unsigned};
+use crate::mail::source::{Deadlines, MailboxPattern, SenderPair, SourceLimits, Unsigned};
 use crate::source::secret::{Strength, verifier_for};
 
 const NOW: WallTime = WallTime(1_790_000_000_000);
@@ -32,7 +32,7 @@ fn source(name: &str, proof: Proof, networks: &[&str]) -> Source {
         notes: String::new(),
         pool: None,
         priority_max: None,
-        deliver_by: false,
+        deliver_by: Deadlines::default(),
     }
 }
 

@@ -1,13 +1,14 @@
 //! Readers of what a receiving host says: replies, and the whole conversation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use postern::base::id::QueueId;
 use postern::base::time::{Instant, WallTime};
 use postern::mail::address::{Domain, Mailbox, ReversePath};
 use postern::mail::class::MessageClass;
-use postern::mail::envelope::{BodyType, Envelope, Recipient};
+use postern::mail::envelope::{BodyType, ByMode, DeliverBy, Envelope, Recipient};
 use postern::mail::source::SourceName;
 use postern::mail::stage::{Label, Parcel};
 use postern::smtp::client::heard::HeardReader;
@@ -42,11 +43,21 @@ pub(crate) fn reply(octets: &[u8]) {
     }
 }
 
-fn parcel(recipients: u8, utf8: bool) -> Arc<Parcel> {
+const WALL: WallTime = WallTime(1_790_000_000_000);
+
+fn parcel(recipients: u8, mood: u8) -> Arc<Parcel> {
+    let utf8 = mood & 0x20 != 0;
     let sender = Mailbox::parse("app@example.com", false).expect("an address");
     let mut envelope = Envelope::from(ReversePath::Mailbox(sender));
     envelope.body = if utf8 { BodyType::EightBitMime } else { BodyType::SevenBit };
     envelope.smtputf8 = utf8;
+    envelope.require_tls = mood & 0x18 == 0x18;
+    envelope.deliver_by = (mood & 0x08 != 0).then(|| DeliverBy {
+        deadline: WALL.after(Duration::from_secs(60)),
+        mode: if mood & 0x04 != 0 { ByMode::Return } else { ByMode::Notify },
+        trace: mood & 0x02 != 0,
+        handover: mood & 0x01 != 0,
+    });
     for number in 0..=recipients {
         let to = format!("r{number}@next.example");
         envelope.recipients.push(Recipient::plain(Mailbox::parse(&to, false).expect("an address")));
@@ -60,6 +71,7 @@ fn parcel(recipients: u8, utf8: bool) -> Arc<Parcel> {
             expires: WallTime(u64::MAX),
             notification: false,
             priority: 0,
+            notice: None,
         },
         envelope,
         content: Bytes::from_static(b"From: <app@example.com>\r\n\r\n.dot\r\n"),
@@ -85,14 +97,16 @@ pub(crate) fn conversation(octets: &[u8]) {
             assert!(!closed || action == Action::Stale, "{action:?} follows the end");
             match action {
                 Action::Write(octets) => peer.handle_progress(octets.len(), now),
-                Action::StartTls if mood & 0x40 == 0 => peer.handle_encrypted(now),
+                Action::StartTls if mood & 0x40 == 0 => {
+                    peer.handle_encrypted(now, mood & 0x10 != 0);
+                }
                 Action::StartTls => peer.handle_unencrypted("fuzz"),
                 Action::Ready if jobs > 3 => peer.handle_quit(now),
                 Action::Ready => {
                     open = true;
                     jobs += 1;
                     let all: Vec<u16> = (0..=u16::from(recipients)).collect();
-                    peer.handle_job(parcel(recipients, mood & 0x20 != 0), &all, now);
+                    peer.handle_job(parcel(recipients, mood), &all, WALL, now);
                 }
                 Action::Answered(answers) => {
                     assert!(open, "an answer nobody asked for");

@@ -95,6 +95,7 @@ fn terms() -> Arc<Terms> {
         recipients_max: 5,
         tls_offered: true,
         tls_required: false,
+        deadlines: true,
     })
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn route(octets: &[u8]) {
         hosts.push((preference, String::from_utf8_lossy(line).into_owned()));
     }
     let domain = Domain::parse("next.example").expect("a domain");
-    let chosen = choose(settings(), &domain).expect("a way out");
+    let chosen = choose(settings(), &domain, &settings().egresses[0].name).expect("a way out");
     let answer = MxAnswer { hosts, secure: false };
     if let Ok(hosts) = hosts_of(&chosen, &domain, Ok(answer), &mut chance) {
         let mut names: Vec<_> = hosts.iter().map(|host| host.name.as_str()).collect();

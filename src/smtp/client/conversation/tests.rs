@@ -15,6 +15,7 @@ use crate::mail::source::SourceName;
 use crate::mail::stage::Label;
 
 const START: Instant = Instant(1_000_000);
+const WALL: WallTime = WallTime(1_790_000_000_000);
 
 fn parcel(recipients: usize) -> Arc<Parcel> {
     let mut envelope = Envelope::from(ReversePath::Null);
@@ -29,6 +30,7 @@ fn parcel(recipients: usize) -> Arc<Parcel> {
         expires: accepted,
         notification: true,
         priority: 0,
+        notice: None,
     };
     let content = Bytes::from_static(b"Subject: x\r\n\r\n.y\r\n");
     Arc::new(Parcel { id: QueueId::new(accepted, 1), label, envelope, content })
@@ -49,7 +51,7 @@ fn drain(talk: &mut Conversation, wire: &mut Vec<u8>) -> Vec<Action> {
                 wire.extend_from_slice(&octets);
                 talk.handle_progress(octets.len(), START);
             }
-            Action::StartTls => talk.handle_encrypted(START),
+            Action::StartTls => talk.handle_encrypted(START, false),
             action => actions.push(action),
         }
     }
@@ -64,7 +66,7 @@ fn begun(recipients: u16) -> (Conversation, Vec<u8>) {
     talk.handle_octets(b"250-hi\r\n250 PIPELINING\r\n", START);
     assert_eq!(drain(&mut talk, &mut wire), [Action::Ready]);
     let all: Vec<u16> = (0..recipients).collect();
-    talk.handle_job(parcel(usize::from(recipients)), &all, START);
+    talk.handle_job(parcel(usize::from(recipients)), &all, WALL, START);
     drain(&mut talk, &mut wire);
     (talk, wire)
 }
@@ -81,7 +83,7 @@ fn each_phase_has_its_time() {
     talk.handle_octets(b"250 hi\r\n", START);
     drain(&mut talk, &mut wire);
     assert_eq!(wait(&talk), None);
-    talk.handle_job(parcel(1), &[0], START);
+    talk.handle_job(parcel(1), &[0], WALL, START);
     drain(&mut talk, &mut wire);
     for (reply, expected) in
         [("250 mail\r\n", 300), ("250 to\r\n", 120), ("354 data\r\n", 600), ("250 dot\r\n", 0)]
