@@ -323,8 +323,43 @@ pub enum SourceVerb {
 /// `postern egress ..`
 #[derive(Clone, Debug, Subcommand)]
 pub enum EgressVerb {
-    /// List ways out and whether they are whole
+    /// List ways out: state by family, pools, warm-up, who suspended them and why
     List,
+    /// Let nothing leave by an egress; its pools carry on without it, or their mail waits
+    Suspend {
+        /// Name of the egress
+        name: String,
+        /// Why, for the others
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// End a suspension by `egress suspend` or by receivers' word
+    Resume {
+        /// Name of the egress
+        name: String,
+    },
+    /// Check what receivers will think of a way out: link, names, port 25, PTR, SPF, DKIM, lists
+    Check {
+        /// The name of the egress [default: all]
+        egress: Option<String>,
+        /// A host whose port 25 is tried: greeting, EHLO, QUIT, never mail [default: checks.probe]
+        #[arg(long, value_name = "HOST[:PORT]")]
+        to: Option<String>,
+    },
+    /// Check, and sign what was found; or verify such a statement
+    Attest {
+        /// The name of the egress [default: all]
+        egress: Option<String>,
+        /// Write the statement to FILE
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Verify the statement in FILE; works without a daemon
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["egress", "out"])]
+        verify: Option<PathBuf>,
+        /// The public key that must have signed it: base64, or a file with it or with PEM
+        #[arg(long, value_name = "KEY", requires = "verify")]
+        key: Option<String>,
+    },
     /// What the ways out need of the system: networkd and nftables files; works without a daemon
     Plan(PlanArguments),
 }

@@ -13,6 +13,7 @@
 
 pub mod answer;
 pub mod call;
+pub mod check;
 pub mod keeper;
 pub mod lanes;
 pub mod office;

@@ -67,6 +67,7 @@ pub struct Counters {
     own_defects: Labelled,
     listings: Labelled,
     egress_suspensions: Labelled,
+    egress_check_failures: Labelled,
     assurances: Labelled,
     tls_downgrades: Labelled,
     tls_reports: AtomicU64,
@@ -154,6 +155,7 @@ impl Counters {
             Event::OwnDefectSeen { what, .. } => self.own_defects.add(&what.to_string(), 1),
             Event::AddressListed { provider, .. } => self.listings.add(provider, 1),
             Event::EgressSuspended { egress, .. } => self.egress_suspensions.add(egress, 1),
+            Event::EgressCheckFailed { item, .. } => self.egress_check_failures.add(item, 1),
             Event::TlsDowngraded { found, .. } => self.tls_downgrades.add(found.word(), 1),
             Event::TlsReportSent { .. } => one(&self.tls_reports),
             Event::RoleRestarted { role, .. } => self.role_restarts.add(role, 1),
@@ -231,6 +233,7 @@ impl Counters {
         page.labelled("own_defects_total", "what", &self.own_defects);
         page.labelled("address_listings_total", "provider", &self.listings);
         page.labelled("egress_suspensions_total", "egress", &self.egress_suspensions);
+        page.labelled("egress_check_failures_total", "check", &self.egress_check_failures);
         page.labelled("deliveries_by_assurance_total", "assurance", &self.assurances);
         page.labelled("tls_downgrades_total", "assurance", &self.tls_downgrades);
         page.plain("tls_reports_sent_total", "TLS reports to other domains", &self.tls_reports);
