@@ -247,8 +247,8 @@ impl Queue {
     fn end_hold(&mut self, lane: u32, hold: &Hold) {
         self.holds -= 1;
         let at = Moment { now: self.now, wall: WallTime(0) };
-        let held = self.tell_hold(&self.lanes[lane].name, &self.lanes[lane].home, hold, at);
-        self.actions.push_back(Action::HoldEnded(held));
+        let ended = self.tell_hold(&self.lanes[lane].name, &self.lanes[lane].home, hold, at);
+        self.actions.push_back(Action::HoldEnded(ended));
         for pile in self.piles_in(lane) {
             if self.flows(pile) {
                 self.ring_in(pile);
