@@ -128,7 +128,8 @@ fn on_list(address: &str) -> String {
 
 fn nibbles(v6: Ipv6Addr) -> String {
     let octets = v6.octets().into_iter().rev();
-    octets.map(|octet| format!("{:x}.{:x}.", octet & 15, octet >> 4)).collect()
+    let nibbles = octets.flat_map(|octet| [octet & 15, octet >> 4]);
+    nibbles.map(|nibble| format!("{nibble:x}")).collect::<Vec<_>>().join(".") + "."
 }
 
 /// A gateway with everything around it.

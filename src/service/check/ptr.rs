@@ -1,5 +1,5 @@
-//! Who an address says it is: PTR = A or AAAA = EHLO name (forward-confirmed reverse DNS). Large receivers refuse mail
-//! of an address without it.
+//! Who an address says it is: PTR = A or AAAA = EHLO name (forward-confirmed reverse DNS). Large
+//! receivers refuse mail of an address without it.
 
 use std::net::IpAddr;
 
