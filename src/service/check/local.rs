@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{Finding, Grade, Round, addresses, pass, unknown, wrong};
 use crate::config::checked::Egress;
-use crate::host::neighbour;
+use crate::host::{neighbour, peer};
 
 /// Link, address, route, as the broker sees them at this moment.
 pub(super) fn link(round: &Round<'_>) -> Vec<Finding> {
@@ -99,8 +99,21 @@ fn on_link(egress: &Egress, address: IpAddr) -> bool {
     })
 }
 
-/// The guard is the kernel's business, and only root may read it.
-pub(super) fn guard() -> Finding {
+/// The guard is the kernel's business, and only root may read it; but whether it means the right
+/// user can be told.
+pub(super) fn guard(round: &Round<'_>) -> Finding {
+    let planned = round.config.network.egress_user();
+    let uid = peer::own_uid();
+    let present = peer::user_name(uid);
+    if !round.config.lab && planned != present && planned.parse() != Ok(uid) {
+        return wrong(
+            "guard",
+            "nftables",
+            Grade::Warn,
+            format!("the broker runs as {present}, and the guard of the plan lets {planned} out"),
+            format!("set network.egress_user = \"{present}\", and write the plan again"),
+        );
+    }
     unknown(
         "guard",
         "nftables",
