@@ -6,7 +6,9 @@ use ipnet::IpNet;
 
 use super::{Finding, Grade, Round, addresses, pass, unknown, wrong};
 use crate::config::checked::Egress;
-use crate::host::{neighbour, peer};
+use crate::host::plan::Plan;
+use crate::host::plan::kernel::{Difference, UNSEEN, differences};
+use crate::host::{neighbour, peer, walls};
 
 /// Link, address, route, as the broker sees them at this moment.
 pub(super) fn link(round: &Round<'_>) -> Vec<Finding> {
@@ -99,24 +101,57 @@ fn on_link(egress: &Egress, address: IpAddr) -> bool {
     })
 }
 
-/// The guard is the kernel's business, and only root may read it; but whether it means the right
-/// user can be told.
-pub(super) fn guard(round: &Round<'_>) -> Finding {
+/// What this process can see of the plan in the running kernel: rules, routes, settings; of the
+/// guard only that it means the right user, because root alone may read it.
+pub(super) async fn system(round: &Round<'_>) -> Vec<Finding> {
+    let mut findings = vec![user(round)];
+    let by_root = "`postern egress plan --check` as root does";
+    if round.config.lab || walls::network_is_empty() {
+        let text = format!("this process does not see the system's network: {by_root}");
+        findings.push(unknown("plan", "rules and routes", text));
+        return findings;
+    }
+    let plan = Plan::of(round.config);
+    let look = tokio::task::spawn_blocking(move || differences(&plan)).await;
+    let (hidden, seen): (Vec<Difference>, Vec<Difference>) =
+        look.unwrap_or_default().into_iter().partition(|found| found.what.contains(UNSEEN));
+    findings.push(match seen.first() {
+        None if hidden.is_empty() => {
+            pass("plan", "rules and routes", "rules, routes, settings and guard are as planned")
+        }
+        None => pass("plan", "rules and routes", "rules, routes and settings are as planned"),
+        Some(first) => wrong(
+            "plan",
+            "rules and routes",
+            Grade::Warn,
+            format!("{} differences from the plan: {}", seen.len(), first.what),
+            format!("{}; or `postern egress apply` as root", first.remedy),
+        ),
+    });
+    if !hidden.is_empty() {
+        let text = format!("the firewall can be read by root alone: {by_root}");
+        findings.push(unknown("guard", "nftables", text));
+    }
+    findings
+}
+
+/// Whether the guard lets the user out that the broker runs as: our own, because it is our child.
+fn user(round: &Round<'_>) -> Finding {
     let planned = round.config.network.egress_user();
     let uid = peer::own_uid();
     let present = peer::user_name(uid);
-    if !round.config.lab && planned != present && planned.parse() != Ok(uid) {
-        return wrong(
-            "guard",
-            "nftables",
-            Grade::Warn,
-            format!("the broker runs as {present}, and the guard of the plan lets {planned} out"),
-            format!("set network.egress_user = \"{present}\", and write the plan again"),
+    if planned == present || planned.parse() == Ok(uid) {
+        return pass(
+            "user",
+            planned,
+            format!("the broker runs as {present}, as the guard expects"),
         );
     }
-    unknown(
-        "guard",
-        "nftables",
-        "the firewall can be read by root alone: `postern egress plan --check` does",
+    wrong(
+        "user",
+        planned,
+        Grade::Warn,
+        format!("the broker runs as {present}, and the guard of the plan lets {planned} out"),
+        format!("set network.egress_user = \"{present}\", and write the plan again"),
     )
 }

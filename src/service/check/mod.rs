@@ -203,7 +203,7 @@ impl Round<'_> {
             findings.extend(part);
         }
         if depth == Depth::Full {
-            findings.push(local::guard(self));
+            findings.extend(bounded("plan", local::system(self)).await);
         }
         findings
     }
