@@ -174,6 +174,10 @@ impl Office for Desk {
         self.note(format!("stop_all {stopped}"));
         Ok(Acted::default())
     }
+    async fn egress_act(&self, name: String, why: Option<String>, by: String) -> Done<Acted> {
+        let note = format!("{by} {} {name}", if why.is_some() { "suspends" } else { "resumes" });
+        Ok(Acted { messages: 0, dry_run: false, note })
+    }
     async fn egress_list(&self) -> Done<Vec<EgressRow>> {
         Ok(vec![])
     }

@@ -298,8 +298,21 @@ pub enum SourceVerb {
 /// `postern egress ..`
 #[derive(Clone, Debug, Subcommand)]
 pub enum EgressVerb {
-    /// List ways out and whether they are whole
+    /// List ways out: state by family, pools, warm-up, who suspended them and why
     List,
+    /// Let nothing leave by an egress; its pools carry on without it, or their mail waits
+    Suspend {
+        /// Name of the egress
+        name: String,
+        /// Why, for the others
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// End a suspension by `egress suspend` or by receivers' word
+    Resume {
+        /// Name of the egress
+        name: String,
+    },
     /// Check what receivers will think of a way out: link, names, port 25, PTR, SPF, DKIM, lists
     Check {
         /// The name of the egress [default: all]

@@ -157,6 +157,10 @@ fn request(verb: Verb) -> Result<Request, String> {
         Verb::StopAll => Request::StopAll {},
         Verb::ResumeAll => Request::ResumeAll {},
         Verb::Egress { verb: Some(EgressVerb::List) } => Request::EgressList {},
+        Verb::Egress { verb: Some(EgressVerb::Suspend { name, reason }) } => {
+            Request::EgressSuspend { name, reason }
+        }
+        Verb::Egress { verb: Some(EgressVerb::Resume { name }) } => Request::EgressResume { name },
         Verb::Egress { verb: Some(EgressVerb::Check { egress, to }) } => {
             Request::EgressCheck { egress, to }
         }

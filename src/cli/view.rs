@@ -3,8 +3,8 @@
 use super::table::{Table, distance, octets, pairs, span};
 use crate::base::time::WallTime;
 use crate::control::answer::{
-    Acted, Answer, Checked, DifferenceRow, EgressRow, FactRow, Page, QueueMessage, QueueRow,
-    Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow,
+    Acted, Answer, Checked, DifferenceRow, EgressRow, FactRow, FamilyRow, Page, QueueMessage,
+    QueueRow, Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow,
 };
 use crate::event::deed::{Recorded, Verification};
 use crate::event::harmless;
@@ -248,17 +248,36 @@ fn rotated(rotated: &Rotated) -> String {
 }
 
 fn egresses(rows: &[EgressRow]) -> String {
-    let mut table = Table::new(&["NAME", "DEVICE", "ADDRESSES", "STATE"]);
+    let mut table =
+        Table::new(&["NAME", "POOLS", "DEVICE", "ADDRESSES", "STATE", "SINCE", "BY", "WHY"]);
+    let mut below = String::new();
     for row in rows {
-        let why = row.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let others = row.pools.iter().filter(|pool| **pool != row.name);
+        let address = |family: &FamilyRow| match &family.reason {
+            Some(_) => format!("{} ({})", family.address, family.state),
+            None => family.address.clone(),
+        };
+        let addresses = row.families.iter().map(address).collect::<Vec<_>>();
         table.row([
             row.name.clone(),
+            others.cloned().collect::<Vec<_>>().join(", "),
             row.device.clone().unwrap_or_else(|| "any".to_owned()),
-            row.addresses.join(", "),
-            format!("{}{why}", row.state),
+            addresses.join(", "),
+            row.state.clone(),
+            row.since.map_or_else(String::new, |since| since.to_string()),
+            row.by.clone().unwrap_or_default(),
+            row.reason.clone().unwrap_or_default(),
         ]);
+        for (provider, reply) in &row.listed {
+            below += &harmless(&format!("{}: listed, says {provider}: {reply}", row.name));
+            below.push('\n');
+        }
+        if let Some(warm_up) = &row.warm_up {
+            below += &harmless(&format!("{}: warms up, {warm_up}", row.name));
+            below.push('\n');
+        }
     }
-    table.text()
+    table.text() + &below
 }
 
 fn settings(rows: &[SettingRow]) -> String {

@@ -241,9 +241,39 @@ pub struct EgressRow {
     pub device: Option<String>,
     /// Source addresses.
     pub addresses: Vec<String>,
+    /// `up`, `impaired` (one family of two is lost) or `suspended`.
+    pub state: String,
+    /// Why it is suspended or impaired.
+    pub reason: Option<String>,
+    /// Who or what suspended it: `link`, `receivers`, or an operator.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Since when.
+    #[serde(default)]
+    pub since: Option<WallTime>,
+    /// Pools that it is a member of; one of them bears its own name.
+    #[serde(default)]
+    pub pools: Vec<String>,
+    /// Its families of addresses.
+    #[serde(default)]
+    pub families: Vec<FamilyRow>,
+    /// Providers that get nothing from it for a time because they say that it is listed, and what
+    /// they said.
+    #[serde(default)]
+    pub listed: Vec<(String, String)>,
+    /// The day of its warm-up, its allowance and what is used of it.
+    #[serde(default)]
+    pub warm_up: Option<String>,
+}
+
+/// One family of addresses of an egress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FamilyRow {
+    /// The address.
+    pub address: String,
     /// `up` or `suspended`.
     pub state: String,
-    /// Why it is suspended.
+    /// What is missing.
     pub reason: Option<String>,
 }
 

@@ -99,6 +99,13 @@ pub trait Office: Send + Sync + 'static {
     ) -> impl Future<Output = Done<Rotated>> + Send;
     /// Stops all mail, or lets it run again. Survives a restart.
     fn stop_all(&self, stopped: bool, by: String) -> impl Future<Output = Done<Acted>> + Send;
+    /// Suspends an egress, for a reason, or lets it go. Survives a restart.
+    fn egress_act(
+        &self,
+        name: String,
+        suspend: Option<String>,
+        by: String,
+    ) -> impl Future<Output = Done<Acted>> + Send;
     /// Ways out.
     fn egress_list(&self) -> impl Future<Output = Done<Vec<EgressRow>>> + Send;
     /// Checks one way out or all, to a host if one is named.
@@ -158,6 +165,13 @@ pub(super) async fn perform<O: Office>(office: &O, request: Request, by: String)
         }
         Request::StopAll {} => office.stop_all(true, by).await.map(Answer::Acted),
         Request::ResumeAll {} => office.stop_all(false, by).await.map(Answer::Acted),
+        Request::EgressSuspend { name, reason } => {
+            let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+            office.egress_act(name, Some(reason), by).await.map(Answer::Acted)
+        }
+        Request::EgressResume { name } => {
+            office.egress_act(name, None, by).await.map(Answer::Acted)
+        }
         Request::ConfigReload {} => office.config_reload(by).await.map(Answer::Checked),
         looking => look(office, looking).await,
     };

@@ -185,6 +185,14 @@ pub enum Request {
     StopAll {},
     ResumeAll {},
     EgressList {},
+    EgressSuspend {
+        name: String,
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    EgressResume {
+        name: String,
+    },
     EgressCheck {
         #[serde(default)]
         egress: Option<String>,
@@ -250,6 +258,8 @@ impl Request {
             Self::StopAll {} => "stop-all",
             Self::ResumeAll {} => "resume-all",
             Self::EgressList {} => "egress list",
+            Self::EgressSuspend { .. } => "egress suspend",
+            Self::EgressResume { .. } => "egress resume",
             Self::EgressCheck { .. } => "egress check",
             Self::EgressAttest { .. } => "egress attest",
             Self::ConfigShow {} => "config show",
@@ -287,6 +297,7 @@ impl Request {
             Self::QueueHold { .. }
             | Self::SourceHold { .. }
             | Self::SourceDisable { .. }
+            | Self::EgressSuspend { .. }
             | Self::StopAll {} => Weight::Stops,
             Self::QueueRelease { .. }
             | Self::QueueRetry { .. }
@@ -294,6 +305,7 @@ impl Request {
             | Self::SourceRelease { .. }
             | Self::SourceEnable { .. }
             | Self::SourceRotate { .. }
+            | Self::EgressResume { .. }
             | Self::ResumeAll {}
             | Self::ConfigReload {} => Weight::Changes,
             _ => Weight::Looks,
@@ -318,6 +330,10 @@ impl Request {
             Self::SourceShow { name } | Self::SourceRotate { name, .. } => {
                 (name.to_string(), false)
             }
+            Self::EgressSuspend { name, reason: Some(reason) } => {
+                (format!("{name}: {reason}"), false)
+            }
+            Self::EgressSuspend { name, .. } | Self::EgressResume { name } => (name.clone(), false),
             Self::QueueShow { id }
             | Self::MessageTrace { id, .. }
             | Self::MessageExplain { id } => (id.to_string(), false),
@@ -374,6 +390,10 @@ mod tests {
         assert_eq!(purge.role(), Role::Administrator);
         assert_eq!(purge.subject(), "the whole queue (dry run)");
         assert_eq!(Request::StopAll {}.role(), Role::Operator);
+        let suspend = Request::EgressSuspend { name: "main".to_owned(), reason: None };
+        assert_eq!((suspend.role(), suspend.weight()), (Role::Operator, Weight::Stops));
+        let resume = Request::EgressResume { name: "main".to_owned() };
+        assert_eq!((resume.role(), resume.weight()), (Role::Operator, Weight::Changes));
         assert_eq!(Request::Status {}.role(), Role::Viewer);
         assert_eq!(PageAsk { offset: 5, limit: u64::MAX }.bounds(), (5, PAGE_ROWS_MAX));
     }

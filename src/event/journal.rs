@@ -197,6 +197,7 @@ fn class(event: &Event) -> Option<String> {
 fn egress(event: &Event) -> Option<&str> {
     match event {
         Event::EgressSuspended { egress, .. }
+        | Event::EgressImpaired { egress, .. }
         | Event::EgressResumed { egress }
         | Event::EgressChecked { egress, .. }
         | Event::EgressCheckFailed { egress, .. }
@@ -222,6 +223,7 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::MessageQuarantined { reason, .. }
         | Event::SpoolLatched { reason }
         | Event::EgressSuspended { reason, .. }
+        | Event::EgressImpaired { reason, .. }
         | Event::EgressCheckFailed { reason, .. }
         | Event::EgressCheckMended { reason, .. }
         | Event::RoleRestarted { reason, .. }

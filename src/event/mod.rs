@@ -149,8 +149,11 @@ pub enum Event {
     SpoolPressureChanged { state: String, free_octets: u64, sync_micros: u64 },
     /// The ledger failed; nothing is acknowledged or delivered until a restart.
     SpoolLatched { reason: String },
-    /// An egress lost its interface, address, route or link.
-    EgressSuspended { egress: String, reason: String },
+    /// Nothing leaves by an egress: it lost its interface, address, route or link (`by` is `link`),
+    /// receivers say that it is listed (`receivers`), or an operator said so.
+    EgressSuspended { egress: String, reason: String, by: String },
+    /// An egress goes on without one of its families of addresses.
+    EgressImpaired { egress: String, reason: String },
     /// It is whole again.
     EgressResumed { egress: String },
     /// The self-probe found something else than before.

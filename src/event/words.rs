@@ -82,6 +82,7 @@ impl Event {
             Self::SpoolPressureChanged { .. } => "spool_pressure_changed",
             Self::SpoolLatched { .. } => "spool_latched",
             Self::EgressSuspended { .. } => "egress_suspended",
+            Self::EgressImpaired { .. } => "egress_impaired",
             Self::EgressResumed { .. } => "egress_resumed",
             Self::EgressChecked { .. } => "egress_checked",
             Self::EgressCheckFailed { .. } => "egress_check_failed",
@@ -115,6 +116,7 @@ impl Event {
             | Self::MessageQuarantined { .. }
             | Self::SpoolPressureChanged { .. }
             | Self::EgressSuspended { .. }
+            | Self::EgressImpaired { .. }
             | Self::EgressCheckFailed { .. }
             | Self::AddressListed { .. }
             | Self::TlsDowngraded { .. }
@@ -356,8 +358,11 @@ impl Event {
             Self::SpoolLatched { reason } => format!(
                 "the ledger failed, nothing is accepted or delivered until a restart: {reason}"
             ),
-            Self::EgressSuspended { egress, reason } => {
-                format!("egress {egress} suspended, its mail waits: {reason}")
+            Self::EgressImpaired { egress, reason } => {
+                format!("egress {egress} goes on with one family of addresses: {reason}")
+            }
+            Self::EgressSuspended { egress, reason, by } => {
+                format!("egress {egress} suspended (by {by}), it carries nothing: {reason}")
             }
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
             Self::EgressChecked { egress, passed, warned, failed, unknown } => format!(

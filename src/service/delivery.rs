@@ -16,6 +16,7 @@
 
 mod approach;
 mod link;
+mod members;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,12 +38,15 @@ use crate::mail::trust::Assurance;
 use crate::mail::way::Way;
 use crate::net::egress::EgressClient;
 use crate::net::tls_client::TlsClient;
+use crate::queue::Untried;
 use crate::route::trust::{Terms, Wish};
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
 use crate::service::trust::{EgressWeb, Tell, Trust};
+use crate::service::ways::{Standstill, Ways};
 use crate::smtp::client::Patience;
-use approach::{Approached, Setback, approach};
+use approach::{Approached, Setback};
 use link::{Link, Transacted};
+use members::find;
 
 /// What all carriers share.
 pub struct Context {
@@ -58,6 +62,8 @@ pub struct Context {
     pub trust: Arc<Trust>,
     /// Time limits of a conversation.
     pub patience: Patience,
+    /// Which member of a pool carries.
+    pub ways: Arc<Ways>,
     /// Time limit of a connection.
     pub connect_wait: Duration,
     chance: Mutex<Chance>,
@@ -79,9 +85,11 @@ impl Context {
         let web = EgressWeb::new(config.clone(), egress.clone(), names.clone(), tls.clone());
         let nobody = Arc::new(|_| ());
         let trust = Trust::forgetful(config.clone(), names.clone(), Arc::new(web), nobody);
+        let ways = Arc::new(Ways::new(config.load_full(), egress.clone()));
         Ok(Self {
             config,
             egress,
+            ways,
             names,
             tls,
             trust: Arc::new(trust),
@@ -101,6 +109,22 @@ impl Context {
         let web = Arc::new(EgressWeb::new(config.clone(), sockets, names.clone(), tls));
         let trust = Arc::new(Trust::open(folder, config, names, web, tell)?);
         Ok(Self { trust, ..self })
+    }
+
+    /// The same by ways that others know too.
+    #[must_use]
+    pub fn by(self, ways: Arc<Ways>) -> Self {
+        Self { ways, ..self }
+    }
+
+    /// A host that said nothing, while our own way out was gone, has done nothing wrong: no attempt
+    /// is counted, and the mail waits for the way.
+    fn blame_way(&self, egress: &str, phase: &mut Phase, reply: &mut PeerReply) {
+        let unheard = reply.code == 0 && reply.status.is_none_or(|status| status.class == 4);
+        if unheard && let Some(cause) = self.egress.suspended(egress) {
+            *phase = Phase::Egress;
+            *reply = ours((4, 4, 1), &format!("egress suspended: {cause}"));
+        }
     }
 
     fn with_chance<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
@@ -156,16 +180,23 @@ async fn carry<D: Desk>(
         let config = context.config.load_full();
         let begun = now();
         let wish = Wish::of(&job.parcel.envelope);
-        match approach(context, &config, domain, way, wish, desk, carrier).await {
+        match find(context, &config, (domain, way), wish, desk, carrier).await {
             Ok(Approached::TurnedAway) => {
                 desk.hand_back(carrier, job);
+                return None;
+            }
+            Ok(Approached::Barred(Standstill { reason, wait })) => {
+                let untried = match wait {
+                    Some(wait) => Untried::Until { wait, reason: &reason },
+                    None => Untried::Closed { reason: &reason },
+                };
+                desk.park(carrier, job, untried);
                 return None;
             }
             Ok(Approached::Ready(link)) => {
                 let waited = millis(now().since(begun));
                 let messages_max = config.lanes.messages_per_connection.max(1);
-                let round =
-                    Round { desk, carrier, trust: &context.trust, domain, messages_max, waited };
+                let round = Round { desk, carrier, context, domain, way, messages_max, waited };
                 match round.serve(*link, job).await {
                     Served::Again(job, link) => {
                         if let Some(link) = link {
@@ -184,7 +215,9 @@ async fn carry<D: Desk>(
                     Served::Idle(link) => return Some(link),
                 }
             }
-            Err(setback) => {
+            Err(mut setback) => {
+                let Setback { phase, reply, egress, .. } = &mut setback;
+                context.blame_way(egress, phase, reply);
                 let permanent = setback.is_permanent();
                 let delivery = undelivered(&job, &setback, millis(now().since(begun)));
                 desk.settle(carrier, job, delivery).await;
@@ -213,8 +246,9 @@ enum Served {
 struct Round<'a, D> {
     desk: &'a D,
     carrier: CarrierId,
-    trust: &'a Trust,
+    context: &'a Context,
     domain: &'a Domain,
+    way: &'a Way,
     messages_max: u32,
     waited: u64,
 }
@@ -222,18 +256,35 @@ struct Round<'a, D> {
 impl<D: Desk> Round<'_, D> {
     async fn serve(&self, mut link: Link, mut job: Job) -> Served {
         for carried in 0..self.messages_max {
+            // Its allowance is used up, it is suspended, or its home is back: another member's turn.
+            let (ways, egress) = (&self.context.ways, &link.egress);
+            let leave =
+                carried > 0 && !ways.is_wanted(self.way, self.domain, egress, &link.provider);
+            if leave || !ways.take(egress, &link.provider) {
+                return Served::Again(job, Some(link));
+            }
             match link.transact(&job).await {
                 // A fresh connection that ends before MAIL is an attempt, or a host that always
                 // does so would be called without end.
                 Transacted::Stale if carried == 0 => {
+                    self.give_back(&link);
                     let delivery = undelivered(&job, &ended(&link), self.waited);
                     self.desk.settle(self.carrier, job, delivery).await;
                     return Served::Spent(None);
                 }
-                Transacted::Stale => return Served::Again(job, None),
-                Transacted::Answered(answers) => {
+                Transacted::Stale => {
+                    self.give_back(&link);
+                    return Served::Again(job, None);
+                }
+                Transacted::Answered(mut answers) => {
+                    if !answers.iter().any(taken) {
+                        self.give_back(&link);
+                    }
+                    for answer in answers.iter_mut().filter(|answer| !answer.in_doubt) {
+                        self.context.blame_way(&link.egress, &mut answer.phase, &mut answer.reply);
+                    }
                     if let Some(worth) = link.worth_noting(&answers) {
-                        self.trust.note(self.domain, &link.relay, worth);
+                        self.context.trust.note(self.domain, &link.relay, worth);
                     }
                     let connect_millis = if carried == 0 { self.waited } else { 0 };
                     let delivery = Delivery {
@@ -257,13 +308,29 @@ impl<D: Desk> Round<'_, D> {
             }
             match self.desk.next(self.carrier, true).await {
                 None => return Served::Idle(link),
-                Some(next) if !link.is_ready() => return Served::Again(next, None),
+                // What is said by a way that is gone is not heard: look for another.
+                Some(next)
+                    if !link.is_ready()
+                        || self.context.egress.suspended(&link.egress).is_some() =>
+                {
+                    return Served::Again(next, None);
+                }
                 Some(next) if !link.serves(&next) => return Served::Again(next, Some(link)),
                 Some(next) => job = next,
             }
         }
         Served::Spent(Some(link))
     }
+
+    /// Nothing of the message was taken: it uses nothing of an allowance.
+    fn give_back(&self, link: &Link) {
+        self.context.ways.give_back(&link.egress, &link.provider);
+    }
+}
+
+/// The host may have the message.
+fn taken(answer: &Answer) -> bool {
+    answer.in_doubt || (answer.reply.code / 100 == 2 && answer.phase == Phase::Dot)
 }
 
 /// The setback of a connection that ended as soon as it was ready.

@@ -18,4 +18,5 @@ pub mod suspects;
 mod switchboard;
 pub mod trust;
 pub mod watchdog;
+pub mod ways;
 mod wire;

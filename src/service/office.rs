@@ -231,6 +231,28 @@ impl Office for Rooms {
         Ok(Acted { messages, dry_run: false, note: note.to_owned() })
     }
 
+    async fn egress_act(&self, name: String, why: Option<String>, by: String) -> Done<Acted> {
+        let config = self.board.standing.load().config.clone();
+        let known = config.egresses.iter().any(|egress| egress.name == name);
+        // A suspension of an egress that is configured no more can be ended, not begun.
+        let held = self.board.switches().positions().egresses.contains_key(&name);
+        if !known && (why.is_some() || !held) {
+            return Err(not_found(format!("the egress {name}")));
+        }
+        let suspended = why.is_some();
+        self.board.switch_egress(&name, why, &by).await?;
+        let states = self.board.ways.states();
+        let state = states.into_iter().find(|state| state.name == name);
+        let note = match state.and_then(|state| state.suspended) {
+            Some(_) if suspended => {
+                format!("nothing leaves by {name} until `postern egress resume {name}`")
+            }
+            Some(reason) => format!("{name} is let go, and stays suspended: {reason}"),
+            None => format!("mail leaves by {name} again"),
+        };
+        Ok(Acted { messages: 0, dry_run: false, note })
+    }
+
     async fn egress_list(&self) -> Done<Vec<EgressRow>> {
         Ok(self.egresses())
     }

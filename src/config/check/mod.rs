@@ -89,8 +89,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let sources = source::sources(top, message_octets_max, recipients_max);
     let dkim = egress::dkim(top, surroundings);
     let egresses = egress::egresses(top, hostname.as_ref(), lab);
-    let pools = pools::pools(top, &egresses.known, &egresses.names, desk);
-    pools::named(&sources, &pools, &egresses.names, desk);
+    let pools = pools::pools(top, &egresses, &sources, desk);
     let routes = egress::routes(top, &pools::ways(&pools, &egresses.names));
     let (retry, lanes) = (patience::retry(top, lab), patience::lanes(top));
     let providers = providers::providers(top);
