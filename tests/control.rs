@@ -110,6 +110,8 @@ impl Office for Desk {
             },
             totals: Totals { accepted: 9, ..Totals::default() },
             walls: vec![],
+            held: vec![],
+            delays: vec![],
         })
     }
     async fn metrics(&self) -> Done<String> {
@@ -177,6 +179,19 @@ impl Office for Desk {
     async fn egress_act(&self, name: String, why: Option<String>, by: String) -> Done<Acted> {
         let note = format!("{by} {} {name}", if why.is_some() { "suspends" } else { "resumes" });
         Ok(Acted { messages: 0, dry_run: false, note })
+    }
+    async fn queue_lanes(&self, page: PageAsk) -> Done<Page<LaneRow>> {
+        Ok(Page { rows: vec![lane()], total: 1, offset: page.bounds().0 as u64 })
+    }
+    async fn lane_release(
+        &self,
+        lane: String,
+        _: Option<SourceName>,
+        by: String,
+        dry_run: bool,
+    ) -> Done<Acted> {
+        let note = format!("{lane} released by {by}");
+        Ok(Acted { messages: 7, dry_run, note })
     }
     async fn egress_list(&self) -> Done<Vec<EgressRow>> {
         Ok(vec![])

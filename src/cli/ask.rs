@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::args::{
-    Action, AuditVerb, ConfigVerb, EgressVerb, MessageVerb, QueueVerb, SourceVerb, Verb,
+    Action, AuditVerb, ConfigVerb, EgressVerb, LaneVerb, MessageVerb, QueueVerb, SourceVerb, Verb,
 };
 use super::{CONFIG_PATH, Ending, check, complain, print, view};
 use crate::base::id::QueueId;
@@ -175,6 +175,9 @@ fn request(verb: Verb) -> Result<Request, String> {
             return Err("a role is no request".to_owned());
         }
         Verb::Queue(verb) => queue(verb)?,
+        Verb::Lane(LaneVerb::Release { name, source, dry_run }) => {
+            Request::LaneRelease { lane: name, source, dry_run }
+        }
         Verb::Message(MessageVerb::Trace { id, .. }) => Request::MessageTrace { id, after: 0 },
         Verb::Message(MessageVerb::Explain { id }) => Request::MessageExplain { id },
         Verb::Source(verb) => source(verb)?,
@@ -197,6 +200,7 @@ fn queue(verb: QueueVerb) -> Result<Request, String> {
         QueueVerb::List { selection, paging } => {
             Request::QueueList { filter: selection.into(), page: paging.into() }
         }
+        QueueVerb::Lanes(paging) => Request::QueueLanes { page: paging.into() },
         QueueVerb::Show { id } => Request::QueueShow { id },
         QueueVerb::Hold(action) => {
             let (filter, dry_run) = chosen(action)?;
@@ -221,9 +225,11 @@ fn queue(verb: QueueVerb) -> Result<Request, String> {
 fn chosen(action: Action) -> Result<(QueueFilter, bool), String> {
     let filter = QueueFilter::from(action.selection);
     match (filter.is_everything(), action.all) {
-        (true, false) => Err("say which messages: ids, --source, --domain, --class, --held, \
+        (true, false) => {
+            Err("say which messages: ids, --source, --domain, --lane, --class, --held, \
                               --older-than, or --all"
-            .to_owned()),
+                .to_owned())
+        }
         (false, true) => Err("--all stands alone: it means the whole queue".to_owned()),
         _ => Ok((filter, action.dry_run)),
     }

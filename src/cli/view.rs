@@ -1,5 +1,7 @@
 //! Answers as text for people.
 
+mod lanes;
+
 use super::table::{Table, distance, octets, pairs, span};
 use crate::base::time::WallTime;
 use crate::control::answer::{
@@ -16,6 +18,7 @@ pub(super) fn text(answer: &Answer, now: WallTime) -> String {
         Answer::Metrics(page) => page.clone(),
         Answer::Facts(facts) => self::facts(facts),
         Answer::Queue(page) => queue(page, now),
+        Answer::Lanes(page) => lanes::lanes(page, now),
         Answer::Message(message) => self::message(message, now),
         Answer::Acted(acted) => self::acted(acted),
         Answer::Steps(steps) => self::steps(steps),
@@ -92,6 +95,9 @@ fn status(status: &Status) -> String {
         let passed = format!("{}: {} passed ({age} ago)", check.egress, check.passed);
         rows.push(("check", [vec![passed], check.wrong.clone()].concat().join("; ")));
     }
+    for held in &status.held {
+        rows.push(("held", lanes::held(held, status.now)));
+    }
     for wall in &status.walls {
         let stands = if wall.stands { "stands" } else { "does not stand" };
         rows.push(("wall", format!("{} {stands}: {}", wall.name, wall.note)));
@@ -99,7 +105,7 @@ fn status(status: &Status) -> String {
     if status.lab {
         rows.push(("laboratory", "yes: this gateway is not for the Internet".to_owned()));
     }
-    pairs(&rows)
+    pairs(&rows) + &lanes::delays(&status.delays.iter().collect::<Vec<_>>())
 }
 
 /// What stands below a page of a list.

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::{CheckRow, EgressCheck};
+use super::lanes::{HeldRow, LaneRow};
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
+use crate::event::Delay;
 use crate::event::counters::Totals;
 use crate::event::deed::{Recorded, Verification};
 use crate::mail::class::MessageClass;
@@ -87,6 +89,9 @@ pub struct QueueRow {
     pub next: WallTime,
     /// The last answer, if it is remembered.
     pub reply: Option<String>,
+    /// Lanes of its open recipients, at most three.
+    #[serde(default)]
+    pub lanes: Vec<String>,
 }
 
 /// A recipient of a message.
@@ -356,6 +361,12 @@ pub struct Status {
     pub totals: Totals,
     /// Walls.
     pub walls: Vec<WallRow>,
+    /// Mail that is held for faults of ours.
+    #[serde(default)]
+    pub held: Vec<HeldRow>,
+    /// How long deliveries took, by class and provider.
+    #[serde(default)]
+    pub delays: Vec<Delay>,
 }
 
 /// One setting.
@@ -398,6 +409,7 @@ pub enum Answer {
     Metrics(String),
     Facts(Vec<FactRow>),
     Queue(Page<QueueRow>),
+    Lanes(Page<LaneRow>),
     Message(Box<QueueMessage>),
     Acted(Acted),
     Steps(Vec<StepRow>),

@@ -15,6 +15,7 @@ pub mod answer;
 pub mod call;
 pub mod check;
 pub mod keeper;
+pub mod lanes;
 pub mod office;
 pub mod request;
 pub mod server;

@@ -7,6 +7,7 @@ use super::answer::{
     Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble,
 };
 use super::check::EgressCheck;
+use super::lanes::LaneRow;
 use super::request::{PageAsk, QueueFilter, Request};
 use crate::base::id::QueueId;
 use crate::event::deed::{Recorded, Verification};
@@ -59,6 +60,17 @@ pub trait Office: Send + Sync + 'static {
         filter: QueueFilter,
         page: PageAsk,
     ) -> impl Future<Output = Done<Page<QueueRow>>> + Send;
+    /// Lanes by name.
+    fn queue_lanes(&self, page: PageAsk) -> impl Future<Output = Done<Page<LaneRow>>> + Send;
+    /// Ends the holds of a lane, or those of one source's mail; without a source, also its pause.
+    /// `NotFound` if there is nothing to end.
+    fn lane_release(
+        &self,
+        lane: String,
+        source: Option<SourceName>,
+        by: String,
+        dry_run: bool,
+    ) -> impl Future<Output = Done<Acted>> + Send;
     /// One message. `NotFound` if it is not in the queue.
     fn queue_show(&self, id: QueueId) -> impl Future<Output = Done<QueueMessage>> + Send;
     /// Acts on every message that `filter` selects. Durable when it returns.
@@ -148,6 +160,9 @@ pub(super) async fn perform<O: Office>(office: &O, request: Request, by: String)
         Request::QueuePurge { filter, dry_run } => {
             office.queue_act(QueueAct::Purge, filter, by, dry_run).await.map(Answer::Acted)
         }
+        Request::LaneRelease { lane, source, dry_run } => {
+            office.lane_release(lane, source, by, dry_run).await.map(Answer::Acted)
+        }
         Request::SourceHold { name, dry_run } => {
             office.source_act(SourceAct::Hold, name, by, dry_run).await.map(Answer::Acted)
         }
@@ -187,6 +202,7 @@ async fn look<O: Office>(office: &O, request: Request) -> Done<Answer> {
         Request::QueueList { filter, page } => {
             Answer::Queue(office.queue_list(filter, page).await?)
         }
+        Request::QueueLanes { page } => Answer::Lanes(office.queue_lanes(page).await?),
         Request::QueueShow { id } => Answer::Message(Box::new(office.queue_show(id).await?)),
         Request::MessageTrace { id, after } => {
             Answer::Facts(office.message_trace(id, after).await?)

@@ -5,10 +5,12 @@
 
 pub mod counters;
 pub mod deed;
+mod delays;
 pub mod herald;
 pub mod journal;
 mod words;
 
+pub use delays::Delay;
 pub use words::{Loudness, harmless, omission, secured};
 
 use std::net::IpAddr;

@@ -1,5 +1,6 @@
 //! The office: what the control socket can ask and order, done with the rooms of the house.
 
+mod lanes;
 mod look;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use crate::control::answer::{
     Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble, TroubleKind,
 };
 use crate::control::check::EgressCheck;
+use crate::control::lanes::LaneRow;
 use crate::control::office::{Done, Office, QueueAct, SourceAct};
 use crate::control::request::{PageAsk, QueueFilter};
 use crate::event::deed::{Recorded, Verification};
@@ -65,7 +67,7 @@ impl Rooms {
             source: filter.source.clone(),
             class: filter.class,
             domain,
-            lane: None,
+            lane: filter.lane.clone(),
             held: filter.held,
         };
         if let Some(secs) = filter.older_than_secs {
@@ -113,6 +115,20 @@ impl Office for Rooms {
         let views = self.board.desk.page_messages(&selection, None, rows);
         let rows = views.iter().skip(offset).map(|view| self.queue_row(view)).collect();
         Ok(Page { rows, total, offset: offset as u64 })
+    }
+
+    async fn queue_lanes(&self, page: PageAsk) -> Done<Page<LaneRow>> {
+        Ok(self.lanes(page))
+    }
+
+    async fn lane_release(
+        &self,
+        lane: String,
+        source: Option<SourceName>,
+        by: String,
+        dry_run: bool,
+    ) -> Done<Acted> {
+        self.release_lane(&lane, source.as_ref(), &by, dry_run)
     }
 
     async fn queue_show(&self, id: QueueId) -> Done<QueueMessage> {
