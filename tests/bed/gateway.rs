@@ -32,7 +32,17 @@ impl Gateway {
     /// Starts it with both families of egress A, and `more` in its document. `retry` is the
     /// section of transactional mail.
     pub(crate) fn start(bed: &Bed, retry: &str, more: &str) -> Self {
+        Self::start_with(bed, retry, more, &[])
+    }
+
+    /// As `start`, with files in its folder, which `more` calls `FOLDER`.
+    pub(crate) fn start_with(bed: &Bed, retry: &str, more: &str, files: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("postern").tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+            chown(folder.path().join(name), Some(BROKER), Some(BROKER)).unwrap();
+        }
+        let more = &more.replace("FOLDER", &folder.path().display().to_string());
         fs::create_dir(folder.path().join("spool")).unwrap();
         let intake = SocketAddr::new(Wire::Intake.ours4().into(), INTAKE);
         let path = folder.path().join("postern.toml");
@@ -143,18 +153,20 @@ impl Application {
 
     /// Submits a message; its queue id.
     pub(crate) fn post(&mut self, to: &str) -> String {
-        self.post_with(to, "")
+        self.post_as(to, "", "")
     }
 
-    /// As `post`, with parameters of MAIL.
-    pub(crate) fn post_with(&mut self, to: &str, parameters: &str) -> String {
+    /// As `post`, with parameters of MAIL and lines of the header.
+    pub(crate) fn post_as(&mut self, to: &str, parameters: &str, header: &str) -> String {
         for line in
             [&format!("MAIL FROM:<a@example.org>{parameters}"), &format!("RCPT TO:<{to}>"), "DATA"]
         {
             let reply = self.say(line);
             assert!(reply.starts_with(['2', '3']), "{line}: {reply}");
         }
-        let reply = self.say("From: <a@example.org>\r\nSubject: a letter\r\n\r\nHello.\r\n.");
+        let letter =
+            format!("From: <a@example.org>\r\n{header}Subject: a letter\r\n\r\nHello.\r\n.");
+        let reply = self.say(&letter);
         assert!(reply.starts_with("250 2.0.0"), "{reply}");
         reply.split_whitespace().find(|word| word.len() == 26).unwrap().to_owned()
     }
