@@ -1,13 +1,15 @@
 //! The real daemon in the gateway's namespace, under the user whom the guard lets out.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
 use super::broker::{PROGRAM, as_broker};
@@ -16,10 +18,13 @@ use super::space::Program;
 use super::wires::{BROKER, Bed, Wire};
 
 /// Longer than a start takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Port of the listener on the intake wire.
 const INTAKE: u16 = 2525;
+
+/// Port of a listener with TLS, where a document has one.
+pub(crate) const SAFE_INTAKE: u16 = 2526;
 
 /// A daemon that serves.
 pub(crate) struct Gateway {
@@ -121,19 +126,37 @@ impl Gateway {
         let stream = bed.internet.within(|| TcpStream::connect(self.intake)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut application = Application { stream: BufReader::new(stream) };
+        Application::greet(Box::new(stream))
+    }
+
+    /// An application on the intake wire that speaks TLS to the name `gw.example.org`.
+    pub(crate) fn safe_application(&self, bed: &Bed, tls: Arc<ClientConfig>) -> Application {
+        let place = SocketAddr::new(self.intake.ip(), SAFE_INTAKE);
+        let stream = bed.internet.within(|| TcpStream::connect(place)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let name = "gw.example.org".try_into().unwrap();
+        let connection = ClientConnection::new(tls, name).unwrap();
+        Application::greet(Box::new(StreamOwned::new(connection, stream)))
+    }
+}
+
+/// Either kind of stream.
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+/// A client that submits.
+pub(crate) struct Application {
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+impl Application {
+    fn greet(stream: Box<dyn Stream>) -> Self {
+        let mut application = Self { stream: BufReader::new(stream) };
         application.reply();
         application.say("EHLO app.example.org");
         application
     }
-}
 
-/// A client that submits.
-pub(crate) struct Application {
-    stream: BufReader<TcpStream>,
-}
-
-impl Application {
     fn reply(&mut self) -> String {
         loop {
             let mut line = String::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::bed::gateway::Gateway;
+use crate::bed::gateway::{Gateway, SAFE_INTAKE};
 use crate::bed::names::Names;
 use crate::bed::papers::{Authority, Paper};
 use crate::bed::receiver::{Manner, Receiver};
@@ -187,6 +187,7 @@ struct Stage {
     gateway: Gateway,
     world: World,
     web: Web,
+    authority: Authority,
     _names: Names,
     _folder: tempfile::TempDir,
 }
@@ -207,14 +208,27 @@ fn stage(cases: &[(Case, Manner)]) -> Stage {
     let web = Web::start(&bed.internet, place, paper.server, world.policies.clone());
     let names = Names::serve_signed(&bed, folder.path(), &world.root, &world.open, &world.forged);
     let anchor = std::fs::read_to_string(names.anchor()).unwrap();
-    let more = "[trust]\ndane = \"on\"\nroots = \"FOLDER/roots.pem\"\n\
+    let more = format!(
+        "[tls]\ncertificate = \"FOLDER/cert.pem\"\nkey = \"FOLDER/key.pem\"\n\n\
+         [listener.safe]\naddress = \"{}:{SAFE_INTAKE}\"\nkind = \"submissions\"\n\
+         network_sources = true\n\n",
+        Wire::Intake.ours4()
+    );
+    let more = more
+        + "[trust]\ndane = \"on\"\nroots = \"FOLDER/roots.pem\"\n\
                 anchors = \"FOLDER/anchor\"\n\n[[trust.override]]\n\
                 domain = \"overridden.test\"\ntls = \"opportunistic\"\n\
                 reason = \"their new key is not published yet\"\n\
                 expires = \"2027-06-30T00:00:00Z\"\n";
-    let files = [("roots.pem", authority.pem.as_str()), ("anchor", anchor.as_str())];
-    let gateway = Gateway::start_with(&bed, RETRY, more, &files);
-    Stage { bed, gateway, world, web, _names: names, _folder: folder }
+    let (certificate, key) = authority.paper(&["gw.example.org"], Paper::Good).pem;
+    let files = [
+        ("roots.pem", authority.pem.as_str()),
+        ("anchor", anchor.as_str()),
+        ("cert.pem", certificate.as_str()),
+        ("key.pem", key.as_str()),
+    ];
+    let gateway = Gateway::start_with(&bed, RETRY, &more, &files);
+    Stage { bed, gateway, world, web, authority, _names: names, _folder: folder }
 }
 
 impl Stage {
@@ -266,6 +280,41 @@ fn what_a_domain_publishes_is_what_its_mail_gets() {
     let asked = stage.web.asked();
     assert!(asked.iter().any(|host| host == "mta-sts.sts-good.open"), "{asked:?}");
     println!("{} domains, {} s", CASES.len(), began.elapsed().as_secs());
+}
+
+/// REQUIRETLS (RFC 8689): only to a host that is known, and the wish goes along; else it comes back
+/// at once.
+#[test]
+fn who_requires_tls_gets_it_or_hears_so() {
+    let known = [
+        dane("dane-right.test", SELF, Tlsa::Right, Outcome::Sent(" dane")),
+        sts("sts-good.open", GOOD, "enforce", Outcome::Sent(" mta-sts")),
+    ];
+    let unknown = [
+        case("self.open", SELF, Outcome::Waits("5.7.30")),
+        case("good.open", GOOD, Outcome::Waits("5.7.30")),
+        case("clear.open", None, Outcome::Waits("5.7.30")),
+    ];
+    let cases: Vec<_> =
+        known.into_iter().chain(unknown).map(|case| (case, Manner::Takes)).collect();
+    let stage = stage(&cases);
+    let mut application = stage.gateway.safe_application(&stage.bed, stage.authority.client());
+    for ((case, _), receiver) in cases.iter().zip(&stage.world.receivers) {
+        let id = application.post_as(&format!("x@{}", case.domain), " REQUIRETLS", "");
+        let line = stage.gateway.wait_told(0, &format!("{id}: to="));
+        let taken = receiver.taken();
+        match case.outcome {
+            Outcome::Sent(words) => {
+                assert!(line.contains("status=sent") && line.contains(words), "{line}");
+                assert!(taken[0].encrypted && taken[0].mail.contains("REQUIRETLS"), "{taken:?}");
+            }
+            Outcome::Waits(words) => {
+                assert!(line.contains("status=bounced") && line.contains(words), "{line}");
+                assert!(taken.is_empty(), "{taken:?}");
+            }
+        }
+    }
+    stage.listen();
 }
 
 /// Hosts with manners: mail comes through without a bounce, however long it takes.
