@@ -211,9 +211,10 @@ impl Session<'_> {
                     return Some(End::StartTls);
                 }
                 "MAIL" => {
-                    self.mail.clone_from(&said);
                     self.recipients.clear();
                     let reply = self.take_mail();
+                    let taken = reply.starts_with('2');
+                    self.mail = if taken { said } else { String::new() };
                     self.say(lines.get_mut(), reply)?;
                 }
                 "RCPT" => {
@@ -254,6 +255,9 @@ impl Session<'_> {
     }
 
     fn take_recipient(&mut self, line: &str) -> &'static str {
+        if self.mail.is_empty() {
+            return "503 5.5.1 MAIL first";
+        }
         let to = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
         let seen = || !self.state.greylist.lock().unwrap().insert(to.clone());
         if self.host.manner == Manner::Greylists && !seen() {

@@ -351,7 +351,8 @@ fn difficult_receivers_get_their_mail() {
         std::thread::sleep(Duration::from_millis(300));
     }
     for receiver in &stage.world.receivers {
-        assert_eq!(receiver.taken().len(), 1);
+        let taken = receiver.taken();
+        assert_eq!(taken.len(), 1, "{taken:?}\n{}", stage.gateway.told());
     }
     let told = stage.gateway.told();
     assert!(!told.contains("status=bounced") && !told.contains("status=expired"), "{told}");
