@@ -344,13 +344,12 @@ pub const DNS_CACHE_RECORDS: u64 = 8192;
 /// The longest that a name is believed, whatever its owner says.
 pub const DNS_TTL_MAX: Duration = Duration::from_secs(86_400);
 
-/// Proved denials that are kept for each egress: most hosts have no TLSA records, and about 100
-/// octets tell it.
-pub const DNS_DENIALS_MAX: usize = 16_384;
+/// Proved answers that are kept for each egress, some 300 octets each.
+pub const DNS_MEMORY_MAX: usize = 16_384;
 
-/// Look-ups after which a proving resolver is made anew: hickory remembers a million proofs, some
-/// 200 octets each, and each look-up of a new name adds about three.
-pub const DNS_PROOFS_MAX: u64 = 50_000;
+/// Proofs of single record sets that are kept for each egress, some 200 octets each: those of
+/// keys and delegations are what every new name needs.
+pub const DNS_PROOFS_MAX: usize = 16_384;
 
 /// How long "the name servers pass DNSSEC on" is believed.
 pub const DNSSEC_GOOD_SPAN: Duration = Duration::from_secs(600);
@@ -367,6 +366,21 @@ pub const MX_SESSIONS_MAX: usize = 3;
 
 /// Sockets that the broker opens at a time.
 pub const EGRESS_OPENING_MAX: usize = 1024;
+
+/// How long an address gives a provider a rest that says "listed"; doubled at each repetition.
+pub const LISTED_REST: Duration = Duration::from_secs(3600);
+
+/// The longest of these rests, and how long after one it is still remembered.
+pub const LISTED_LONGEST: Duration = Duration::from_secs(86_400);
+
+/// So many providers that say "listed" within `LISTED_TOGETHER` rest an address as a whole.
+pub const LISTED_WITNESSES: usize = 3;
+
+/// See `LISTED_WITNESSES`.
+pub const LISTED_TOGETHER: Duration = Duration::from_secs(3600);
+
+/// Providers that are remembered for one address as having said "listed".
+pub const LISTED_PAIRS_MAX: usize = 1000;
 
 /// The beat at which the broker looks at interfaces, addresses and routes.
 pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);

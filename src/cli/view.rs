@@ -1,10 +1,12 @@
 //! Answers as text for people.
 
+mod lanes;
+
 use super::table::{Table, distance, octets, pairs, span};
 use crate::base::time::WallTime;
 use crate::control::answer::{
-    Acted, Answer, Checked, DifferenceRow, EgressRow, FactRow, Page, QueueMessage, QueueRow,
-    Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow,
+    Acted, Answer, Checked, DifferenceRow, EgressRow, FactRow, FamilyRow, Page, QueueMessage,
+    QueueRow, Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow,
 };
 use crate::event::deed::{Recorded, Verification};
 use crate::event::harmless;
@@ -16,6 +18,7 @@ pub(super) fn text(answer: &Answer, now: WallTime) -> String {
         Answer::Metrics(page) => page.clone(),
         Answer::Facts(facts) => self::facts(facts),
         Answer::Queue(page) => queue(page, now),
+        Answer::Lanes(page) => lanes::lanes(page, now),
         Answer::Message(message) => self::message(message, now),
         Answer::Acted(acted) => self::acted(acted),
         Answer::Steps(steps) => self::steps(steps),
@@ -23,6 +26,8 @@ pub(super) fn text(answer: &Answer, now: WallTime) -> String {
         Answer::Source(detail) => source(detail),
         Answer::Rotated(rotated) => self::rotated(rotated),
         Answer::Egresses(rows) => egresses(rows),
+        Answer::EgressChecks(checks) => super::check::text(checks),
+        Answer::Attested(signed) => serde_json::to_string_pretty(signed).unwrap_or_default() + "\n",
         Answer::Settings(rows) => settings(rows),
         Answer::Checked(checked) => self::checked(checked),
         Answer::Differences(rows) => differences(rows),
@@ -85,6 +90,14 @@ fn status(status: &Status) -> String {
         let reason = egress.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
         rows.push(("egress", format!("{}: {}{reason}", egress.name, egress.state)));
     }
+    for check in &status.checks {
+        let age = span(status.now.since(check.at));
+        let passed = format!("{}: {} passed ({age} ago)", check.egress, check.passed);
+        rows.push(("check", [vec![passed], check.wrong.clone()].concat().join("; ")));
+    }
+    for held in &status.held {
+        rows.push(("held", lanes::held(held, status.now)));
+    }
     for wall in &status.walls {
         let stands = if wall.stands { "stands" } else { "does not stand" };
         rows.push(("wall", format!("{} {stands}: {}", wall.name, wall.note)));
@@ -92,7 +105,7 @@ fn status(status: &Status) -> String {
     if status.lab {
         rows.push(("laboratory", "yes: this gateway is not for the Internet".to_owned()));
     }
-    pairs(&rows)
+    pairs(&rows) + &lanes::delays(&status.delays.iter().collect::<Vec<_>>())
 }
 
 /// What stands below a page of a list.
@@ -241,17 +254,36 @@ fn rotated(rotated: &Rotated) -> String {
 }
 
 fn egresses(rows: &[EgressRow]) -> String {
-    let mut table = Table::new(&["NAME", "DEVICE", "ADDRESSES", "STATE"]);
+    let mut table =
+        Table::new(&["NAME", "POOLS", "DEVICE", "ADDRESSES", "STATE", "SINCE", "BY", "WHY"]);
+    let mut below = String::new();
     for row in rows {
-        let why = row.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let others = row.pools.iter().filter(|pool| **pool != row.name);
+        let address = |family: &FamilyRow| match &family.reason {
+            Some(_) => format!("{} ({})", family.address, family.state),
+            None => family.address.clone(),
+        };
+        let addresses = row.families.iter().map(address).collect::<Vec<_>>();
         table.row([
             row.name.clone(),
+            others.cloned().collect::<Vec<_>>().join(", "),
             row.device.clone().unwrap_or_else(|| "any".to_owned()),
-            row.addresses.join(", "),
-            format!("{}{why}", row.state),
+            addresses.join(", "),
+            row.state.clone(),
+            row.since.map_or_else(String::new, |since| since.to_string()),
+            row.by.clone().unwrap_or_default(),
+            row.reason.clone().unwrap_or_default(),
         ]);
+        for (provider, reply) in &row.listed {
+            below += &harmless(&format!("{}: listed, says {provider}: {reply}", row.name));
+            below.push('\n');
+        }
+        if let Some(warm_up) = &row.warm_up {
+            below += &harmless(&format!("{}: warms up, {warm_up}", row.name));
+            below.push('\n');
+        }
     }
-    table.text()
+    table.text() + &below
 }
 
 fn settings(rows: &[SettingRow]) -> String {

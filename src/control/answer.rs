@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{CheckRow, EgressCheck};
+use super::lanes::{HeldRow, LaneRow};
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
+use crate::event::Delay;
 use crate::event::counters::Totals;
 use crate::event::deed::{Recorded, Verification};
 use crate::mail::class::MessageClass;
 use crate::mail::source::{SourceName, SourceState};
+use crate::sign::statement::Signed;
 
 /// A part of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +89,9 @@ pub struct QueueRow {
     pub next: WallTime,
     /// The last answer, if it is remembered.
     pub reply: Option<String>,
+    /// Lanes of its open recipients, at most three.
+    #[serde(default)]
+    pub lanes: Vec<String>,
 }
 
 /// A recipient of a message.
@@ -239,9 +246,39 @@ pub struct EgressRow {
     pub device: Option<String>,
     /// Source addresses.
     pub addresses: Vec<String>,
+    /// `up`, `impaired` (one family of two is lost) or `suspended`.
+    pub state: String,
+    /// Why it is suspended or impaired.
+    pub reason: Option<String>,
+    /// Who or what suspended it: `link`, `receivers`, or an operator.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Since when.
+    #[serde(default)]
+    pub since: Option<WallTime>,
+    /// Pools that it is a member of; one of them bears its own name.
+    #[serde(default)]
+    pub pools: Vec<String>,
+    /// Its families of addresses.
+    #[serde(default)]
+    pub families: Vec<FamilyRow>,
+    /// Providers that get nothing from it for a time because they say that it is listed, and what
+    /// they said.
+    #[serde(default)]
+    pub listed: Vec<(String, String)>,
+    /// The day of its warm-up, its allowance and what is used of it.
+    #[serde(default)]
+    pub warm_up: Option<String>,
+}
+
+/// One family of addresses of an egress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FamilyRow {
+    /// The address.
+    pub address: String,
     /// `up` or `suspended`.
     pub state: String,
-    /// Why it is suspended.
+    /// What is missing.
     pub reason: Option<String>,
 }
 
@@ -309,6 +346,9 @@ pub struct Status {
     pub listeners: Vec<ListenerRow>,
     /// Ways out.
     pub egresses: Vec<EgressRow>,
+    /// What the last checks of the ways out found.
+    #[serde(default)]
+    pub checks: Vec<CheckRow>,
     /// Sources that are active, and all.
     pub sources_active: u64,
     /// All sources.
@@ -321,6 +361,12 @@ pub struct Status {
     pub totals: Totals,
     /// Walls.
     pub walls: Vec<WallRow>,
+    /// Mail that is held for faults of ours.
+    #[serde(default)]
+    pub held: Vec<HeldRow>,
+    /// How long deliveries took, by class and provider.
+    #[serde(default)]
+    pub delays: Vec<Delay>,
 }
 
 /// One setting.
@@ -363,6 +409,7 @@ pub enum Answer {
     Metrics(String),
     Facts(Vec<FactRow>),
     Queue(Page<QueueRow>),
+    Lanes(Page<LaneRow>),
     Message(Box<QueueMessage>),
     Acted(Acted),
     Steps(Vec<StepRow>),
@@ -370,6 +417,8 @@ pub enum Answer {
     Source(Box<SourceDetail>),
     Rotated(Rotated),
     Egresses(Vec<EgressRow>),
+    EgressChecks(Vec<EgressCheck>),
+    Attested(Box<Signed>),
     Settings(Vec<SettingRow>),
     Checked(Checked),
     Differences(Vec<DifferenceRow>),

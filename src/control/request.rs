@@ -84,6 +84,8 @@ pub struct QueueFilter {
     pub source: Option<SourceName>,
     /// With an open recipient in this domain (normal form).
     pub domain: Option<String>,
+    /// With an open recipient in a lane of this name: a provider, or a domain.
+    pub lane: Option<String>,
     /// Of this class.
     pub class: Option<MessageClass>,
     /// Kept back by an operator, or not.
@@ -119,6 +121,17 @@ pub enum Request {
         filter: QueueFilter,
         #[serde(default)]
         page: PageAsk,
+    },
+    QueueLanes {
+        #[serde(default)]
+        page: PageAsk,
+    },
+    LaneRelease {
+        lane: String,
+        #[serde(default)]
+        source: Option<SourceName>,
+        #[serde(default)]
+        dry_run: bool,
     },
     QueueShow {
         id: QueueId,
@@ -185,6 +198,24 @@ pub enum Request {
     StopAll {},
     ResumeAll {},
     EgressList {},
+    EgressSuspend {
+        name: String,
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    EgressResume {
+        name: String,
+    },
+    EgressCheck {
+        #[serde(default)]
+        egress: Option<String>,
+        #[serde(default)]
+        to: Option<String>,
+    },
+    EgressAttest {
+        #[serde(default)]
+        egress: Option<String>,
+    },
     ConfigShow {},
     ConfigCheck {
         text: String,
@@ -223,6 +254,8 @@ impl Request {
             Self::Metrics {} => "metrics",
             Self::Facts { .. } => "facts",
             Self::QueueList { .. } => "queue list",
+            Self::QueueLanes { .. } => "queue lanes",
+            Self::LaneRelease { .. } => "lane release",
             Self::QueueShow { .. } => "queue show",
             Self::QueueHold { .. } => "queue hold",
             Self::QueueRelease { .. } => "queue release",
@@ -240,6 +273,10 @@ impl Request {
             Self::StopAll {} => "stop-all",
             Self::ResumeAll {} => "resume-all",
             Self::EgressList {} => "egress list",
+            Self::EgressSuspend { .. } => "egress suspend",
+            Self::EgressResume { .. } => "egress resume",
+            Self::EgressCheck { .. } => "egress check",
+            Self::EgressAttest { .. } => "egress attest",
             Self::ConfigShow {} => "config show",
             Self::ConfigCheck { .. } => "config check",
             Self::ConfigDiff { .. } => "config diff",
@@ -261,6 +298,8 @@ impl Request {
             | Self::ConfigReload {}
             | Self::AuditShow { .. }
             | Self::AuditVerify {} => Role::Administrator,
+            // They look, but they knock on strangers' doors and use a key.
+            Self::EgressCheck { .. } | Self::EgressAttest { .. } => Role::Operator,
             other if other.weight() == Weight::Looks => Role::Viewer,
             _ => Role::Operator,
         }
@@ -273,13 +312,16 @@ impl Request {
             Self::QueueHold { .. }
             | Self::SourceHold { .. }
             | Self::SourceDisable { .. }
+            | Self::EgressSuspend { .. }
             | Self::StopAll {} => Weight::Stops,
             Self::QueueRelease { .. }
+            | Self::LaneRelease { .. }
             | Self::QueueRetry { .. }
             | Self::QueuePurge { .. }
             | Self::SourceRelease { .. }
             | Self::SourceEnable { .. }
             | Self::SourceRotate { .. }
+            | Self::EgressResume { .. }
             | Self::ResumeAll {}
             | Self::ConfigReload {} => Weight::Changes,
             _ => Weight::Looks,
@@ -301,9 +343,17 @@ impl Request {
             | Self::SourceRelease { name, dry_run }
             | Self::SourceDisable { name, dry_run }
             | Self::SourceEnable { name, dry_run } => (name.to_string(), *dry_run),
+            Self::LaneRelease { lane, source, dry_run } => {
+                let whose = source.as_ref().map_or_else(String::new, |name| format!(" for {name}"));
+                (format!("{lane}{whose}"), *dry_run)
+            }
             Self::SourceShow { name } | Self::SourceRotate { name, .. } => {
                 (name.to_string(), false)
             }
+            Self::EgressSuspend { name, reason: Some(reason) } => {
+                (format!("{name}: {reason}"), false)
+            }
+            Self::EgressSuspend { name, .. } | Self::EgressResume { name } => (name.clone(), false),
             Self::QueueShow { id }
             | Self::MessageTrace { id, .. }
             | Self::MessageExplain { id } => (id.to_string(), false),
@@ -360,6 +410,10 @@ mod tests {
         assert_eq!(purge.role(), Role::Administrator);
         assert_eq!(purge.subject(), "the whole queue (dry run)");
         assert_eq!(Request::StopAll {}.role(), Role::Operator);
+        let suspend = Request::EgressSuspend { name: "main".to_owned(), reason: None };
+        assert_eq!((suspend.role(), suspend.weight()), (Role::Operator, Weight::Stops));
+        let resume = Request::EgressResume { name: "main".to_owned() };
+        assert_eq!((resume.role(), resume.weight()), (Role::Operator, Weight::Changes));
         assert_eq!(Request::Status {}.role(), Role::Viewer);
         assert_eq!(PageAsk { offset: 5, limit: u64::MAX }.bounds(), (5, PAGE_ROWS_MAX));
     }

@@ -197,7 +197,11 @@ fn class(event: &Event) -> Option<String> {
 fn egress(event: &Event) -> Option<&str> {
     match event {
         Event::EgressSuspended { egress, .. }
+        | Event::EgressImpaired { egress, .. }
         | Event::EgressResumed { egress }
+        | Event::EgressChecked { egress, .. }
+        | Event::EgressCheckFailed { egress, .. }
+        | Event::EgressCheckMended { egress, .. }
         | Event::OwnDefectSeen { egress, .. }
         | Event::LaneReleased { egress, .. }
         | Event::AddressListed { egress, .. } => Some(egress),
@@ -219,6 +223,9 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::MessageQuarantined { reason, .. }
         | Event::SpoolLatched { reason }
         | Event::EgressSuspended { reason, .. }
+        | Event::EgressImpaired { reason, .. }
+        | Event::EgressCheckFailed { reason, .. }
+        | Event::EgressCheckMended { reason, .. }
         | Event::RoleRestarted { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,

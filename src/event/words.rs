@@ -82,7 +82,11 @@ impl Event {
             Self::SpoolPressureChanged { .. } => "spool_pressure_changed",
             Self::SpoolLatched { .. } => "spool_latched",
             Self::EgressSuspended { .. } => "egress_suspended",
+            Self::EgressImpaired { .. } => "egress_impaired",
             Self::EgressResumed { .. } => "egress_resumed",
+            Self::EgressChecked { .. } => "egress_checked",
+            Self::EgressCheckFailed { .. } => "egress_check_failed",
+            Self::EgressCheckMended { .. } => "egress_check_mended",
             Self::TlsDowngraded { .. } => "tls_downgraded",
             Self::TlsReportSent { .. } => "tls_report_sent",
             Self::RoleRestarted { .. } => "role_restarted",
@@ -112,6 +116,8 @@ impl Event {
             | Self::MessageQuarantined { .. }
             | Self::SpoolPressureChanged { .. }
             | Self::EgressSuspended { .. }
+            | Self::EgressImpaired { .. }
+            | Self::EgressCheckFailed { .. }
             | Self::AddressListed { .. }
             | Self::TlsDowngraded { .. }
             | Self::RoleRestarted { .. }
@@ -352,10 +358,23 @@ impl Event {
             Self::SpoolLatched { reason } => format!(
                 "the ledger failed, nothing is accepted or delivered until a restart: {reason}"
             ),
-            Self::EgressSuspended { egress, reason } => {
-                format!("egress {egress} suspended, its mail waits: {reason}")
+            Self::EgressImpaired { egress, reason } => {
+                format!("egress {egress} goes on with one family of addresses: {reason}")
+            }
+            Self::EgressSuspended { egress, reason, by } => {
+                format!("egress {egress} suspended (by {by}), it carries nothing: {reason}")
             }
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
+            Self::EgressChecked { egress, passed, warned, failed, unknown } => format!(
+                "egress {egress} checked: {passed} passed, {warned} to mind, {failed} failed, \
+                 {unknown} not known"
+            ),
+            Self::EgressCheckFailed { egress, item, reason, remedy } => {
+                format!("egress {egress}, {item}: {reason}; remedy: {remedy}")
+            }
+            Self::EgressCheckMended { egress, item, reason } => {
+                format!("egress {egress}, {item} is well again: {reason}")
+            }
             Self::TlsDowngraded { domain, relay, best, best_at, found } => format!(
                 "TLS of {domain} is worth less than it was: {found} at {relay}, {best} until \
                  {best_at}"

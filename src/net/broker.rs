@@ -20,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::base::limits::{CONNECT_TIMEOUT, EGRESS_HEALTH_BEAT, EGRESS_OPENING_MAX};
 use open::open;
-use words::{Channel, EgressError, Order, Orders, PACKET_OCTETS_MAX, Report, Transport};
+use words::{Channel, Condition, EgressError, Order, Orders, PACKET_OCTETS_MAX, Report, Transport};
 
 /// Runs the role on its end of the channel until the other end closes.
 ///
@@ -68,7 +68,9 @@ pub async fn serve(socket: OwnedFd) -> io::Result<()> {
                 Some((Order::Open { id, egress, transport, to, wait_millis }, _)) => {
                     let wait = Duration::from_millis(wait_millis).min(CONNECT_TIMEOUT);
                     let wish = Wish { id, egress, transport, to, wait };
-                    let unwell = known.get(&wish.egress).cloned().flatten();
+                    let condition = known.get(&wish.egress);
+                    let unwell = condition.and_then(|known| known.of(wish.to.ip()).suspended());
+                    let unwell = unwell.map(str::to_owned);
                     let permit = match (unwell, Arc::clone(&opening).try_acquire_owned()) {
                         (None, Ok(permit)) => permit,
                         (unwell, _) => {
@@ -106,7 +108,7 @@ async fn fulfil(wish: Wish, orders: &Orders, channel: &Channel) {
     let _gone = match opened {
         Ok(socket) => channel.send(&Report::Opened { id }, Some(socket)).await,
         Err(error) => {
-            let error = blame(error, &wish.egress, orders);
+            let error = blame(error, &wish, orders);
             channel.send(&Report::Failed { id, error }, None).await
         }
     };
@@ -114,11 +116,12 @@ async fn fulfil(wish: Wish, orders: &Orders, channel: &Channel) {
 
 /// A connection that was lost on the way may have been lost at our own end: a cable that was
 /// pulled looks like a host that does not answer.
-fn blame(error: EgressError, egress: &str, orders: &Orders) -> EgressError {
+fn blame(error: EgressError, wish: &Wish, orders: &Orders) -> EgressError {
     match error {
         EgressError::TimedOut | EgressError::Unreachable(_) => {
-            let unwell = health::examine(orders).remove(egress).flatten();
-            unwell.map_or(error, EgressError::Suspended)
+            let condition = health::examine(orders).remove(&wish.egress).unwrap_or_default();
+            let unwell = condition.of(wish.to.ip()).suspended();
+            unwell.map_or(error, |cause| EgressError::Suspended(cause.to_owned()))
         }
         error => error,
     }
@@ -128,13 +131,13 @@ fn blame(error: EgressError, egress: &str, orders: &Orders) -> EgressError {
 async fn tell_health(
     channel: &Channel,
     orders: &Orders,
-    known: &mut BTreeMap<String, Option<String>>,
+    known: &mut BTreeMap<String, Condition>,
 ) -> io::Result<()> {
     let now = health::examine(orders);
-    for (egress, suspended) in &now {
-        if known.get(egress) != Some(suspended) {
-            let (egress, suspended) = (egress.clone(), suspended.clone());
-            channel.send(&Report::Health { egress, suspended }, None).await?;
+    for (egress, condition) in &now {
+        if known.get(egress) != Some(condition) {
+            let (egress, condition) = (egress.clone(), condition.clone());
+            channel.send(&Report::Health { egress, condition }, None).await?;
         }
     }
     *known = now;

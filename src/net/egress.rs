@@ -15,12 +15,15 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::broker::words::{Channel, Order, PACKET_OCTETS_MAX, Report, Transport};
-pub use super::broker::words::{EgressError, Orders};
+pub use super::broker::words::{Condition, EgressError, Family, Orders};
 use super::broker::{open, words};
 use crate::base::limits::EGRESS_SILENCE;
 
-/// Why each egress is suspended, by name; none: it is whole.
+/// What is amiss with each egress, by name, in one family at least; none: it is whole.
 pub type Health = BTreeMap<String, Option<String>>;
+
+/// How each egress is, by name.
+pub type Conditions = BTreeMap<String, Condition>;
 
 type Answer = Result<OwnedFd, EgressError>;
 
@@ -33,6 +36,7 @@ struct Client {
     way: Mutex<Way>,
     next: AtomicU64,
     health: watch::Sender<Health>,
+    conditions: watch::Sender<Conditions>,
 }
 
 /// How sockets are made at this moment.
@@ -67,7 +71,12 @@ impl EgressClient {
     #[must_use]
     pub fn new() -> Self {
         let health = watch::Sender::new(Health::new());
-        Self(Arc::new(Client { way: Mutex::new(Way::None), next: AtomicU64::new(1), health }))
+        Self(Arc::new(Client {
+            way: Mutex::new(Way::None),
+            next: AtomicU64::new(1),
+            health,
+            conditions: watch::Sender::new(Conditions::new()),
+        }))
     }
 
     /// A client that opens sockets in this process, with the same checks. For unit tests.
@@ -95,8 +104,8 @@ impl EgressClient {
             *way = Way::None;
         }
         drop(way);
-        let gone = Some("the broker is not running".to_owned());
-        self.0.health.send_modify(|health| health.values_mut().for_each(|s| s.clone_from(&gone)));
+        self.0.conditions.send_modify(|known| known.values_mut().for_each(lose));
+        self.tell_health();
         end
     }
 
@@ -108,7 +117,9 @@ impl EgressClient {
         match self.way() {
             Way::Broker(line) => {
                 let known: Vec<_> = orders.egresses.iter().map(|e| e.name.clone()).collect();
-                self.0.health.send_modify(|health| health.retain(|name, _| known.contains(name)));
+                let keep = |all: &mut Conditions| all.retain(|name, _| known.contains(name));
+                self.0.conditions.send_modify(keep);
+                self.tell_health();
                 line.channel.send(&Order::Orders(orders.clone()), None).await
             }
             Way::Here(_) => {
@@ -119,16 +130,42 @@ impl EgressClient {
         }
     }
 
-    /// The state of every egress, and its changes.
+    /// How every egress is, by family, and its changes.
+    #[must_use]
+    pub fn conditions(&self) -> watch::Receiver<Conditions> {
+        self.0.conditions.subscribe()
+    }
+
+    /// How `egress` is at this moment; none: nobody has told yet.
+    #[must_use]
+    pub fn condition(&self, egress: &str) -> Option<Condition> {
+        self.0.conditions.borrow().get(egress).cloned()
+    }
+
+    /// What is amiss with every egress, and its changes.
     #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {
         self.0.health.subscribe()
     }
 
-    /// Why `egress` is suspended at this moment, if it is.
+    /// Why nothing can leave by `egress` at this moment, if so.
     #[must_use]
     pub fn suspended(&self, egress: &str) -> Option<String> {
-        self.0.health.borrow().get(egress).cloned().flatten()
+        self.0.conditions.borrow().get(egress)?.suspended().map(str::to_owned)
+    }
+
+    fn tell_health(&self) {
+        let conditions = self.0.conditions.borrow();
+        let amiss = |(name, condition): (&String, &Condition)| {
+            (name.clone(), condition.amiss().map(str::to_owned))
+        };
+        let now: Health = conditions.iter().map(amiss).collect();
+        drop(conditions);
+        self.0.health.send_if_modified(|health| {
+            let changed = *health != now;
+            *health = now;
+            changed
+        });
     }
 
     /// A TCP connection to `to` through `egress`.
@@ -207,11 +244,12 @@ impl EgressClient {
         match report {
             Report::Opened { id } => line.answer(id, socket.ok_or_else(none)),
             Report::Failed { id, error } => line.answer(id, Err(error)),
-            Report::Health { egress, suspended } => {
-                self.0.health.send_if_modified(|health| {
-                    let before = health.insert(egress, suspended.clone());
-                    before != Some(suspended)
+            Report::Health { egress, condition } => {
+                self.0.conditions.send_if_modified(|known| {
+                    let before = known.insert(egress, condition.clone());
+                    before != Some(condition)
                 });
+                self.tell_health();
             }
         }
     }
@@ -262,6 +300,15 @@ impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         if let Some(open) = self.line.lock().as_mut() {
             open.remove(&self.id);
+        }
+    }
+}
+
+/// Without a broker no family is whole.
+fn lose(condition: &mut Condition) {
+    for family in [&mut condition.v4, &mut condition.v6] {
+        if *family != Family::Unused {
+            *family = Family::Suspended("the broker is not running".to_owned());
         }
     }
 }

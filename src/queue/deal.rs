@@ -222,8 +222,10 @@ impl Queue {
             let destination = &mut self.destinations[pile.destination];
             destination.ready[pile.class as usize] -= pile.ready;
             destination.piles[pile.class as usize].retain(|other| *other != number);
-            if destination.ready[OTP] == 0 {
-                self.lanes[destination.lane].urgent.remove(&pile.destination);
+            let (lane, none) = (destination.lane, destination.ready[OTP] == 0);
+            let gone = none && self.lanes[lane].urgent.remove(&pile.destination);
+            if gone && self.lanes[lane].limits.messages_per_minute.is_some() {
+                self.set_rate_alarm(lane);
             }
         }
     }
@@ -242,8 +244,10 @@ impl Queue {
                 pile.in_ring = false;
                 destination.piles[class].retain(|other| *other != number);
             }
-            if destination.ready[OTP] == 0 {
-                self.lanes[destination.lane].urgent.remove(&pile.destination);
+            let (lane, none) = (destination.lane, destination.ready[OTP] == 0);
+            let gone = none && self.lanes[lane].urgent.remove(&pile.destination);
+            if gone && self.lanes[lane].limits.messages_per_minute.is_some() {
+                self.set_rate_alarm(lane);
             }
         }
     }
@@ -293,6 +297,7 @@ impl Queue {
         !self.stopped
             && !self.draining
             && room
+            && (class == MessageClass::Otp || !self.urgent_first(destination.lane))
             && destination.ready[class as usize] > destination.coming
             && destination.is_open(self.now)
             && lane.pause.lets(class, self.now)
@@ -361,6 +366,11 @@ impl Queue {
                 return None;
             }
             let reach = if urgent { MessageClass::Otp } else { MessageClass::Subscribed };
+            if !urgent && self.urgent_first(number) {
+                // Whoever fetches the last of them rings for the others.
+                return None;
+            }
+            let lane = &self.lanes[number];
             if lane.carriers >= lane.allowed_for(reach, self.now) {
                 self.dismiss_one(Some(number));
                 return None;

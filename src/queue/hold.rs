@@ -228,11 +228,14 @@ impl Queue {
         let lane = self.destinations[entry.destination].lane;
         let holds = &mut self.lanes[lane].holds;
         let Some(index) = holds.iter().position(|hold| hold.probe == Some(carrier)) else { return };
-        holds[index].probe = None;
         if mended {
             let hold = holds.remove(index);
             self.end_hold(lane, &hold);
+            return;
         }
+        let again = self.now.after(HOLD_PROBE_SOON);
+        (holds[index].probe, holds[index].probe_at) = (None, again);
+        self.alarms.insert((again, Alarm::Probe(lane)));
     }
 
     fn end_hold(&mut self, lane: u32, hold: &Hold) {

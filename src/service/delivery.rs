@@ -16,6 +16,7 @@
 
 mod approach;
 mod link;
+mod members;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,12 +38,15 @@ use crate::mail::trust::Assurance;
 use crate::mail::way::Way;
 use crate::net::egress::EgressClient;
 use crate::net::tls_client::TlsClient;
+use crate::queue::Untried;
 use crate::route::trust::{Terms, Wish};
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
 use crate::service::trust::{EgressWeb, Tell, Trust};
+use crate::service::ways::{Standstill, Ways};
 use crate::smtp::client::Patience;
-use approach::{Approached, Setback, approach};
+use approach::{Approached, Setback};
 use link::{Link, Transacted};
+use members::find;
 
 /// What all carriers share.
 pub struct Context {
@@ -58,6 +62,8 @@ pub struct Context {
     pub trust: Arc<Trust>,
     /// Time limits of a conversation.
     pub patience: Patience,
+    /// Which member of a pool carries.
+    pub ways: Arc<Ways>,
     /// Time limit of a connection.
     pub connect_wait: Duration,
     chance: Mutex<Chance>,
@@ -79,9 +85,11 @@ impl Context {
         let web = EgressWeb::new(config.clone(), egress.clone(), names.clone(), tls.clone());
         let nobody = Arc::new(|_| ());
         let trust = Trust::forgetful(config.clone(), names.clone(), Arc::new(web), nobody);
+        let ways = Arc::new(Ways::new(config.load_full(), egress.clone()));
         Ok(Self {
             config,
             egress,
+            ways,
             names,
             tls,
             trust: Arc::new(trust),
@@ -101,6 +109,12 @@ impl Context {
         let web = Arc::new(EgressWeb::new(config.clone(), sockets, names.clone(), tls));
         let trust = Arc::new(Trust::open(folder, config, names, web, tell)?);
         Ok(Self { trust, ..self })
+    }
+
+    /// The same by ways that others know too.
+    #[must_use]
+    pub fn by(self, ways: Arc<Ways>) -> Self {
+        Self { ways, ..self }
     }
 
     /// A host that said nothing, while our own way out was gone, has done nothing wrong: no attempt
@@ -166,15 +180,23 @@ async fn carry<D: Desk>(
         let config = context.config.load_full();
         let begun = now();
         let wish = Wish::of(&job.parcel.envelope);
-        match approach(context, &config, domain, way, wish, desk, carrier).await {
+        match find(context, &config, (domain, way), wish, desk, carrier).await {
             Ok(Approached::TurnedAway) => {
                 desk.hand_back(carrier, job);
+                return None;
+            }
+            Ok(Approached::Barred(Standstill { reason, wait })) => {
+                let untried = match wait {
+                    Some(wait) => Untried::Until { wait, reason: &reason },
+                    None => Untried::Closed { reason: &reason },
+                };
+                desk.park(carrier, job, untried);
                 return None;
             }
             Ok(Approached::Ready(link)) => {
                 let waited = millis(now().since(begun));
                 let messages_max = config.lanes.messages_per_connection.max(1);
-                let round = Round { desk, carrier, context, domain, messages_max, waited };
+                let round = Round { desk, carrier, context, domain, way, messages_max, waited };
                 match round.serve(*link, job).await {
                     Served::Again(job, link) => {
                         if let Some(link) = link {
@@ -226,6 +248,7 @@ struct Round<'a, D> {
     carrier: CarrierId,
     context: &'a Context,
     domain: &'a Domain,
+    way: &'a Way,
     messages_max: u32,
     waited: u64,
 }
@@ -233,16 +256,30 @@ struct Round<'a, D> {
 impl<D: Desk> Round<'_, D> {
     async fn serve(&self, mut link: Link, mut job: Job) -> Served {
         for carried in 0..self.messages_max {
+            // Its allowance is used up, it is suspended, or its home is back: another member's turn.
+            let (ways, egress) = (&self.context.ways, &link.egress);
+            let leave =
+                carried > 0 && !ways.is_wanted(self.way, self.domain, egress, &link.provider);
+            if leave || !ways.take(egress, &link.provider) {
+                return Served::Again(job, Some(link));
+            }
             match link.transact(&job).await {
                 // A fresh connection that ends before MAIL is an attempt, or a host that always
                 // does so would be called without end.
                 Transacted::Stale if carried == 0 => {
+                    self.give_back(&link);
                     let delivery = undelivered(&job, &ended(&link), self.waited);
                     self.desk.settle(self.carrier, job, delivery).await;
                     return Served::Spent(None);
                 }
-                Transacted::Stale => return Served::Again(job, None),
+                Transacted::Stale => {
+                    self.give_back(&link);
+                    return Served::Again(job, None);
+                }
                 Transacted::Answered(mut answers) => {
+                    if !answers.iter().any(taken) {
+                        self.give_back(&link);
+                    }
                     for answer in answers.iter_mut().filter(|answer| !answer.in_doubt) {
                         self.context.blame_way(&link.egress, &mut answer.phase, &mut answer.reply);
                     }
@@ -284,6 +321,16 @@ impl<D: Desk> Round<'_, D> {
         }
         Served::Spent(Some(link))
     }
+
+    /// Nothing of the message was taken: it uses nothing of an allowance.
+    fn give_back(&self, link: &Link) {
+        self.context.ways.give_back(&link.egress, &link.provider);
+    }
+}
+
+/// The host may have the message.
+fn taken(answer: &Answer) -> bool {
+    answer.in_doubt || (answer.reply.code / 100 == 2 && answer.phase == Phase::Dot)
 }
 
 /// The setback of a connection that ended as soon as it was ready.

@@ -1,6 +1,7 @@
 //! Tasks: where rooms meet pipes, and only here.
 
 pub mod admit;
+mod check;
 pub mod custody;
 pub mod delivery;
 pub mod dispatch;
@@ -17,4 +18,5 @@ pub mod suspects;
 mod switchboard;
 pub mod trust;
 pub mod watchdog;
+pub mod ways;
 mod wire;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::admit::Admission;
+use super::check::Checker;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
@@ -18,7 +19,8 @@ use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
-use super::trust::ReportBox;
+use super::trust::{ReportBox, Trust};
+use super::ways::{Ways, day};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
 use crate::base::limits::{DRAIN_TIMEOUT, FAILED_TIMEOUT};
@@ -40,6 +42,7 @@ use crate::source::BootSecret;
 use crate::store::audit::Audit;
 use crate::store::spool::{Recovery, Spool};
 use crate::store::switches::Switches;
+use crate::store::warmth::Warmth;
 
 /// Between two looks at dates of sources and at the spool's pressure.
 const HOUSE_BEAT: Duration = Duration::from_secs(1);
@@ -62,6 +65,7 @@ pub struct Gateway {
     reception: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     socket: PathBuf,
+    trust: Arc<Trust>,
 }
 
 /// The parts that are made before anything serves.
@@ -90,6 +94,12 @@ impl Gateway {
         let egress = EgressClient::new();
         let desk = parts.desk()?;
         let suspects = parts.suspects(&desk);
+        let ways = parts.ways(&egress)?;
+        let ear = ways.clone();
+        // A rest of the whole address reaches the queue with the next look at the house.
+        desk.hear_listed(Arc::new(move |listed| {
+            let _at_the_next_look = ear.listed(listed);
+        }));
         let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
         let (bell, heard) = watch::channel(Bell::default());
         let admission = Arc::new(Admission::new(
@@ -104,24 +114,14 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let Parts {
-            standing, config: shared, switches, secret, audit, vault, recovery, ids, ..
-        } = parts;
-        let teller = herald.clone();
-        let anchors = config.trust.anchors.as_deref();
-        let names = Resolvers::new(egress.clone(), config.trust.dane, anchors)?;
-        let context =
-            delivery::Context::new(shared.clone(), egress.clone(), Arc::new(names), seed()?)?
-                .remember(
-                    &config.spool.path.join("trust"),
-                    Arc::new(move |event| teller.tell(event)),
-                )?;
-        let outbox = ReportBox {
-            standing: standing.clone(),
-            spool: vault.0.clone(),
-            desk: desk.clone(),
-            ids,
-        };
+        let names = parts.names(&egress)?;
+        let (asker, books) = (egress.clone(), parts.standing.clone());
+        let checker = Checker::new(books, asker, names.clone(), herald.clone());
+        let checker = Arc::new(checker);
+        let context = parts.delivery(&egress, names)?.by(ways.clone());
+        let (trust, outbox) = (context.trust.clone(), parts.outbox(&desk));
+        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
+            parts;
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
@@ -131,6 +131,7 @@ impl Gateway {
             admission,
             reception: reception.clone(),
             egress,
+            ways: ways.clone(),
             tls,
             authorities: context.tls.clone(),
             bell,
@@ -145,8 +146,10 @@ impl Gateway {
             audit,
             listeners: rows,
             started: clock::wall(),
+            checker: checker.clone(),
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
+        tasks.push(tokio::spawn(checker.keep_checking()));
         board.apply_switches();
         tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
@@ -155,7 +158,7 @@ impl Gateway {
         tasks.push(tokio::spawn(watchdog::watch(vault.0.clone())));
         let reception = tokio::spawn(reception.run(doors));
         let socket = config.control.socket.clone();
-        let gateway = Self { board, vault, herald, listeners, reception, tasks, socket };
+        let gateway = Self { board, vault, herald, listeners, reception, tasks, socket, trust };
         gateway.tell_start(&config);
         Ok(gateway)
     }
@@ -219,7 +222,7 @@ impl Gateway {
     /// then the spool is closed. Loses nothing.
     pub async fn stop(self, reason: &str) {
         self.herald.tell(Event::ServiceStopping { reason: reason.to_owned() });
-        let Self { board, vault, mut reception, tasks, socket, .. } = self;
+        let Self { board, vault, mut reception, tasks, socket, trust, .. } = self;
         board.bell.send_modify(|bell| bell.shift = Shift::LastOrders);
         let sessions = async {
             if tokio::time::timeout(DRAIN_TIMEOUT / 2, &mut reception).await.is_err() {
@@ -234,6 +237,8 @@ impl Gateway {
             task.abort();
         }
         vault.0.close().await;
+        // A thread that cannot be waited for is cut off with the process.
+        let _ = tokio::task::spawn_blocking(move || trust.close()).await;
         // Only our own socket is removed: the daemon that took its place would have made a new one
         // after this one was closed.
         let _ = std::fs::remove_file(socket);
@@ -285,6 +290,42 @@ impl Parts {
         suspects
     }
 
+    /// The ways out, with the accounts of today's warm-up.
+    fn ways(&self, egress: &EgressClient) -> Result<Arc<Ways>, Fault> {
+        let config = self.config.load_full();
+        let warmth = Warmth::open(&config.spool.path.join("warm-up"), day(clock::wall()))?;
+        let ways = Ways::new(config, egress.clone()).with_accounts(warmth);
+        let herald = self.herald.clone();
+        ways.tell_to(Arc::new(move |event| herald.tell(event)));
+        Ok(Arc::new(ways))
+    }
+
+    /// Where names are looked up.
+    fn names(&self, egress: &EgressClient) -> Result<Arc<Resolvers>, Fault> {
+        let config = self.config.load_full();
+        let anchors = config.trust.anchors.as_deref();
+        Ok(Arc::new(Resolvers::new(egress.clone(), config.trust.dane, anchors)?))
+    }
+
+    /// What carriers share: names, TLS, and the keeper of trust with its database.
+    fn delivery(
+        &self,
+        egress: &EgressClient,
+        names: Arc<Resolvers>,
+    ) -> Result<delivery::Context, Fault> {
+        let config = self.config.load_full();
+        let context = delivery::Context::new(self.config.clone(), egress.clone(), names, seed()?)?;
+        let teller = self.herald.clone();
+        let tell = Arc::new(move |event| teller.tell(event));
+        context.remember(&config.spool.path.join("trust"), tell)
+    }
+
+    /// Where reports to other domains are posted.
+    fn outbox(&self, desk: &Arc<SortingDesk>) -> ReportBox {
+        let (standing, spool) = (self.standing.clone(), self.vault.0.clone());
+        ReportBox { standing, spool, desk: desk.clone(), ids: self.ids.clone() }
+    }
+
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {
         let config = self.config.load_full();
         let rules = rules(&config)
@@ -310,6 +351,7 @@ impl Switchboard {
         self.admission.set_stopped(stopped);
         self.desk.set_stopped(stopped);
         self.tell_queue();
+        self.tell_ways();
     }
 
     /// The broker, and the ear for its health.
@@ -330,28 +372,12 @@ impl Switchboard {
 
     /// Tells the queue and the world when an egress is suspended or whole again.
     async fn hear_egress(self: Arc<Self>) {
-        let mut health = self.egress.health();
-        let mut known = std::collections::BTreeMap::<String, Option<String>>::new();
+        let mut conditions = self.egress.conditions();
         loop {
-            let present = health.borrow_and_update().clone();
-            for (egress, reason) in &present {
-                let before = known.get(egress).map(Option::is_some);
-                if before == Some(reason.is_some()) {
-                    continue;
-                }
-                // Mail of an earlier run may have been dealt out before the broker was there.
-                self.desk.set_pool(egress, reason.is_some());
-                if before.is_none() && reason.is_none() {
-                    continue;
-                }
-                let egress = egress.clone();
-                self.herald.tell(match reason.clone() {
-                    Some(reason) => Event::EgressSuspended { egress, reason },
-                    None => Event::EgressResumed { egress },
-                });
-            }
-            known = present.into_iter().collect();
-            if health.changed().await.is_err() {
+            conditions.mark_unchanged();
+            // Mail of an earlier run may have been dealt out before the broker was there.
+            self.spread_news();
+            if conditions.changed().await.is_err() {
                 return;
             }
         }
@@ -364,6 +390,8 @@ impl Switchboard {
         let mut states = std::collections::BTreeMap::new();
         loop {
             beat.tick().await;
+            // Rests end by time, and so does a day of a warm-up.
+            self.spread_news();
             let (standing, now) = (self.standing.load_full(), clock::wall());
             for source in standing.directory.sources() {
                 let state = standing.directory.state(&source.name, now);

@@ -29,6 +29,7 @@ use crate::net::tls::ServerTls;
 use crate::net::tls_client::TlsClient;
 use crate::queue::{Assignment, Rules};
 use crate::route::pool::Pools;
+use crate::service::ways::{Holder, Ways};
 use crate::source::{BootSecret, Strength, new_secret, verifier_for};
 use crate::store::switches::Switches;
 
@@ -42,6 +43,7 @@ pub(super) struct Switchboard {
     pub(super) admission: Arc<Admission>,
     pub(super) reception: Arc<Reception<Admission>>,
     pub(super) egress: EgressClient,
+    pub(super) ways: Arc<Ways>,
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Whom delivery trusts to vouch for hosts.
     pub(super) authorities: Arc<TlsClient>,
@@ -129,6 +131,40 @@ impl Switchboard {
         Ok(self.desk.counts().messages as u64)
     }
 
+    /// Suspends an egress, or lets it go; both count at once, and a suspension also when the disk
+    /// refuses.
+    pub(super) async fn switch_egress(
+        &self,
+        name: &str,
+        reason: Option<String>,
+        by: &str,
+    ) -> Result<(), Fault> {
+        let _turn = self.turn.lock().await;
+        let stored = self.switches().hold_egress(name, reason.as_deref(), by, clock::wall());
+        if reason.is_none() {
+            self.ways.forgive(name);
+        }
+        self.tell_ways();
+        stored
+    }
+
+    /// What operators have suspended reaches the ways, and what the ways have to tell the queue.
+    pub(super) fn tell_ways(&self) {
+        let held = self.switches().positions().egresses.clone();
+        let held = held
+            .into_iter()
+            .map(|(name, held)| (name, Holder { reason: held.reason, by: held.by, at: held.at }));
+        self.ways.hold(held.collect());
+        self.spread_news();
+    }
+
+    /// The queue hears which pools are closed.
+    pub(super) fn spread_news(&self) {
+        for news in self.ways.news() {
+            self.desk.set_pool(&news.pool, news.closed);
+        }
+    }
+
     fn halt(&self, stopped: bool) {
         self.admission.set_stopped(stopped);
         self.desk.set_stopped(stopped);
@@ -194,6 +230,7 @@ impl Switchboard {
             self.desk.set_source_state(gone, SourceState::Revoked);
         }
         self.config.store(config.clone());
+        self.ways.renew(config.clone());
         self.reception.renovate(House::of(&config));
         if let Some(rules) = rules(&config) {
             self.desk.set_rules(rules);
@@ -202,6 +239,7 @@ impl Switchboard {
         // A broker that is gone gets the new orders when it is started again.
         let _ = self.egress.order(&Orders::new(&config)).await;
         self.tell_queue();
+        self.spread_news();
         self.ring();
         Ok(reading.warnings.iter().map(ToString::to_string).collect())
     }

@@ -18,6 +18,7 @@ pub mod spool;
 mod state;
 pub mod switches;
 pub mod trust;
+pub mod warmth;
 
 pub use gauge::Health;
 pub use hands::InHand;

@@ -37,6 +37,7 @@ enum Record {
     SourceState { name: SourceName, state: Option<SourceState>, by: String, at: WallTime },
     Rotated { name: SourceName, rotation: Rotation, by: String, at: WallTime },
     RotationForgotten { name: SourceName },
+    EgressHeld { name: String, reason: Option<String>, by: String, at: WallTime },
 }
 
 /// A state that an operator gave to a source.
@@ -44,6 +45,17 @@ enum Record {
 pub struct Switched {
     /// The state.
     pub state: SourceState,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: WallTime,
+}
+
+/// An egress that an operator suspended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EgressHeld {
+    /// Why.
+    pub reason: String,
     /// Who.
     pub by: String,
     /// When.
@@ -59,6 +71,8 @@ pub struct Positions {
     pub sources: BTreeMap<SourceName, Switched>,
     /// Secrets that were rotated.
     pub rotations: BTreeMap<SourceName, Rotation>,
+    /// Egresses by which nothing may leave.
+    pub egresses: BTreeMap<String, EgressHeld>,
 }
 
 impl Positions {
@@ -86,6 +100,12 @@ impl Positions {
             Record::RotationForgotten { name } => {
                 self.rotations.remove(&name);
             }
+            Record::EgressHeld { name, reason: Some(reason), by, at } => {
+                self.egresses.insert(name, EgressHeld { reason, by, at });
+            }
+            Record::EgressHeld { name, reason: None, .. } => {
+                self.egresses.remove(&name);
+            }
         }
     }
 
@@ -101,6 +121,9 @@ impl Positions {
         for (name, rotation) in self.rotations.clone() {
             let (by, at) = (String::new(), WallTime(0));
             records.push(Record::Rotated { name, rotation, by, at });
+        }
+        for (name, EgressHeld { reason, by, at }) in self.egresses.clone() {
+            records.push(Record::EgressHeld { name, reason: Some(reason), by, at });
         }
         records
     }
@@ -192,6 +215,22 @@ impl Switches {
         let stops = state.is_some_and(|state| !state.delivers());
         let record = Record::SourceState { name: name.clone(), state, by: by.to_owned(), at };
         self.decide(record, stops)
+    }
+
+    /// Suspends an egress for a reason, or lets it go. Durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Self::stop_all`].
+    pub fn hold_egress(
+        &mut self,
+        name: &str,
+        reason: Option<&str>,
+        by: &str,
+        at: WallTime,
+    ) -> Result<(), Fault> {
+        let (name, stops) = (name.to_owned(), reason.is_some());
+        let reason = reason.map(str::to_owned);
+        self.decide(Record::EgressHeld { name, reason, by: by.to_owned(), at }, stops)
     }
 
     /// Gives a source a new secret; those before it, the configuration's included, end at

@@ -3,6 +3,7 @@
 use super::super::checked::{Egress, Member, Pool, Route, WarmUp};
 use super::super::complaint::Desk;
 use super::super::file::{Entry, Section};
+use super::egress::Egresses;
 use super::{PLAIN_NAME, plain_name};
 use crate::base::time::WallTime;
 use crate::mail::source::Source;
@@ -17,14 +18,15 @@ const WARM_UP_STEP_MAX: u64 = 100_000_000;
 /// What a pool and its members must be.
 const MEMBERS: &str = "Write members = [\"main\", { egress = \"second\", weight = 3 }]";
 
-/// The pools of the document, then one for each egress. `names`: egresses that stand in the
-/// document, also those that could not be read.
+/// The pools of the document, then one for each egress. Those that sources name must exist.
 pub(super) fn pools(
     top: &mut Section<'_>,
-    egresses: &[Egress],
-    names: &[String],
+    egresses: &Egresses,
+    sources: &[Source],
     desk: &Desk,
 ) -> Vec<Pool> {
+    // Names of egresses that could not be read are no mistake of a pool.
+    let Egresses { known: egresses, names } = egresses;
     let alone = |egress: &Egress| Pool {
         name: egress.name.clone(),
         members: vec![Member { egress: egress.name.clone(), weight: 1 }],
@@ -49,6 +51,7 @@ pub(super) fn pools(
         }
     }
     pools.extend(egresses.iter().map(alone));
+    named(sources, &pools, names, desk);
     pools
 }
 
@@ -106,9 +109,10 @@ fn alike(pool: &Pool, egresses: &[Egress], desk: &Desk) {
             format!("Write egress.{}.resolvers: without, it cannot stand in", mute.name),
         );
     }
-    let families: [(&str, fn(&Egress) -> bool); 2] =
-        [("IPv6", |egress| egress.ipv6.is_some()), ("IPv4", |egress| egress.ipv4.is_some())];
-    for (family, has) in families {
+    for (family, has) in [
+        ("IPv6", (|egress: &Egress| egress.ipv6.is_some()) as fn(&Egress) -> bool),
+        ("IPv4", |egress| egress.ipv4.is_some()),
+    ] {
         let with = members.iter().find(|egress| has(egress));
         let without = members.iter().find(|egress| !has(egress));
         if let (Some(with), Some(without)) = (with, without) {
@@ -126,7 +130,7 @@ fn alike(pool: &Pool, egresses: &[Egress], desk: &Desk) {
 }
 
 /// Pools that sources name must exist.
-pub(super) fn named(sources: &[Source], pools: &[Pool], names: &[String], desk: &Desk) {
+fn named(sources: &[Source], pools: &[Pool], names: &[String], desk: &Desk) {
     for source in sources {
         let Some(name) = &source.pool else { continue };
         if !pools.iter().any(|pool| pool.name == *name) && !names.contains(name) {
@@ -156,14 +160,12 @@ pub(super) fn leads(route: &Route, egress: &str, pools: &[Pool], sources: &[Sour
         let pool = pools.iter().find(|pool| pool.name == name);
         pool.is_some_and(|pool| pool.members.iter().any(|member| member.egress == egress))
     };
-    match route.egress.as_deref() {
-        Some(name) => has(name),
-        None => {
-            let default = pools.first().map(|pool| pool.name.as_str());
-            let of_sources = sources.iter().filter_map(|source| source.pool.as_deref());
-            of_sources.chain(default).any(has)
-        }
+    if let Some(name) = route.egress.as_deref() {
+        return has(name);
     }
+    let default = pools.first().map(|pool| pool.name.as_str());
+    let of_sources = sources.iter().filter_map(|source| source.pool.as_deref());
+    of_sources.chain(default).any(has)
 }
 
 /// The schedule of a new address.

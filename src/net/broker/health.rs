@@ -4,14 +4,15 @@
 //! between finds out by itself.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use ipnet::IpNet;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 
 use super::open::routed;
-use super::words::{EgressError, Orders};
+use super::words::{Condition, EgressError, Family, Orders};
 use crate::config::checked::Egress;
 
 /// What the kernel says of one interface.
@@ -21,48 +22,75 @@ struct Interface {
     addresses: Vec<IpAddr>,
 }
 
-/// Why each egress is suspended; none: it is whole.
+/// How every egress is.
 #[must_use]
-pub fn examine(orders: &Orders) -> BTreeMap<String, Option<String>> {
+pub fn examine(orders: &Orders) -> BTreeMap<String, Condition> {
     let interfaces = interfaces();
     let judged = |egress: &Egress| match &interfaces {
         Ok(interfaces) => judge(egress, interfaces),
-        Err(error) => Some(format!("the kernel's list of interfaces: {error}")),
+        Err(error) => {
+            let cause = format!("the kernel's list of interfaces: {error}");
+            Condition::all(egress, &Family::Suspended(cause))
+        }
     };
     orders.egresses.iter().map(|egress| (egress.name.clone(), judged(egress))).collect()
 }
 
-fn judge(egress: &Egress, interfaces: &BTreeMap<String, Interface>) -> Option<String> {
+/// A missing interface or link is the end of both families; address and route are each family's own.
+fn judge(egress: &Egress, interfaces: &BTreeMap<String, Interface>) -> Condition {
     let at = match &egress.device {
         None => "this machine".to_owned(),
-        Some(device) => match interfaces.get(device) {
-            None => return Some(format!("interface {device} does not exist")),
-            Some(interface) if !interface.running => {
-                return Some(format!("interface {device} has no link"));
+        Some(device) => {
+            let missing = match interfaces.get(device) {
+                None => Some("does not exist"),
+                Some(interface) if !interface.running => Some("has no link"),
+                Some(_) => None,
+            };
+            if let Some(missing) = missing {
+                let cause = format!("interface {device} {missing}");
+                return Condition::all(egress, &Family::Suspended(cause));
             }
-            Some(_) => format!("interface {device}"),
-        },
+            format!("interface {device}")
+        }
     };
     let here = |(name, _): &(&String, &Interface)| {
         egress.device.as_ref().is_none_or(|device| device == *name)
     };
-    let sources = [egress.ipv4.map(IpAddr::V4), egress.ipv6.map(IpAddr::V6)];
-    for source in sources.into_iter().flatten().filter(|source| !source.is_loopback()) {
+    let family = |source: Option<IpAddr>| {
+        let Some(source) = source else { return Family::Unused };
         let mut held = interfaces.iter().filter(here).flat_map(|(_, known)| &known.addresses);
-        if !held.any(|address| *address == source) {
-            return Some(format!("{at} has lost the address {source}"));
+        if !source.is_loopback() && !held.any(|address| *address == source) {
+            return Family::Suspended(format!("{at} has lost the address {source}"));
         }
+        lost_route(egress, source).map_or(Family::Whole, Family::Suspended)
+    };
+    Condition { v4: family(egress.ipv4.map(IpAddr::V4)), v6: family(egress.ipv6.map(IpAddr::V6)) }
+}
+
+/// Why nothing that an egress speaks to in this family has a route.
+fn lost_route(egress: &Egress, source: IpAddr) -> Option<String> {
+    let alike = |address: &IpAddr| address.is_ipv4() == source.is_ipv4();
+    let servers = egress.resolvers.iter().filter(|server| alike(&server.ip()));
+    let mut targets: Vec<SocketAddr> = servers.copied().collect();
+    if targets.is_empty() && !egress.resolvers.is_empty() && !source.is_loopback() {
+        // No name server of this family: any address of the Internet, or of what is allowed.
+        let networks = egress.allow_networks.iter().map(IpNet::addr).filter(alike);
+        let beyond = if source.is_ipv4() { SOMEWHERE_V4 } else { SOMEWHERE_V6 };
+        targets = networks.chain([beyond]).map(|address| SocketAddr::new(address, 0)).collect();
     }
-    let probes = egress.resolvers.iter().map(|resolver| routed(egress, *resolver));
-    let mut causes: Vec<String> = Vec::new();
-    for probe in probes {
-        match probe {
-            Err(EgressError::Suspended(cause)) => causes.push(cause),
+    let mut lost = None;
+    for target in targets {
+        match routed(egress, target) {
+            Err(EgressError::Suspended(cause)) => lost = lost.or(Some(cause)),
             _ => return None,
         }
     }
-    causes.into_iter().next()
+    lost
 }
+
+/// Two root name servers (a.root-servers.net): nothing is sent there, a route is looked up.
+const SOMEWHERE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 41, 0, 4));
+const SOMEWHERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30));
 
 fn interfaces() -> nix::Result<BTreeMap<String, Interface>> {
     let mut interfaces: BTreeMap<String, Interface> = BTreeMap::new();
@@ -106,7 +134,9 @@ mod tests {
 
     fn verdict(egress: Egress) -> Option<String> {
         let orders = Orders { egresses: vec![egress], ..Orders::default() };
-        examine(&orders).remove("wan").flatten()
+        examine(&orders)
+            .remove("wan")
+            .and_then(|condition| condition.suspended().map(str::to_owned))
     }
 
     #[test]
@@ -118,5 +148,24 @@ mod tests {
         assert!(address.contains("lost the address 192.0.2.77"), "{address}");
         let unbound = verdict(egress(None, "192.0.2.77")).unwrap();
         assert!(unbound.contains("this machine has lost"), "{unbound}");
+    }
+
+    #[test]
+    fn a_family_that_is_lost_leaves_the_other() {
+        let both = Egress {
+            ipv6: Some("2001:db8::77".parse().unwrap()),
+            ..egress(Some("lo"), "127.0.0.1")
+        };
+        let orders = Orders { egresses: vec![both], ..Orders::default() };
+        let condition = examine(&orders).remove("wan").unwrap();
+        assert_eq!(condition.v4, Family::Whole);
+        let lost = condition.v6.suspended().unwrap();
+        assert!(lost.contains("lost the address 2001:db8::77"), "{lost}");
+        assert_eq!((condition.suspended(), condition.amiss()), (None, Some(lost)));
+        let nowhere = Egress { device: Some("nosuch0".to_owned()), ..orders.egresses[0].clone() };
+        let orders = Orders { egresses: vec![nowhere], ..Orders::default() };
+        let condition = examine(&orders).remove("wan").unwrap();
+        assert!(condition.v4.suspended().is_some() && condition.v6.suspended().is_some());
+        assert!(condition.suspended().is_some());
     }
 }

@@ -125,6 +125,68 @@ pub enum EgressError {
     NotAllowed(String),
 }
 
+/// How an egress is in one family of addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// It has no address of this family.
+    #[default]
+    Unused,
+    /// Address, link and route are there.
+    Whole,
+    /// Something is missing.
+    Suspended(String),
+}
+
+impl Family {
+    /// What is missing.
+    #[must_use]
+    pub fn suspended(&self) -> Option<&str> {
+        match self {
+            Self::Suspended(cause) => Some(cause),
+            Self::Unused | Self::Whole => None,
+        }
+    }
+}
+
+/// How an egress is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// With IPv4.
+    pub v4: Family,
+    /// With IPv6.
+    pub v6: Family,
+}
+
+impl Condition {
+    /// Both families that an egress has in one state.
+    #[must_use]
+    pub fn all(egress: &Egress, family: &Family) -> Self {
+        let of = |used: bool| if used { family.clone() } else { Family::Unused };
+        Self { v4: of(egress.ipv4.is_some()), v6: of(egress.ipv6.is_some()) }
+    }
+
+    /// The state of the family of `address`.
+    #[must_use]
+    pub fn of(&self, address: IpAddr) -> &Family {
+        if address.is_ipv4() { &self.v4 } else { &self.v6 }
+    }
+
+    /// What is missing in one family at least.
+    #[must_use]
+    pub fn amiss(&self) -> Option<&str> {
+        self.v4.suspended().or_else(|| self.v6.suspended())
+    }
+
+    /// Why nothing can leave at all: no family is whole.
+    #[must_use]
+    pub fn suspended(&self) -> Option<&str> {
+        let whole = [&self.v4, &self.v6].contains(&&Family::Whole);
+        self.amiss().filter(|_| !whole)
+    }
+}
+
 /// From the broker to the house.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "lowercase", deny_unknown_fields)]
@@ -145,8 +207,8 @@ pub enum Report {
     Health {
         /// Name of the egress.
         egress: String,
-        /// Why it is suspended; none: it is whole.
-        suspended: Option<String>,
+        /// How it is.
+        condition: Condition,
     },
 }
 

@@ -15,7 +15,6 @@ use crate::mail::address::Domain;
 use crate::mail::answer::Phase;
 use crate::mail::reply::PeerReply;
 use crate::mail::trust::{PolicySeen, TlsResult};
-use crate::mail::way::Way;
 use crate::net::broker::words::own_addresses;
 use crate::net::egress::EgressError;
 use crate::outcome::tlsrpt::Session;
@@ -25,6 +24,7 @@ use crate::route::trust::{
 };
 use crate::route::{self, Addresses, Chosen, Host, MxAnswer, Unroutable};
 use crate::service::post::{CarrierId, Desk};
+use crate::service::ways::Standstill;
 use crate::smtp::client::Settings;
 
 /// Why no host could be used.
@@ -86,19 +86,21 @@ pub(super) enum Approached {
     Ready(Box<Link>),
     /// The desk wants no connection to this provider now.
     TurnedAway,
+    /// This member of the pool may carry nothing to this provider now.
+    Barred(Standstill),
 }
 
-/// Finds a host of `domain` that is ready for a transaction.
+/// Finds a host of `domain` that is ready for a transaction, by one member of its pool.
 pub(super) async fn approach<D: Desk>(
     context: &Context,
     config: &Config,
     domain: &Domain,
-    way: &Way,
+    member: &str,
     wish: Wish,
     desk: &D,
     carrier: CarrierId,
 ) -> Result<Approached, Setback> {
-    let Some(chosen) = route::choose(config, domain, &way.home) else {
+    let Some(chosen) = route::choose(config, domain, member) else {
         let reply = ours((4, 3, 5), "the route names an egress that does not exist");
         return Err(Setback::new(Phase::Routing, reply, "none", "none"));
     };
@@ -106,9 +108,11 @@ pub(super) async fn approach<D: Desk>(
     if let Some(cause) = context.egress.suspended(egress) {
         return Err(suspended(&cause, egress));
     }
-    // Names and policy are asked for at the same time; a route with hosts of its own has none.
+    // Names and policy are asked for at the same time; a route with hosts of its own has none, and
+    // an override lies over it.
+    let exception = override_of(&config.trust.overrides, domain, wall());
     let sts = async {
-        if chosen.hosts.is_empty() {
+        if chosen.hosts.is_empty() && exception.is_none() {
             context.trust.sts(chosen.egress, domain).await
         } else {
             Sts::Absent
@@ -116,11 +120,16 @@ pub(super) async fn approach<D: Desk>(
     };
     let (hosts, sts) = tokio::join!(find_hosts(context, &chosen, domain), sts);
     let (hosts, mx_secure) = hosts?;
-    if let Some(provider) = route::provider(&config.providers, &hosts) {
+    let provider = route::provider(&config.providers, &hosts);
+    if let Some(provider) = provider {
         desk.provider(domain, provider);
         if !desk.may_connect(carrier) {
             return Ok(Approached::TurnedAway);
         }
+    }
+    let provider = provider.unwrap_or(domain.as_str());
+    if let Some(standstill) = context.ways.bar(egress, provider) {
+        return Ok(Approached::Barred(standstill));
     }
     let own = own_addresses(config);
     let mut walk = Walk {
@@ -129,12 +138,13 @@ pub(super) async fn approach<D: Desk>(
         domain,
         say: Say {
             floor: chosen.tls,
-            exception: override_of(&config.trust.overrides, domain, wall()),
+            exception,
             dane: config.trust.dane,
             mx_secure,
             sts,
             relied: context.trust.relies_on(domain),
             wish,
+            own_hosts: chosen.hosts.is_empty(),
         },
         setbacks: Setbacks::default(),
         addresses: MX_ADDRESSES_MAX,
@@ -144,7 +154,8 @@ pub(super) async fn approach<D: Desk>(
         if walk.addresses == 0 || walk.sessions == 0 {
             break;
         }
-        if let Some(link) = walk.visit(host, &own).await {
+        if let Some(mut link) = walk.visit(host, &own).await {
+            provider.clone_into(&mut link.provider);
             return Ok(Approached::Ready(Box::new(link)));
         }
     }
@@ -179,6 +190,8 @@ struct Say<'a> {
     sts: Sts,
     relied: bool,
     wish: Wish,
+    /// The hosts are the domain's own: it may hear how TLS with them goes.
+    own_hosts: bool,
 }
 
 /// The walk from host to host, with what is left of its bounds.
@@ -212,6 +225,12 @@ impl Walk<'_> {
                 return None;
             }
         };
+        if let Some(setback) = self.leave_out(&mut addresses) {
+            self.setbacks.add(setback);
+        }
+        if addresses.is_empty() {
+            return None;
+        }
         let terms = match self.terms(host, &bases).await {
             Ok(terms) => terms,
             Err(setback) => {
@@ -295,6 +314,9 @@ impl Walk<'_> {
         host: &Host,
         address: Option<SocketAddr>,
     ) {
+        if !self.say.own_hosts {
+            return;
+        }
         let receiving = address.map(|address| address.ip());
         let sending = match receiving {
             Some(IpAddr::V4(_)) => self.egress.ipv4.map(IpAddr::V4),
@@ -305,6 +327,18 @@ impl Walk<'_> {
         self.context
             .trust
             .count(self.domain, Session { policy, failure, sending, host, receiving });
+    }
+
+    /// Leaves out addresses of a family that our own side has lost: no attempt is burnt on them.
+    fn leave_out(&self, addresses: &mut Vec<SocketAddr>) -> Option<Setback> {
+        let condition = self.context.egress.condition(&self.egress.name)?;
+        let mut lost = None;
+        addresses.retain(|address| {
+            let cause = condition.of(address.ip()).suspended();
+            lost = lost.or(cause);
+            cause.is_none()
+        });
+        lost.map(|cause| suspended(cause, &self.egress.name))
     }
 
     /// Connects to the addresses in turn, each a little after the one before (RFC 8305 section 5);

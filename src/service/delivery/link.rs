@@ -81,6 +81,8 @@ pub(super) struct Link {
     pub(super) relay: String,
     /// Name of the egress.
     pub(super) egress: String,
+    /// Who receives, as limits and allowances know it.
+    pub(super) provider: String,
     /// TLS version and suite, or `none`.
     pub(super) tls: String,
     /// How well the host is known.
@@ -106,6 +108,7 @@ impl Link {
             inbox: vec![0; INBOX_OCTETS].into_boxed_slice(),
             relay,
             egress: egress.to_owned(),
+            provider: String::new(),
             tls: "none".to_owned(),
             assurance: Assurance::Clear,
             standing: None,

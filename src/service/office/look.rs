@@ -2,10 +2,11 @@
 
 use super::{Rooms, not_found};
 use crate::base::id::QueueId;
+use crate::base::time::WallTime;
 use crate::config::show;
 use crate::control::answer::{
-    EgressRow, QueueMessage, QueueRow, QueueSums, RecipientRow, SourceDetail, SourceRow, SpoolRow,
-    Status, StepRow, Trouble, TroubleKind, WallRow,
+    EgressRow, FamilyRow, QueueMessage, QueueRow, QueueSums, RecipientRow, SourceDetail, SourceRow,
+    SpoolRow, Status, StepRow, Trouble, TroubleKind, WallRow,
 };
 use crate::control::office::Done;
 use crate::event::{Attempt, Event, harmless, omission, secured};
@@ -14,6 +15,7 @@ use crate::mail::source::{Proof, Source, SourceState};
 use crate::mail::trust::Assurance;
 use crate::queue::{LegView, MessageView, Selection};
 use crate::service::dispatch::{FetchError, Store};
+use crate::service::ways::{EgressState, FamilyState};
 use crate::store::Health;
 
 /// Domains that a row shows.
@@ -31,6 +33,11 @@ impl Rooms {
         } else {
             None
         };
+        let defect = view.legs.iter().find(|leg| leg.state == "defect");
+        let held = held.or_else(|| {
+            let why = defect?.parked.as_deref().unwrap_or_default();
+            Some(format!("a fault of ours: {why}"))
+        });
         let next = view.legs.iter().filter_map(|leg| leg.next).min();
         QueueRow {
             id: view.id,
@@ -44,6 +51,7 @@ impl Rooms {
             attempts: view.legs.iter().map(|leg| leg.attempts).max().unwrap_or(0),
             next: next.unwrap_or(view.accepted),
             reply: view.legs.iter().find_map(|leg| leg.last_reply.clone()),
+            lanes: lanes_of(view),
         }
     }
 
@@ -118,12 +126,16 @@ impl Rooms {
             "held" => "is held by an operator".to_owned(),
             "source-held" => "is held with its source".to_owned(),
             "stopped" => "waits for `postern resume-all`".to_owned(),
+            "paused" => "waits: its provider has had enough for now".to_owned(),
+            "defect" => {
+                format!(
+                    "is held for a fault of ours: {}",
+                    leg.parked.as_deref().unwrap_or_default()
+                )
+            }
             "shut" => "waits: its hosts did not answer".to_owned(),
             "parked" => {
-                let reasons = self.egresses().into_iter().filter_map(|egress| {
-                    egress.reason.map(|reason| format!("{} ({reason})", egress.name))
-                });
-                format!("waits for an egress: {}", reasons.collect::<Vec<_>>().join(", "))
+                format!("waits for its way {}: {}", leg.way, leg.parked.as_deref().unwrap_or(""))
             }
             other => other.to_owned(),
         };
@@ -204,19 +216,37 @@ impl Rooms {
 
     pub(super) fn egresses(&self) -> Vec<EgressRow> {
         let config = self.board.standing.load().config.clone();
-        let row = |egress: &crate::config::checked::Egress| {
-            let reason = self.board.egress.suspended(&egress.name);
-            let v4 = egress.ipv4.iter().map(ToString::to_string);
-            let v6 = egress.ipv6.iter().map(ToString::to_string);
+        let device = |name: &str| {
+            let known = config.egresses.iter().find(|egress| egress.name == name);
+            known.and_then(|egress| egress.device.clone())
+        };
+        let word = |lost: bool| if lost { "suspended" } else { "up" }.to_owned();
+        let row = |state: EgressState| {
+            let lost = state.families.iter().find_map(|family| family.suspended.clone());
+            let family = |family: FamilyState| FamilyRow {
+                address: family.address,
+                state: word(family.suspended.is_some()),
+                reason: family.suspended,
+            };
+            let named = match (&state.suspended, &lost) {
+                (None, Some(_)) => "impaired".to_owned(),
+                (suspended, _) => word(suspended.is_some()),
+            };
             EgressRow {
-                name: egress.name.clone(),
-                device: egress.device.clone(),
-                addresses: v4.chain(v6).collect(),
-                state: if reason.is_some() { "suspended" } else { "up" }.to_owned(),
-                reason,
+                device: device(&state.name),
+                addresses: state.families.iter().map(|f| f.address.clone()).collect(),
+                state: named,
+                reason: state.suspended.or(lost),
+                by: state.by,
+                since: state.since,
+                pools: state.pools,
+                families: state.families.into_iter().map(family).collect(),
+                listed: state.listed,
+                warm_up: state.warm_up,
+                name: state.name,
             }
         };
-        config.egresses.iter().map(row).collect()
+        self.board.ways.states().into_iter().map(row).collect()
     }
 
     /// Everything at a glance.
@@ -242,6 +272,7 @@ impl Rooms {
             config: self.board.document.display().to_string(),
             listeners: self.listeners.clone(),
             egresses: self.egresses(),
+            checks: self.checker.rows(),
             sources_active: standing.directory.sources().filter(active).count() as u64,
             sources: standing.directory.sources().count() as u64,
             queue: QueueSums {
@@ -260,6 +291,8 @@ impl Rooms {
             },
             totals: self.board.herald.counters().totals(),
             walls: walls(),
+            held: self.held_rows(),
+            delays: self.board.herald.counters().delays(),
         }
     }
 
@@ -275,9 +308,17 @@ impl Rooms {
             reasons.push(format!("the spool is {}", health.as_str()));
         }
         for egress in self.egresses() {
-            let why = egress.reason.map(|reason| format!("egress {}: {reason}", egress.name));
+            let why = egress.reason.map(|reason| {
+                let by = egress.by.map_or_else(String::new, |by| format!(" by {by}"));
+                format!("egress {} {}{by}: {reason}", egress.name, egress.state)
+            });
             reasons.extend(why);
+            let listed = egress.listed.into_iter();
+            reasons.extend(listed.map(|(provider, reply)| {
+                format!("egress {} is listed, says {provider}: {reply}", egress.name)
+            }));
         }
+        reasons.extend(self.held_reasons());
         let word = match (health, stopped.is_some(), reasons.is_empty()) {
             (Health::Latched, ..) => "latched",
             (_, true, _) => "stopped",
@@ -286,6 +327,17 @@ impl Rooms {
         };
         (word.to_owned(), reasons)
     }
+}
+
+/// Lanes of a message, each once.
+fn lanes_of(view: &MessageView) -> Vec<String> {
+    let mut lanes: Vec<String> = Vec::new();
+    for leg in &view.legs {
+        if !lanes.contains(&leg.lane) && lanes.len() < DOMAINS_SHOWN {
+            lanes.push(leg.lane.clone());
+        }
+    }
+    lanes
 }
 
 /// Which walls stand around this process.
@@ -330,13 +382,16 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
             recipients,
             octets,
             signatures,
+            priority,
+            deadline,
             ..
         } => vec![
             ("identify", format!("{peer} spoke for the source {source}")),
             (
                 "permit",
                 format!(
-                    "{source} may send as <{reverse_path}> From: {from}; {recipients} recipients"
+                    "{source} may send as <{reverse_path}> From: {from}; {recipients} recipients{}",
+                    wishes(*priority, *deadline)
                 ),
             ),
             ("clear", "the structure of the content is within bounds".to_owned()),
@@ -380,6 +435,14 @@ fn steps_of(event: &Event) -> Vec<(&'static str, String)> {
         }
         other => vec![("note", other.text())],
     }
+}
+
+/// What was granted beyond delivery, as the end of a sentence.
+fn wishes(priority: Option<i8>, deadline: Option<WallTime>) -> String {
+    let priority = priority.map(|priority| format!("priority {priority}"));
+    let deadline = deadline.map(|deadline| format!("to be delivered by {deadline}"));
+    let granted: Vec<String> = priority.into_iter().chain(deadline).collect();
+    if granted.is_empty() { String::new() } else { format!("; {}", granted.join(", ")) }
 }
 
 /// Who did not take it.
