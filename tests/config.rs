@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use postern::base::time::WallTime;
 use postern::config::show::{diff, settings};
 use postern::config::{Anywhere, Surroundings, read};
 
@@ -118,6 +119,44 @@ fn settings_hide_secrets_and_differences_show_that_they_changed() {
             ("source.crm.class".to_owned(), some("subscribed"), some("otp")),
         ]
     );
+}
+
+#[test]
+fn an_override_ends_within_a_year_and_one_that_is_over_is_warned_about() {
+    struct Today;
+    impl Surroundings for Today {
+        fn readable(&self, _: &Path) -> Result<(), String> {
+            Ok(())
+        }
+        fn uid(&self, _: &str) -> Option<u32> {
+            None
+        }
+        fn now(&self) -> Option<WallTime> {
+            WallTime::parse_rfc3339("2026-06-01T00:00:00Z")
+        }
+    }
+    let text = |expires: &str| {
+        format!(
+            "{}\n[trust]\nmta_sts = false\n[[trust.override]]\ndomain = \"*.partner.example\"\n\
+             tls = \"authenticated\"\nreason = \"agreed\"\nexpires = \"{expires}\"\n\
+             [[trust.override]]\ndomain = \"mail.partner.example\"\ntls = \"opportunistic\"\n\
+             reason = \"old\"\nexpires = \"{expires}\"\n",
+            sample()
+        )
+    };
+    let good = read(&text("2027-06-02T00:00:00Z"), &Today).unwrap();
+    assert_eq!(good.warnings, []);
+    let shown = settings(&good.config);
+    let value = |key: &str| shown.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    assert_eq!(value("trust.mta_sts"), Some("false"));
+    assert_eq!(value("trust.override.*.partner.example.tls"), Some("authenticated"));
+    assert_eq!(value("trust.override.mail.partner.example.reason"), Some("old"));
+    // The most specific first.
+    assert_eq!(good.config.trust.overrides[0].reason, "old");
+    let over = read(&text("2026-05-31T00:00:00Z"), &Today).unwrap();
+    assert_eq!(over.warnings.len(), 2);
+    let far = read(&text("2027-06-03T00:00:00Z"), &Today).unwrap_err();
+    assert!(far[0].to_string().contains("is more than a year away"), "{}", far[0]);
 }
 
 #[test]

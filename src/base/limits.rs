@@ -344,13 +344,12 @@ pub const DNS_CACHE_RECORDS: u64 = 8192;
 /// The longest that a name is believed, whatever its owner says.
 pub const DNS_TTL_MAX: Duration = Duration::from_secs(86_400);
 
-/// Proved denials that are kept for each egress: most hosts have no TLSA records, and about 100
-/// octets tell it.
-pub const DNS_DENIALS_MAX: usize = 16_384;
+/// Proved answers that are kept for each egress, some 300 octets each.
+pub const DNS_MEMORY_MAX: usize = 16_384;
 
-/// Look-ups after which a proving resolver is made anew: hickory remembers a million proofs, some
-/// 200 octets each, and each look-up of a new name adds about three.
-pub const DNS_PROOFS_MAX: u64 = 50_000;
+/// Proofs of single record sets that are kept for each egress, some 200 octets each: those of
+/// keys and delegations are what every new name needs.
+pub const DNS_PROOFS_MAX: usize = 16_384;
 
 /// How long "the name servers pass DNSSEC on" is believed.
 pub const DNSSEC_GOOD_SPAN: Duration = Duration::from_secs(600);
@@ -385,6 +384,16 @@ pub const LISTED_PAIRS_MAX: usize = 1000;
 
 /// The beat at which the broker looks at interfaces, addresses and routes.
 pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
+
+/// An idle connection is asked for a sign of life after this time: the cable was pulled, or the
+/// interface is another one now. Without it a wait for a reply lasts the minutes of RFC 5321
+/// 4.5.3.2, and its lane with it.
+pub const EGRESS_KEEPALIVE: Duration = Duration::from_secs(20);
+/// Between two such questions.
+pub const EGRESS_KEEPALIVE_BEAT: Duration = Duration::from_secs(5);
+/// So many without an answer end the connection: after 40 s in all. A host that only thinks is not
+/// concerned, its kernel answers. Octets on their way are the matter of `tcp_retries2`.
+pub const EGRESS_KEEPALIVE_PROBES: u32 = 4;
 
 /// A broker that has said nothing for so long is asked how it is; after the same time without an
 /// answer it hangs, and is replaced. One packet in five seconds costs nothing.

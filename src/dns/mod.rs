@@ -5,7 +5,8 @@
 //! from the broker.
 
 mod answer;
-mod denial;
+mod asker;
+mod memory;
 mod provider;
 pub mod resolver;
 pub mod table;

@@ -9,46 +9,30 @@
 //! signatures would make every answer such a one: with `dane = "auto"` they are found out
 //! ([`trial`](super::trial)) and their answers taken as they are, as proof of nothing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::str::FromStr as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
-use hickory_resolver::Resolver;
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
-use hickory_resolver::net::NetError;
-use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
+use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::sync::watch;
 
-use super::answer::{self, CHAIN_LINKS_MAX, Denied, Found, Step};
-use super::denial::Denials;
-use super::provider::Provider;
-use super::trial::Trial;
+use super::answer::{Denied, Found};
+use super::asker::{Asker, Missing, Proving};
 use super::{ByName, Lookup, Names, Sockets, Verdict};
 use crate::base::fault::Fault;
-use crate::base::limits::{
-    DNS_CACHE_RECORDS, DNS_FAMILY_GRACE, DNS_PROOFS_MAX, DNS_TIMEOUT, DNS_TTL_MAX,
-};
+use crate::base::limits::{DNS_FAMILY_GRACE, DNS_TIMEOUT};
 use crate::config::checked::{DaneMode, Egress};
 use crate::mail::trust::Tlsa;
 use crate::route::{Addresses, LookupError, MxAnswer, TlsaAnswer};
-
-/// One question to one server; three of them fit into `DNS_TIMEOUT`.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
-
-pub(super) type Asking = Arc<Resolver<Provider>>;
 
 /// Resolvers by egress, made when they are first needed.
 pub struct Resolvers {
     sockets: Arc<dyn Sockets>,
     proofs: RwLock<Proofs>,
-    known: Mutex<ByName<Asker>>,
+    known: Mutex<ByName<Arc<Asker>>>,
     verdicts: watch::Sender<ByName<Verdict>>,
 }
 
@@ -57,18 +41,6 @@ pub struct Resolvers {
 struct Proofs {
     mode: DaneMode,
     anchors: Arc<TrustAnchors>,
-}
-
-/// The resolvers of one egress.
-#[derive(Clone)]
-struct Asker {
-    servers: Vec<SocketAddr>,
-    mode: DaneMode,
-    plain: Asking,
-    proving: Option<Asking>,
-    trial: Arc<Trial>,
-    denials: Arc<Denials>,
-    asked: Arc<AtomicU64>,
 }
 
 impl Resolvers {
@@ -115,7 +87,7 @@ impl Resolvers {
         self.tried(egress, &asker, asker.proving.as_ref()?).await
     }
 
-    async fn tried(&self, egress: &Egress, asker: &Asker, proving: &Asking) -> Option<Verdict> {
+    async fn tried(&self, egress: &Egress, asker: &Asker, proving: &Proving) -> Option<Verdict> {
         let verdict = asker.trial.verdict(proving, &asker.plain).await?;
         self.verdicts.send_if_modified(|verdicts| {
             let before = verdicts.get(&egress.name) == Some(&verdict);
@@ -127,49 +99,35 @@ impl Resolvers {
         Some(verdict)
     }
 
-    /// The resolvers of an egress; new ones if its name servers have changed, or if the old ones
-    /// have grown fat.
-    fn of(&self, egress: &Egress) -> Result<Asker, LookupError> {
+    /// The resolvers of an egress; new ones if its name servers have changed.
+    fn of(&self, egress: &Egress) -> Result<Arc<Asker>, LookupError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kept = None;
         if let Some(asker) = known.get(&egress.name)
             && asker.servers == egress.resolvers
         {
-            if asker.asked.load(Ordering::Relaxed) < DNS_PROOFS_MAX {
-                return Ok(asker.clone());
-            }
-            kept = Some((Arc::clone(&asker.trial), Arc::clone(&asker.denials)));
+            return Ok(Arc::clone(asker));
         }
-        let proofs = self.proofs.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let unbuilt = |error: NetError| LookupError::Temporary(format!("resolver: {error}"));
-        let (trial, denials) = kept.unwrap_or_default();
-        let proving = match proofs.mode {
-            DaneMode::Off => None,
-            DaneMode::Auto | DaneMode::On => {
-                let anchors = Some(proofs.anchors);
-                Some(Arc::new(build(&self.sockets, egress, anchors).map_err(unbuilt)?))
-            }
-        };
-        let asker = Asker {
-            servers: egress.resolvers.clone(),
-            mode: proofs.mode,
-            plain: Arc::new(build(&self.sockets, egress, None).map_err(unbuilt)?),
-            proving,
-            trial,
-            denials,
-            asked: Arc::default(),
-        };
-        known.insert(egress.name.clone(), asker.clone());
+        let Proofs { mode, anchors } =
+            self.proofs.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let asker = Asker::new(&self.sockets, egress, mode, &anchors)
+            .map(Arc::new)
+            .map_err(|error| LookupError::Temporary(format!("resolver: {error}")))?;
+        known.insert(egress.name.clone(), Arc::clone(&asker));
         Ok(asker)
     }
 
-    async fn ask(&self, egress: &Egress, name: &str, kind: RecordType) -> Result<Found, Missing> {
+    async fn ask(
+        &self,
+        egress: &Egress,
+        name: &str,
+        kind: RecordType,
+    ) -> Result<Arc<Found>, Missing> {
         if let Some(cause) = self.sockets.suspended(&egress.name) {
-            return Err(Missing::Unknown(LookupError::Suspended(cause)));
+            return Err(LookupError::Suspended(cause).into());
         }
-        let asker = self.of(egress).map_err(Missing::Unknown)?;
-        let mut fqdn = Name::from_ascii(name)
-            .map_err(|error| Missing::Unknown(LookupError::Temporary(error.to_string())))?;
+        let asker = self.of(egress)?;
+        let mut fqdn =
+            Name::from_ascii(name).map_err(|error| LookupError::Temporary(error.to_string()))?;
         fqdn.set_fqdn(true);
         let proving = match &asker.proving {
             None => None,
@@ -184,7 +142,7 @@ impl Resolvers {
                 None => asker.believe(&fqdn, kind).await,
             }
         };
-        let late = || Err(Missing::Unknown(LookupError::Temporary("timeout".to_owned())));
+        let late = || Err(LookupError::Temporary("timeout".to_owned()).into());
         tokio::time::timeout(DNS_TIMEOUT, answer).await.unwrap_or_else(|_| late())
     }
 
@@ -217,7 +175,8 @@ impl Resolvers {
         };
         let mut addresses = Addresses {
             secure: found.secure,
-            canonical: found.end.as_ref().map(plain),
+            // The case is what was asked in, which is random.
+            canonical: found.end.as_ref().map(|end| plain(&end.to_lowercase())),
             ..Addresses::default()
         };
         for data in &found.data {
@@ -284,105 +243,6 @@ impl Proofs {
     }
 }
 
-impl Asker {
-    /// An answer as it comes.
-    async fn believe(&self, name: &Name, kind: RecordType) -> Result<Found, Missing> {
-        match self.plain.lookup(name.clone(), kind).await {
-            Ok(found) => Ok(answer::plain(found.answers(), name, kind)),
-            Err(error) => Err(answer::failed_plain(&error).into()),
-        }
-    }
-
-    /// An answer that DNSSEC proves, or of which it proves that nobody can.
-    async fn prove(
-        &self,
-        proving: &Asking,
-        name: &Name,
-        kind: RecordType,
-    ) -> Result<Found, Missing> {
-        if let Some(denied) = self.denials.get(name, kind) {
-            return Err(Missing::Denied(denied));
-        }
-        let mut current = name.clone();
-        let mut secure = true;
-        for _ in 0..CHAIN_LINKS_MAX {
-            match self.step(proving, &current, kind).await {
-                Step::Found(mut found) => {
-                    found.secure &= secure;
-                    let end = (current != *name).then_some(current);
-                    return Ok(Found { end: found.end.take().or(end), ..found });
-                }
-                Step::Denied(mut denied, span) => {
-                    denied.secure &= secure;
-                    self.denials.put(name, kind, denied, span);
-                    return Err(Missing::Denied(denied));
-                }
-                Step::Unknown(error) => return Err(Missing::Unknown(error)),
-                // An answer that ends in a denial, or whose links were forgotten: link by link.
-                Step::Doubtful | Step::Homeless { .. } => {
-                    let Some((target, link)) = self.alias(proving, &current).await else { break };
-                    secure &= link;
-                    current = target;
-                }
-            }
-        }
-        Err(Missing::Unknown(self.why(name, kind).await))
-    }
-
-    async fn step(&self, proving: &Asking, name: &Name, kind: RecordType) -> Step {
-        let step = self.once(proving, name, kind).await;
-        match step {
-            // hickory calls it bogus too when a key could not be fetched: once more, then.
-            Step::Doubtful => self.once(proving, name, kind).await,
-            Step::Homeless { exists } => self.at_home(proving, name, exists).await,
-            step => step,
-        }
-    }
-
-    async fn once(&self, proving: &Asking, name: &Name, kind: RecordType) -> Step {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        match proving.lookup(name.clone(), kind).await {
-            Ok(found) => answer::proved(found.answers(), name, kind),
-            Err(error) => answer::failed(&error, name, kind),
-        }
-    }
-
-    /// A denial that names no zone counts if the zone that the name is in is provably unsigned.
-    async fn at_home(&self, proving: &Asking, name: &Name, exists: bool) -> Step {
-        let mut zone = name.clone();
-        while !zone.is_root() {
-            if let Ok(found) = proving.lookup(zone.clone(), RecordType::SOA).await {
-                let soa = |r: &&_| answer::is_record_of(r, &zone, RecordType::SOA);
-                match found.answers().iter().find(soa).map(|record| record.proof) {
-                    Some(Proof::Insecure) => {
-                        return Step::Denied(Denied { exists, secure: false }, Duration::ZERO);
-                    }
-                    Some(_) => return Step::Doubtful,
-                    None => {}
-                }
-            }
-            zone = zone.base_name();
-        }
-        Step::Doubtful
-    }
-
-    async fn alias(&self, proving: &Asking, name: &Name) -> Option<(Name, bool)> {
-        let found = proving.lookup(name.clone(), RecordType::CNAME).await.ok()?;
-        answer::alias(found.answers(), name).map(|(target, secure)| (target.clone(), secure))
-    }
-
-    /// What to say of an answer that nothing proves: a server that does not answer at all is no
-    /// forger.
-    async fn why(&self, name: &Name, kind: RecordType) -> LookupError {
-        match self.believe(name, kind).await {
-            Err(Missing::Unknown(error)) => error,
-            Ok(_) | Err(Missing::Denied(_)) => {
-                LookupError::Bogus(format!("{} {kind} does not stand up to DNSSEC", plain(name)))
-            }
-        }
-    }
-}
-
 impl Names for Resolvers {
     fn mx<'a>(&'a self, egress: &'a Egress, domain: &'a str) -> Lookup<'a, MxAnswer> {
         Box::pin(self.mx_of(egress, domain))
@@ -402,12 +262,12 @@ impl Names for Resolvers {
                 }
                 Err(Missing::Unknown(error)) => return Err(error),
             };
-            let records = found.data.into_iter().filter_map(|data| match data {
+            let records = found.data.iter().filter_map(|data| match data {
                 RData::TLSA(tlsa) => Some(Tlsa {
                     usage: tlsa.cert_usage.into(),
                     selector: tlsa.selector.into(),
                     matching: tlsa.matching.into(),
-                    data: tlsa.cert_data,
+                    data: tlsa.cert_data.clone(),
                 }),
                 _ => None,
             });
@@ -449,31 +309,6 @@ impl Names for Resolvers {
     }
 }
 
-/// Why there are no records.
-enum Missing {
-    /// There are none.
-    Denied(Denied),
-    /// Nobody knows.
-    Unknown(LookupError),
-}
-
-impl Missing {
-    /// Whether it is proved that a name which exists has none.
-    fn existing(self) -> Result<bool, LookupError> {
-        match self {
-            Self::Denied(Denied { exists: true, secure }) => Ok(secure),
-            Self::Denied(Denied { exists: false, .. }) => Err(LookupError::NoSuchDomain),
-            Self::Unknown(error) => Err(error),
-        }
-    }
-}
-
-impl From<Result<Denied, LookupError>> for Missing {
-    fn from(answer: Result<Denied, LookupError>) -> Self {
-        answer.map_or_else(Self::Unknown, Self::Denied)
-    }
-}
-
 fn any(addresses: &Addresses) -> bool {
     !(addresses.v4.is_empty() && addresses.v6.is_empty())
 }
@@ -506,36 +341,4 @@ fn both(
 fn plain(name: &Name) -> String {
     let text = name.to_ascii();
     text.strip_suffix('.').unwrap_or(&text).to_owned()
-}
-
-/// A resolver; it proves what it hears if there are anchors.
-fn build(
-    sockets: &Arc<dyn Sockets>,
-    egress: &Egress,
-    anchors: Option<Arc<TrustAnchors>>,
-) -> Result<Resolver<Provider>, NetError> {
-    let servers = egress.resolvers.iter().map(|server| {
-        let (mut udp, mut tcp) = (ConnectionConfig::udp(), ConnectionConfig::tcp());
-        udp.port = server.port();
-        tcp.port = server.port();
-        NameServerConfig::new(server.ip(), true, vec![udp, tcp])
-    });
-    let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-    let mut options = ResolverOpts::default();
-    options.use_hosts_file = ResolveHosts::Never;
-    options.timeout = QUESTION_TIMEOUT;
-    options.attempts = 2;
-    options.edns0 = true;
-    options.try_tcp_on_error = true;
-    options.case_randomization = true;
-    options.cache_size = DNS_CACHE_RECORDS;
-    options.positive_max_ttl = Some(DNS_TTL_MAX);
-    options.negative_max_ttl = Some(DNS_TTL_MAX);
-    let provider = Provider::new(Arc::clone(sockets), &egress.name);
-    let mut builder = Resolver::builder_with_config(config, provider);
-    *builder.options_mut() = options;
-    if let Some(anchors) = anchors {
-        builder = builder.with_trust_anchor(anchors);
-    }
-    builder.build()
 }

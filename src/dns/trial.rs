@@ -9,13 +9,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::{Instant, timeout};
 
 use super::Verdict;
-use super::answer::{Denied, Step, failed};
-use super::resolver::Asking;
+use super::answer::{Denied, Step};
+use super::asker::{Plain, Proving};
 use crate::base::limits::{DNS_TIMEOUT, DNSSEC_BAD_SPAN, DNSSEC_DOUBT_SPAN, DNSSEC_GOOD_SPAN};
 
 /// The verdict about one egress.
@@ -33,9 +32,9 @@ struct Known {
 
 impl Trial {
     /// The verdict; tried if there is none or the old one is too old. None: never known.
-    pub(super) async fn verdict(&self, proving: &Asking, plain: &Asking) -> Option<Verdict> {
-        if let Some(fresh) = self.fresh() {
-            return fresh;
+    pub(super) async fn verdict(&self, proving: &Proving, plain: &Plain) -> Option<Verdict> {
+        if self.is_fresh() {
+            return self.last();
         }
         let _running = match self.running.try_lock() {
             Ok(running) => running,
@@ -45,8 +44,8 @@ impl Trial {
                 None => self.running.lock().await,
             },
         };
-        if let Some(fresh) = self.fresh() {
-            return fresh;
+        if self.is_fresh() {
+            return self.last();
         }
         let tried = timeout(DNS_TIMEOUT, attempt(proving, plain)).await.unwrap_or(None);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,43 +66,34 @@ impl Trial {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).verdict.clone()
     }
 
-    fn fresh(&self) -> Option<Option<Verdict>> {
+    fn is_fresh(&self) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = known.until.is_some_and(|until| until > Instant::now());
-        fresh.then(|| known.verdict.clone())
+        known.until.is_some_and(|until| until > Instant::now())
     }
 }
 
 /// Asks. None: there was no answer at all, so nothing is known of DNSSEC either.
-async fn attempt(proving: &Asking, plain: &Asking) -> Option<Verdict> {
+async fn attempt(proving: &Proving, plain: &Plain) -> Option<Verdict> {
     let root = Name::root();
-    for resolver in [proving, plain] {
-        resolver.clear_lookup_cache(root.clone(), RecordType::SOA);
-        resolver.clear_lookup_cache(root.clone(), RecordType::TXT);
-    }
-    let signed = match proving.lookup(root.clone(), RecordType::SOA).await {
-        Ok(found) => found
-            .answers()
-            .iter()
-            .any(|record| record.record_type() == RecordType::SOA && record.proof == Proof::Secure),
-        Err(_) => false,
+    let signed = match proving.step(&root, RecordType::SOA).await {
+        Step::Found { secure, .. } => secure,
+        _ => false,
     };
     if !signed {
-        let answered = plain.lookup(root, RecordType::SOA).await;
-        let answered = answered.map_or_else(|error| is_answer(&error), |_| true);
+        plain.clear_lookup_cache(root.clone(), RecordType::SOA);
+        let answered = match plain.lookup(root, RecordType::SOA).await {
+            Ok(_) => true,
+            Err(error) => matches!(
+                error,
+                NetError::Dns(DnsError::ResponseCode(_) | DnsError::NoRecordsFound(_))
+            ),
+        };
         return answered.then(|| Err("the name servers strip signatures".to_owned()));
     }
-    match proving.lookup(root.clone(), RecordType::TXT).await {
-        Ok(_) => Some(Ok(())),
-        Err(error) => match failed(&error, &root, RecordType::TXT) {
-            Step::Denied(Denied { secure: true, .. }, _) => Some(Ok(())),
-            Step::Unknown(_) if !is_answer(&error) => None,
-            _ => Some(Err("the name servers strip proofs of absence".to_owned())),
-        },
+    // The root has no TXT records, and proves that as others prove that they have no TLSA.
+    match proving.step(&root, RecordType::TXT).await {
+        Step::Found { .. } | Step::Denied(Denied { secure: true, .. }, _) => Some(Ok(())),
+        Step::Unknown(_) => None,
+        _ => Some(Err("the name servers strip proofs of absence".to_owned())),
     }
-}
-
-/// Whether a server said so, and not the network.
-fn is_answer(error: &NetError) -> bool {
-    matches!(error, NetError::Dns(DnsError::ResponseCode(_) | DnsError::NoRecordsFound(_)))
 }

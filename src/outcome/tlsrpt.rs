@@ -159,7 +159,7 @@ impl Heading<'_> {
 /// # Errors
 /// It cannot be written, which would be a mistake of this program.
 pub fn json(heading: &Heading<'_>, counts: &Counts) -> Result<Vec<u8>, Fault> {
-    let report = Report {
+    let report = Whole {
         organization_name: heading.organization,
         date_range: DateRange {
             start_datetime: seconds(begin_of(heading.day)),
@@ -218,7 +218,7 @@ fn seconds(at: WallTime) -> String {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Report<'a> {
+struct Whole<'a> {
     organization_name: &'a str,
     date_range: DateRange,
     contact_info: &'a str,

@@ -1,7 +1,7 @@
 //! MTA-STS (RFC 8461) and the record that asks for reports (RFC 8460): what was published, read.
 //!
 //! ```text
-//! _mta-sts.DOMAIN TXT ─► Signal ─ id changed? ─► https://mta-sts.DOMAIN/.. ─► Policy ─► names(host)
+//! _mta-sts.DOMAIN TXT ─► Signal ─ new id? ─► https://mta-sts.DOMAIN/.. ─► Policy ─► names(host)
 //! _smtp._tls.DOMAIN TXT ─► ReportTo
 //! ```
 //!

@@ -15,8 +15,8 @@
 //!    REQUIRETLS still needs a host that is known.
 //! 2. **REQUIRETLS** (RFC 8689 4.2.1): DANE, a policy of MTA-STS that names the host, or a valid
 //!    certificate for a host whose name DNSSEC or the administrator vouches for; else 5.7.30.
-//!    `TLS-Required: No` beside it is void (RFC 8689 5).
-//! 3. **`TLS-Required: No`**: what the domain publishes is ignored, the route's floor is not.
+//!    `TLS-Required: No` beside it is void (RFC 8689 4.1).
+//! 3. **`TLS-Required: No`** (RFC 8689 4.2.2): what the domain publishes is ignored, the route's floor is not.
 //! 4. **DANE** before **MTA-STS** (RFC 8461 2): names that DNSSEC proves wrong, and TLSA records
 //!    that nobody can look up, bar the host (RFC 7672 2.1.1); records none of which is usable make
 //!    TLS mandatory without saying to whom (2.2).
@@ -105,9 +105,9 @@ pub enum Wish {
 }
 
 impl Wish {
-    /// The wish of a message. REQUIRETLS makes `TLS-Required: No` void (RFC 8689 5); a report about
-    /// a message with REQUIRETLS is protected as the recipient's domain asks, and never lost for
-    /// want of more.
+    /// The wish of a message. REQUIRETLS makes `TLS-Required: No` void (RFC 8689 4.1); a report
+    /// about a message with REQUIRETLS is protected as the recipient's domain asks, and never lost
+    /// for want of more (section 5).
     #[must_use]
     pub fn of(envelope: &Envelope) -> Self {
         match (envelope.require_tls, envelope.tls_optional) {
@@ -402,7 +402,6 @@ impl Terms {
     pub fn finding(&self, reached: &Reached) -> Option<(TlsResult, &'static str)> {
         let held = self.held.as_ref()?;
         match (held.kind, reached) {
-            (_, Reached::Broken { .. }) => None,
             (_, Reached::Clear) => Some((TlsResult::StarttlsNotSupported, "")),
             (PolicyKind::Tlsa, Reached::Tls { .. }) if self.demand == Demand::Encrypted => {
                 Some((TlsResult::TlsaInvalid, "no record is usable"))
@@ -412,7 +411,7 @@ impl Terms {
                 None if *verified || held.strings.is_empty() => None,
                 None => Some((TlsResult::CertificateNotTrusted, "or for another name")),
             },
-            (_, Reached::Tls { .. }) => None,
+            (_, Reached::Broken { .. } | Reached::Tls { .. }) => None,
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::admit::Admission;
+use super::check::Checker;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
@@ -18,7 +19,7 @@ use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
-use super::trust::ReportBox;
+use super::trust::{ReportBox, Trust};
 use super::ways::{Ways, day};
 use super::{delivery, supervise, watchdog};
 use crate::base::fault::Fault;
@@ -64,6 +65,7 @@ pub struct Gateway {
     reception: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     socket: PathBuf,
+    trust: Arc<Trust>,
 }
 
 /// The parts that are made before anything serves.
@@ -112,25 +114,14 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let Parts {
-            standing, config: shared, switches, secret, audit, vault, recovery, ids, ..
-        } = parts;
-        let teller = herald.clone();
-        let anchors = config.trust.anchors.as_deref();
-        let names = Resolvers::new(egress.clone(), config.trust.dane, anchors)?;
-        let context =
-            delivery::Context::new(shared.clone(), egress.clone(), Arc::new(names), seed()?)?
-                .by(ways.clone())
-                .remember(
-                    &config.spool.path.join("trust"),
-                    Arc::new(move |event| teller.tell(event)),
-                )?;
-        let outbox = ReportBox {
-            standing: standing.clone(),
-            spool: vault.0.clone(),
-            desk: desk.clone(),
-            ids,
-        };
+        let names = parts.names(&egress)?;
+        let (asker, books) = (egress.clone(), parts.standing.clone());
+        let checker = Checker::new(books, asker, names.clone(), herald.clone());
+        let checker = Arc::new(checker);
+        let context = parts.delivery(&egress, names)?.by(ways.clone());
+        let (trust, outbox) = (context.trust.clone(), parts.outbox(&desk));
+        let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
+            parts;
         let board = Arc::new(Switchboard {
             standing,
             config: shared,
@@ -155,8 +146,10 @@ impl Gateway {
             audit,
             listeners: rows,
             started: clock::wall(),
+            checker: checker.clone(),
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
+        tasks.push(tokio::spawn(checker.keep_checking()));
         board.apply_switches();
         tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
@@ -165,7 +158,7 @@ impl Gateway {
         tasks.push(tokio::spawn(watchdog::watch(vault.0.clone())));
         let reception = tokio::spawn(reception.run(doors));
         let socket = config.control.socket.clone();
-        let gateway = Self { board, vault, herald, listeners, reception, tasks, socket };
+        let gateway = Self { board, vault, herald, listeners, reception, tasks, socket, trust };
         gateway.tell_start(&config);
         Ok(gateway)
     }
@@ -229,7 +222,7 @@ impl Gateway {
     /// then the spool is closed. Loses nothing.
     pub async fn stop(self, reason: &str) {
         self.herald.tell(Event::ServiceStopping { reason: reason.to_owned() });
-        let Self { board, vault, mut reception, tasks, socket, .. } = self;
+        let Self { board, vault, mut reception, tasks, socket, trust, .. } = self;
         board.bell.send_modify(|bell| bell.shift = Shift::LastOrders);
         let sessions = async {
             if tokio::time::timeout(DRAIN_TIMEOUT / 2, &mut reception).await.is_err() {
@@ -244,6 +237,8 @@ impl Gateway {
             task.abort();
         }
         vault.0.close().await;
+        // A thread that cannot be waited for is cut off with the process.
+        let _ = tokio::task::spawn_blocking(move || trust.close()).await;
         // Only our own socket is removed: the daemon that took its place would have made a new one
         // after this one was closed.
         let _ = std::fs::remove_file(socket);
@@ -303,6 +298,32 @@ impl Parts {
         let herald = self.herald.clone();
         ways.tell_to(Arc::new(move |event| herald.tell(event)));
         Ok(Arc::new(ways))
+    }
+
+    /// Where names are looked up.
+    fn names(&self, egress: &EgressClient) -> Result<Arc<Resolvers>, Fault> {
+        let config = self.config.load_full();
+        let anchors = config.trust.anchors.as_deref();
+        Ok(Arc::new(Resolvers::new(egress.clone(), config.trust.dane, anchors)?))
+    }
+
+    /// What carriers share: names, TLS, and the keeper of trust with its database.
+    fn delivery(
+        &self,
+        egress: &EgressClient,
+        names: Arc<Resolvers>,
+    ) -> Result<delivery::Context, Fault> {
+        let config = self.config.load_full();
+        let context = delivery::Context::new(self.config.clone(), egress.clone(), names, seed()?)?;
+        let teller = self.herald.clone();
+        let tell = Arc::new(move |event| teller.tell(event));
+        context.remember(&config.spool.path.join("trust"), tell)
+    }
+
+    /// Where reports to other domains are posted.
+    fn outbox(&self, desk: &Arc<SortingDesk>) -> ReportBox {
+        let (standing, spool) = (self.standing.clone(), self.vault.0.clone());
+        ReportBox { standing, spool, desk: desk.clone(), ids: self.ids.clone() }
     }
 
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {

@@ -153,6 +153,14 @@ impl Trust {
         }
     }
 
+    /// Writes what was counted, and closes the database. May take a disk's time.
+    pub fn close(&self) {
+        self.ledger.write(self.store.as_ref());
+        if let Some(store) = &self.store {
+            store.close();
+        }
+    }
+
     fn fault(&self, fault: &Fault) {
         (self.tell)(Event::FaultSeen { room: "trust".to_owned(), fault: fault.to_string() });
     }

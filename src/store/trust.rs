@@ -70,7 +70,7 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct TrustStore {
     shelf: Arc<Shelf>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What waits to be written.
@@ -101,7 +101,7 @@ impl TrustStore {
             .name("trust".to_owned())
             .spawn(move || write_behind(&behind, db, &path))
             .map_err(|error| Fault::new("starting", "the writer of the TLS memory", error))?;
-        Ok((Self { shelf, thread: Some(thread) }, kept))
+        Ok((Self { shelf, thread: Mutex::new(Some(thread)) }, kept))
     }
 
     /// Keeps a policy, or forgets it.
@@ -119,6 +119,17 @@ impl TrustStore {
         self.put(counts_key(day, domain), counts);
     }
 
+    /// Writes what waits, and closes the database; what is put later is lost.
+    pub fn close(&self) {
+        self.shelf.lock().closed = true;
+        self.shelf.bell.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the writer was its own end; there is nothing left to save.
+            let _ = thread.join();
+        }
+    }
+
     fn put<T: Serialize>(&self, key: Vec<u8>, record: Option<&T>) {
         let value = record.and_then(|record| frame(&key, record));
         let mut waiting = self.shelf.lock();
@@ -128,14 +139,8 @@ impl TrustStore {
 }
 
 impl Drop for TrustStore {
-    /// Writes what waits, and closes the database.
     fn drop(&mut self) {
-        self.shelf.lock().closed = true;
-        self.shelf.bell.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the writer was its own end; there is nothing left to save.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
@@ -222,16 +227,14 @@ impl Kept {
     fn take(&mut self, key: &[u8], value: &[u8]) {
         let good = match key.split_first() {
             Some((b'P', name)) => {
-                read(key, value).and_then(|p| Some(self.policies.push((domain(name)?, p))))
+                domain(name).zip(read(key, value)).map(|known| self.policies.push(known))
             }
             Some((b'M', name)) => {
-                read(key, value).and_then(|m| Some(self.memory.push((domain(name)?, m))))
+                domain(name).zip(read(key, value)).map(|known| self.memory.push(known))
             }
-            Some((b'C', rest)) => read(key, value).and_then(|counts| {
-                let (day, name) = rest.split_first_chunk::<4>()?;
-                let place = (u32::from_be_bytes(*day), domain(name)?);
-                Some(self.counts.push((place, counts)))
-            }),
+            Some((b'C', rest)) => {
+                place(rest).zip(read(key, value)).map(|known| self.counts.push(known))
+            }
             _ => None,
         };
         if good.is_none() {
@@ -239,6 +242,11 @@ impl Kept {
             self.findings.push(format!("a record of the TLS memory is damaged: {key:?}"));
         }
     }
+}
+
+fn place(rest: &[u8]) -> Option<(u32, Domain)> {
+    let (day, name) = rest.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*day), domain(name)?))
 }
 
 fn domain(name: &[u8]) -> Option<Domain> {
@@ -366,8 +374,7 @@ mod tests {
     fn a_database_that_is_none_is_moved_aside() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("trust");
-        fill(&folder);
-        std::fs::write(folder.join("conf"), b"nonsense").unwrap();
+        std::fs::write(&folder, b"nonsense").unwrap();
         let (store, kept) = TrustStore::open(&folder).unwrap();
         assert_eq!(kept.findings.len(), 1, "{:?}", kept.findings);
         assert!(folder.with_extension("damaged").exists());

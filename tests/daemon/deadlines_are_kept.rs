@@ -43,6 +43,15 @@ fn with_mode_r_nothing_is_delivered_after_the_deadline() {
     daemon.cli(&["queue", "retry", "--all"]);
     daemon.wait_queued(0);
     assert_eq!(daemon.stage.sink.count(), 0);
+    // Content that takes longer than the deadline is refused on the spot.
+    assert!(app.say("MAIL FROM:<a@example.org> BY=1;R").starts_with("250"));
+    assert!(app.say("RCPT TO:<b@example.net>").starts_with("250"));
+    assert!(app.say("DATA").starts_with("354"));
+    app.send(LETTER);
+    std::thread::sleep(Duration::from_millis(1200));
+    app.send(b"\r\n.\r\n");
+    let reply = app.reply();
+    assert!(reply.starts_with("550 5.4.7"), "{reply}");
     let trace = daemon.cli(&["message", "trace", &id]).out;
     assert!(!trace.contains("status=sent"), "{trace}");
     daemon.stop();
@@ -97,7 +106,7 @@ fn deadline_and_priority_go_on_to_hosts_that_know_them() {
     let daemon = Stage::new().start();
     daemon.stage.sink.offer(&["DELIVERBY 30", "MT-PRIORITY MIXER"]);
     let mut app = daemon.app();
-    submit(&mut app, " BY=600;RT MT-PRIORITY=2", "b@example.net");
+    let id = submit(&mut app, " BY=600;RT MT-PRIORITY=2", "b@example.net");
     let passed = daemon.stage.sink.wait(|message| message.forward_paths() == ["b@example.net"]);
     assert!(passed.mail.contains(" MT-PRIORITY=2"), "{passed:?}");
     let by = passed.mail.split(" BY=").nth(1).unwrap_or_else(|| panic!("{passed:?}"));
@@ -109,6 +118,8 @@ fn deadline_and_priority_go_on_to_hosts_that_know_them() {
     assert!(trace.mail.contains(" MT-PRIORITY=2"), "{trace:?}");
     let accepted = daemon.wait_told("priority=2, deliver-by=2");
     assert!(accepted.contains("from=<a@example.org>"), "{accepted}");
+    let explained = daemon.cli(&["message", "explain", &id]).out;
+    assert!(explained.contains("priority 2, to be delivered by 2"), "{explained}");
     // Less than the host can promise, and the administrator lets the source hand over in time.
     submit(&mut app, " BY=10;R", "c@example.net");
     let handed = daemon.stage.sink.wait(|message| message.forward_paths() == ["c@example.net"]);

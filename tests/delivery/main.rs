@@ -8,4 +8,5 @@ mod faults;
 mod happy;
 mod peer;
 mod tls;
+mod trust;
 mod walls;

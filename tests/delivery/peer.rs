@@ -65,6 +65,16 @@ pub(crate) struct Peer {
 impl Peer {
     /// A host at `address` (port 0: a free one) whose connections play `scripts` in turn.
     pub(crate) async fn start(address: &str, port: u16, scripts: Vec<Vec<Step>>) -> Self {
+        Self::secured(address, port, scripts, acceptor()).await
+    }
+
+    /// The same with a certificate of its own.
+    pub(crate) async fn secured(
+        address: &str,
+        port: u16,
+        scripts: Vec<Vec<Step>>,
+        acceptor: TlsAcceptor,
+    ) -> Self {
         let listener = TcpListener::bind((address, port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let heard: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
@@ -74,8 +84,8 @@ impl Peer {
                 let Ok((stream, _)) = listener.accept().await else { return };
                 let script = scripts[number.min(scripts.len() - 1)].clone();
                 ears.lock().unwrap().push(Vec::new());
-                let ears = Arc::clone(&ears);
-                tokio::spawn(async move { play(stream, script, &ears, number).await });
+                let (ears, acceptor) = (Arc::clone(&ears), acceptor.clone());
+                tokio::spawn(async move { play(stream, script, &ears, number, acceptor).await });
             }
         });
         Self { port, heard }
@@ -97,6 +107,7 @@ async fn play(
     script: Vec<Step>,
     heard: &Mutex<Vec<Vec<u8>>>,
     number: usize,
+    acceptor: TlsAcceptor,
 ) -> Option<()> {
     let split = script.iter().position(|step| matches!(step, Step::Tls));
     let (clear, rest) = script.split_at(split.unwrap_or(script.len()));
@@ -111,7 +122,7 @@ async fn play(
     if rest.is_empty() {
         return Some(());
     }
-    let mut stream = acceptor().accept(stream).await.ok()?;
+    let mut stream = acceptor.accept(stream).await.ok()?;
     for step in &rest[1..] {
         ears.step(&mut stream, step).await?;
     }

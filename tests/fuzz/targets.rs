@@ -25,6 +25,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("config", stored::config),
     ("record", stored::record),
     ("route", stored::route),
+    ("policy", stored::policy),
 ];
 
 /// Takes one octet off the front; 0 when there is none.

@@ -130,6 +130,24 @@ def smtplib_implicit(demo, mark, folder):
     peer.quit()
 
 
+def smtplib_priority(demo, mark, folder):
+    """smtplib finds MT-PRIORITY in EHLO, and stands back with it; what is not granted is told."""
+    peer = smtplib.SMTP_SSL(*demo.host("submissions"), timeout=30,
+                            context=ssl.create_default_context(cafile=demo.ca))
+    peer.login(demo.user, demo.password)
+    peer.ehlo_or_helo_if_needed()
+    assert peer.has_extn("mt-priority") and not peer.has_extn("deliverby"), peer.esmtp_features
+    asked = peer.mail(demo.said["from"], ["MT-PRIORITY=9"])
+    assert asked[0] == 250 and asked[1].startswith(b"2.3.6 0 "), asked
+    peer.rset()
+    asked = peer.mail(demo.said["from"], ["BY=60;R"])
+    assert asked[0] == 555, asked
+    peer.sendmail(demo.said["from"], [demo.accepts], message(demo, mark),
+                  mail_options=["MT-PRIORITY=-2"])
+    peer.quit()
+    assert b"\r\n\tpriority -2;\r\n" in demo.delivered(mark)
+
+
 def swaks(mechanism, flag):
     def trial(demo, mark, folder):
         listener = "submission" if flag == "--tls" else "submissions"
@@ -168,6 +186,7 @@ def msmtp(mechanism):
 SUBMITTERS = {
     "smtplib-starttls": smtplib_starttls,
     "smtplib-implicit": smtplib_implicit,
+    "smtplib-priority": smtplib_priority,
     "swaks-plain": swaks("PLAIN", "--tls"),
     "swaks-login": swaks("LOGIN", "--tls"),
     "swaks-implicit": swaks("PLAIN", "--tls-on-connect"),

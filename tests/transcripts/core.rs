@@ -25,7 +25,7 @@ use postern::smtp::sasl::{hmac_sha256, sha256};
 use postern::smtp::server::ask::{Grants, Question, ScramKeys, Verdict, Wishes};
 use postern::smtp::server::{Action, Ending, Session, Terms, TlsFacts};
 
-use super::player::{EPOCH, Ended, Stage, Transport, describe};
+use super::player::{Ended, Stage, Transport, describe};
 
 /// A session with a house behind it.
 pub(crate) struct Core {

@@ -101,9 +101,6 @@ pub(crate) trait Transport {
     fn script(&mut self, kind: &str, reply: &str);
 }
 
-/// The wall clock of the house stands still here; beyond what BY= can reach back.
-pub(crate) const EPOCH: i64 = 2_000_000_000_000;
-
 /// The stage of a transcript.
 pub(crate) fn stage(text: &str) -> Stage {
     let mut stage = Stage::default();

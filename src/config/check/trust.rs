@@ -58,9 +58,10 @@ pub(super) fn trust(
 fn overrides(section: &mut Section<'_>, desk: &Desk, now: Option<WallTime>) -> Vec<TlsOverride> {
     let Some(list) = section.find("override") else { return Vec::new() };
     let mut overrides: Vec<TlsOverride> = Vec::new();
+    let mut known: Vec<RouteMatch> = Vec::new();
     for entry in list.items("Write [[trust.override]] with domain, tls, reason and expires") {
         let Some(section) = entry.section() else { continue };
-        if let Some(one) = exception(section, &entry, desk, now, &overrides) {
+        if let Some(one) = exception(section, &entry, desk, now, &mut known) {
             overrides.push(one);
         }
     }
@@ -73,7 +74,7 @@ fn exception(
     entry: &Entry<'_>,
     desk: &Desk,
     now: Option<WallTime>,
-    others: &[TlsOverride],
+    known: &mut Vec<RouteMatch>,
 ) -> Option<TlsOverride> {
     let remedy = "Write \"example.org\", \"*.example.org\" or \"*\"";
     let matches = section.needed("domain", remedy, route_match);
@@ -86,10 +87,11 @@ fn exception(
     let expires = moment(&mut section, "expires");
     let named = section.find("domain");
     section.close();
-    if let (Some(named), Some(matches)) = (named, &matches)
-        && others.iter().any(|other| other.matches == *matches)
-    {
-        named.complain("has an override already", "Keep one of the two");
+    if let (Some(named), Some(matches)) = (named, &matches) {
+        if known.contains(matches) {
+            named.complain("has an override already", "Keep one of the two");
+        }
+        known.push(matches.clone());
     }
     let key = format!("{}.expires", entry.path);
     match (now, expires) {

@@ -31,7 +31,7 @@ pub struct Notice<'a> {
 }
 
 /// Header and body, not yet signed. It says `TLS-Required: No`: a report about TLS that fails must
-/// not fail with it (RFC 8460 3, RFC 8689 5).
+/// not fail with it (RFC 8460 3, RFC 8689 4.2.2).
 #[must_use]
 pub fn message(notice: &Notice<'_>, heading: &Heading<'_>, compressed: &[u8]) -> Bytes {
     let Notice { hostname, from, to, id, now } = *notice;

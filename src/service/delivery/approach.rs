@@ -108,9 +108,11 @@ pub(super) async fn approach<D: Desk>(
     if let Some(cause) = context.egress.suspended(egress) {
         return Err(suspended(&cause, egress));
     }
-    // Names and policy are asked for at the same time; a route with hosts of its own has none.
+    // Names and policy are asked for at the same time; a route with hosts of its own has none, and
+    // an override lies over it.
+    let exception = override_of(&config.trust.overrides, domain, wall());
     let sts = async {
-        if chosen.hosts.is_empty() {
+        if chosen.hosts.is_empty() && exception.is_none() {
             context.trust.sts(chosen.egress, domain).await
         } else {
             Sts::Absent
@@ -136,12 +138,13 @@ pub(super) async fn approach<D: Desk>(
         domain,
         say: Say {
             floor: chosen.tls,
-            exception: override_of(&config.trust.overrides, domain, wall()),
+            exception,
             dane: config.trust.dane,
             mx_secure,
             sts,
             relied: context.trust.relies_on(domain),
             wish,
+            own_hosts: chosen.hosts.is_empty(),
         },
         setbacks: Setbacks::default(),
         addresses: MX_ADDRESSES_MAX,
@@ -187,6 +190,8 @@ struct Say<'a> {
     sts: Sts,
     relied: bool,
     wish: Wish,
+    /// The hosts are the domain's own: it may hear how TLS with them goes.
+    own_hosts: bool,
 }
 
 /// The walk from host to host, with what is left of its bounds.
@@ -309,6 +314,9 @@ impl Walk<'_> {
         host: &Host,
         address: Option<SocketAddr>,
     ) {
+        if !self.say.own_hosts {
+            return;
+        }
         let receiving = address.map(|address| address.ip());
         let sending = match receiving {
             Some(IpAddr::V4(_)) => self.egress.ipv4.map(IpAddr::V4),

@@ -154,3 +154,10 @@ fn forget_oldest(all: &mut HashMap<Domain, Remembered>, store: Option<&TrustStor
         stays
     });
 }
+
+#[cfg(test)]
+impl Ledger {
+    pub(super) fn remembered(&self) -> usize {
+        self.memory().len()
+    }
+}

@@ -11,11 +11,12 @@ use super::super::standing::Standing;
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
 use crate::host::clock;
-use crate::mail::address::Mailbox;
+use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::class::MessageClass;
+use crate::mail::envelope::Envelope;
 use crate::mail::source::SourceName;
 use crate::mail::stage::Label;
-use crate::sign::seal_notification;
+use crate::sign::seal_report;
 use crate::store::spool::Spool;
 
 /// Where reports are posted.
@@ -66,7 +67,9 @@ impl Outbox for ReportBox {
             priority: 0,
             notice: None,
         };
-        let sealed = seal_notification(&content, to, label, id, false, &standing.keyring)?;
+        // Its header says so too: a report about TLS that fails must not fail with it.
+        let envelope = Envelope { tls_optional: true, ..Envelope::from(ReversePath::Null) };
+        let sealed = seal_report(&content, envelope, to, label, id, &standing.keyring)?;
         let parcel = sealed.signed.parcel().clone();
         let committed = self.spool.commit(sealed.signed, Vec::new()).await;
         let custody = committed.map_err(|error| Fault::new("storing the report", id, error))?;

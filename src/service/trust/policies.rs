@@ -229,3 +229,28 @@ fn make_room(slots: &mut HashMap<Domain, Arc<Slot>>) {
         });
     }
 }
+
+#[cfg(test)]
+impl Policies {
+    /// As if the record of every domain had been looked at long ago.
+    pub(super) async fn forget_looks(&self) {
+        let all: Vec<_> = self.slots().values().cloned().collect();
+        for slot in all {
+            slot.known.lock().await.looked = None;
+        }
+    }
+
+    /// As if every policy had been fetched two days ago.
+    pub(super) async fn grow_old(&self) {
+        let all: Vec<_> = self.slots().values().cloned().collect();
+        for slot in all {
+            if let Some(policy) = &mut slot.known.lock().await.policy {
+                policy.fetched = WallTime(policy.fetched.0 - 2 * 86_400_000);
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots().len()
+    }
+}

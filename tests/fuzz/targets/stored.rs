@@ -3,11 +3,14 @@
 use std::sync::OnceLock;
 
 use postern::base::chance::Chance;
-use postern::base::limits::{MIME_DEPTH_MAX, MIME_PARTS_MAX};
+use postern::base::limits::{
+    MIME_DEPTH_MAX, MIME_PARTS_MAX, STS_MAX_AGE_SECS_MAX, TLSRPT_ADDRESSES_MAX,
+};
 use postern::config::checked::Config;
 use postern::config::{Anywhere, read};
 use postern::mail::address::Domain;
 use postern::mail::queued::Change;
+use postern::route::sts::{Mode, Policy, Signal, report_to, signal};
 use postern::route::{MxAnswer, choose, hosts as hosts_of};
 use postern::scan::structure::measure;
 use postern::spool::record::{Freed, HEADER_OCTETS, Header, Opening, Stored, read_head};
@@ -15,6 +18,26 @@ use postern::spool::scan::{Depth, Found, Scan};
 use postern::spool::state;
 
 use super::take;
+
+/// Law: what a stranger publishes about TLS is read or refused, and a policy that is read names no
+/// host that is not written in it.
+pub(crate) fn policy(octets: &[u8]) {
+    if let Ok(policy) = Policy::parse(octets) {
+        assert!(policy.max_age_secs <= STS_MAX_AGE_SECS_MAX);
+        assert!(policy.mode == Mode::None || !policy.mx.is_empty());
+        let exact = policy.mx.iter().filter(|mx| !mx.starts_with("*."));
+        assert!(exact.clone().all(|mx| policy.names(mx)));
+        let stranger = "mx.stranger.invalid";
+        let written = policy.mx.iter().any(|mx| mx.ends_with("stranger.invalid"));
+        assert!(written || !policy.names(stranger));
+    }
+    let text = String::from_utf8_lossy(octets);
+    let records: Vec<&str> = text.lines().collect();
+    if let Signal::Id(id) = signal(&records) {
+        assert!(id.len() <= 32 && id.is_ascii());
+    }
+    assert!(report_to(&records).len() <= TLSRPT_ADDRESSES_MAX);
+}
 
 /// Law: what passes is within the bounds.
 pub(crate) fn structure(octets: &[u8]) {
