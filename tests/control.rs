@@ -16,6 +16,7 @@ use postern::control::answer::{
     QueueSums, Rotated, SettingRow, SourceDetail, SourceRow, SpoolRow, Status, StepRow, Trouble,
     TroubleKind,
 };
+use postern::control::check::EgressCheck;
 use postern::control::keeper::Keeper;
 use postern::control::office::{Done, Office, QueueAct, SourceAct};
 use postern::control::request::{PageAsk, QueueFilter, Role};
@@ -26,6 +27,7 @@ use postern::event::herald::Herald;
 use postern::host::{clock, peer};
 use postern::mail::class::MessageClass;
 use postern::mail::source::{SourceName, SourceState};
+use postern::sign::statement::Signed;
 
 /// An office with one message and one source; writes down what it was asked.
 #[derive(Default)]
@@ -95,6 +97,7 @@ impl Office for Desk {
                 kind: "submission".to_owned(),
             }],
             egresses: vec![],
+            checks: vec![],
             sources_active: 1,
             sources: 2,
             queue: QueueSums { messages: 3, recipients: 5, held: 1, in_flight: 0, lanes: 2 },
@@ -107,6 +110,8 @@ impl Office for Desk {
             },
             totals: Totals { accepted: 9, ..Totals::default() },
             walls: vec![],
+            held: vec![],
+            delays: vec![],
         })
     }
     async fn metrics(&self) -> Done<String> {
@@ -175,8 +180,27 @@ impl Office for Desk {
         let note = format!("{by} {} {name}", if why.is_some() { "suspends" } else { "resumes" });
         Ok(Acted { messages: 0, dry_run: false, note })
     }
+    async fn queue_lanes(&self, page: PageAsk) -> Done<Page<LaneRow>> {
+        Ok(Page { rows: vec![lane()], total: 1, offset: page.bounds().0 as u64 })
+    }
+    async fn lane_release(
+        &self,
+        lane: String,
+        _: Option<SourceName>,
+        by: String,
+        dry_run: bool,
+    ) -> Done<Acted> {
+        let note = format!("{lane} released by {by}");
+        Ok(Acted { messages: 7, dry_run, note })
+    }
     async fn egress_list(&self) -> Done<Vec<EgressRow>> {
         Ok(vec![])
+    }
+    async fn egress_check(&self, _: Option<String>, _: Option<String>) -> Done<Vec<EgressCheck>> {
+        not_here()
+    }
+    async fn egress_attest(&self, _: Option<String>) -> Done<Signed> {
+        not_here()
     }
     async fn config_show(&self) -> Done<Vec<SettingRow>> {
         Ok(vec![SettingRow { key: "lab".to_owned(), value: "true".to_owned() }])

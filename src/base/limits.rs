@@ -385,6 +385,16 @@ pub const LISTED_PAIRS_MAX: usize = 1000;
 /// The beat at which the broker looks at interfaces, addresses and routes.
 pub const EGRESS_HEALTH_BEAT: Duration = Duration::from_secs(1);
 
+/// An idle connection is asked for a sign of life after this time: the cable was pulled, or the
+/// interface is another one now. Without it a wait for a reply lasts the minutes of RFC 5321
+/// 4.5.3.2, and its lane with it.
+pub const EGRESS_KEEPALIVE: Duration = Duration::from_secs(20);
+/// Between two such questions.
+pub const EGRESS_KEEPALIVE_BEAT: Duration = Duration::from_secs(5);
+/// So many without an answer end the connection: after 40 s in all. A host that only thinks is not
+/// concerned, its kernel answers. Octets on their way are the matter of `tcp_retries2`.
+pub const EGRESS_KEEPALIVE_PROBES: u32 = 4;
+
 /// A broker that has said nothing for so long is asked how it is; after the same time without an
 /// answer it hangs, and is replaced. One packet in five seconds costs nothing.
 pub const EGRESS_SILENCE: Duration = Duration::from_secs(5);

@@ -58,6 +58,9 @@ pub enum Verb {
     /// Messages that wait
     #[command(subcommand)]
     Queue(QueueVerb),
+    /// Providers, as `queue lanes` lists them
+    #[command(subcommand)]
+    Lane(LaneVerb),
     /// One message
     #[command(subcommand)]
     Message(MessageVerb),
@@ -157,6 +160,9 @@ pub struct Selection {
     /// With an open recipient in this domain
     #[arg(long, value_parser = domain)]
     pub domain: Option<Domain>,
+    /// With an open recipient in this lane: a provider, as `queue lanes` calls it
+    #[arg(long, value_name = "NAME")]
+    pub lane: Option<String>,
     /// Of this class: otp, transactional or subscribed
     #[arg(long, value_parser = class)]
     pub class: Option<MessageClass>,
@@ -177,6 +183,7 @@ impl From<Selection> for QueueFilter {
             ids: selection.ids,
             source: selection.source,
             domain: selection.domain.map(|domain| domain.to_string()),
+            lane: selection.lane,
             class: selection.class,
             held: match (selection.held, selection.not_held) {
                 (true, _) => Some(true),
@@ -214,6 +221,8 @@ pub enum QueueVerb {
         #[command(flatten)]
         paging: Paging,
     },
+    /// List lanes: every provider, how it is treated, and why
+    Lanes(Paging),
     /// Show one message with its recipients
     Show {
         /// The queue id
@@ -227,6 +236,22 @@ pub enum QueueVerb {
     Retry(Action),
     /// Destroy messages; nobody is told
     Purge(Action),
+}
+
+/// `postern lane ..`
+#[derive(Clone, Debug, Subcommand)]
+pub enum LaneVerb {
+    /// Let mail go that is held for a fault of ours, and end a pause
+    Release {
+        /// The lane: a provider, as `queue lanes` calls it
+        name: String,
+        /// Only mail of this source; a pause goes on
+        #[arg(long, value_parser = source_name)]
+        source: Option<SourceName>,
+        /// Change nothing, say how many messages it would touch
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// `postern message ..`
@@ -312,6 +337,28 @@ pub enum EgressVerb {
     Resume {
         /// Name of the egress
         name: String,
+    },
+    /// Check what receivers will think of a way out: link, names, port 25, PTR, SPF, DKIM, lists
+    Check {
+        /// The name of the egress [default: all]
+        egress: Option<String>,
+        /// A host whose port 25 is tried: greeting, EHLO, QUIT, never mail [default: checks.probe]
+        #[arg(long, value_name = "HOST[:PORT]")]
+        to: Option<String>,
+    },
+    /// Check, and sign what was found; or verify such a statement
+    Attest {
+        /// The name of the egress [default: all]
+        egress: Option<String>,
+        /// Write the statement to FILE
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Verify the statement in FILE; works without a daemon
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["egress", "out"])]
+        verify: Option<PathBuf>,
+        /// The public key that must have signed it: base64, or a file with it or with PEM
+        #[arg(long, value_name = "KEY", requires = "verify")]
+        key: Option<String>,
     },
     /// What the ways out need of the system: networkd and nftables files; works without a daemon
     Plan(PlanArguments),

@@ -1,13 +1,14 @@
 //! Verbs that the daemon does: a request over the control socket, an answer on the screen.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
 use super::args::{
-    Action, AuditVerb, ConfigVerb, EgressVerb, MessageVerb, QueueVerb, SourceVerb, Verb,
+    Action, AuditVerb, ConfigVerb, EgressVerb, LaneVerb, MessageVerb, QueueVerb, SourceVerb, Verb,
 };
-use super::{CONFIG_PATH, Ending, complain, print, view};
+use super::{CONFIG_PATH, Ending, check, complain, print, view};
 use crate::base::id::QueueId;
 use crate::config::control_socket;
 use crate::control::answer::{Answer, Trouble, TroubleKind};
@@ -48,6 +49,10 @@ pub(super) fn ask(verb: Verb, place: &Place) -> Ending {
         Verb::Message(MessageVerb::Trace { id, follow: true }) => Some(*id),
         _ => None,
     };
+    let out = match &verb {
+        Verb::Egress { verb: Some(EgressVerb::Attest { out, .. }) } => out.clone(),
+        _ => None,
+    };
     let request = match request(verb) {
         Ok(request) => request,
         Err(problem) => {
@@ -62,9 +67,15 @@ pub(super) fn ask(verb: Verb, place: &Place) -> Ending {
             return Ending::Wrong;
         }
     };
-    let done = line.and_then(|mut line| match follow {
-        Some(id) => self::follow(&mut line, id, place.json),
-        None => line.ask(&request).map(|answer| show(&answer, place.json)),
+    let done = line.and_then(|mut line| {
+        if let Some(id) = follow {
+            return self::follow(&mut line, id, place.json);
+        }
+        announce(&request);
+        line.ask(&request).map(|answer| {
+            let Answer::Attested(signed) = &answer else { return show(&answer, place.json) };
+            check::deliver(signed, out.as_ref())
+        })
     });
     done.unwrap_or_else(|error: CallError| {
         complain(&error.to_string());
@@ -89,7 +100,16 @@ fn show(answer: &Answer, json: bool) -> Ending {
     match answer {
         Answer::Checked(checked) if !checked.good => Ending::Wrong,
         Answer::Verified(found) if !found.good => Ending::Failed,
+        Answer::EgressChecks(checks) => check::ending(checks),
         _ => Ending::Done,
+    }
+}
+
+/// Says to a person that an answer will take its time.
+fn announce(request: &Request) {
+    let slow = matches!(request, Request::EgressCheck { .. } | Request::EgressAttest { .. });
+    if slow && std::io::stderr().is_terminal() {
+        complain("asking name servers, lists and hosts through the egress: up to a minute");
     }
 }
 
@@ -141,6 +161,12 @@ fn request(verb: Verb) -> Result<Request, String> {
             Request::EgressSuspend { name, reason }
         }
         Verb::Egress { verb: Some(EgressVerb::Resume { name }) } => Request::EgressResume { name },
+        Verb::Egress { verb: Some(EgressVerb::Check { egress, to }) } => {
+            Request::EgressCheck { egress, to }
+        }
+        Verb::Egress { verb: Some(EgressVerb::Attest { egress, .. }) } => {
+            Request::EgressAttest { egress }
+        }
         Verb::Egress { verb: None | Some(EgressVerb::Plan(_)) }
         | Verb::Serve
         | Verb::Key(_)
@@ -149,6 +175,9 @@ fn request(verb: Verb) -> Result<Request, String> {
             return Err("a role is no request".to_owned());
         }
         Verb::Queue(verb) => queue(verb)?,
+        Verb::Lane(LaneVerb::Release { name, source, dry_run }) => {
+            Request::LaneRelease { lane: name, source, dry_run }
+        }
         Verb::Message(MessageVerb::Trace { id, .. }) => Request::MessageTrace { id, after: 0 },
         Verb::Message(MessageVerb::Explain { id }) => Request::MessageExplain { id },
         Verb::Source(verb) => source(verb)?,
@@ -171,6 +200,7 @@ fn queue(verb: QueueVerb) -> Result<Request, String> {
         QueueVerb::List { selection, paging } => {
             Request::QueueList { filter: selection.into(), page: paging.into() }
         }
+        QueueVerb::Lanes(paging) => Request::QueueLanes { page: paging.into() },
         QueueVerb::Show { id } => Request::QueueShow { id },
         QueueVerb::Hold(action) => {
             let (filter, dry_run) = chosen(action)?;
@@ -195,9 +225,11 @@ fn queue(verb: QueueVerb) -> Result<Request, String> {
 fn chosen(action: Action) -> Result<(QueueFilter, bool), String> {
     let filter = QueueFilter::from(action.selection);
     match (filter.is_everything(), action.all) {
-        (true, false) => Err("say which messages: ids, --source, --domain, --class, --held, \
+        (true, false) => {
+            Err("say which messages: ids, --source, --domain, --lane, --class, --held, \
                               --older-than, or --all"
-            .to_owned()),
+                .to_owned())
+        }
         (false, true) => Err("--all stands alone: it means the whole queue".to_owned()),
         _ => Ok((filter, action.dry_run)),
     }

@@ -4,6 +4,7 @@
 
 pub mod args;
 mod ask;
+mod check;
 mod keys;
 mod local;
 mod plan;
@@ -78,6 +79,9 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),
         Verb::Egress { verb: None } => return Err(Role::Egress),
+        Verb::Egress { verb: Some(EgressVerb::Attest { verify: Some(file), key, .. }) } => {
+            check::verify_file(&file, key.as_deref(), json)
+        }
         Verb::Egress { verb: Some(EgressVerb::Plan(arguments)) } => {
             plan::plan(&arguments, &config, json)
         }

@@ -42,13 +42,11 @@ pub(super) fn plan(arguments: &PlanArguments, config: &Path, json: bool) -> Endi
         Some(PlanForm::Shell) => Form::Shell,
     };
     let files = plan.files(form);
-    match &arguments.write {
-        Some(folder) => write(&files, folder, json),
-        None => {
-            show(&files, form, json);
-            Ending::Done
-        }
+    if let Some(folder) = &arguments.write {
+        return write(&files, folder, json);
     }
+    show(&files, form, json);
+    Ending::Done
 }
 
 fn show(files: &[File], form: Form, json: bool) {
@@ -59,7 +57,9 @@ fn show(files: &[File], form: Form, json: bool) {
     }
     // A script is for a shell: nothing may stand before it.
     if form == Form::Shell {
-        files.iter().for_each(|file| print(&file.text));
+        for script in files {
+            print(&script.text);
+        }
         return;
     }
     for file in files {

@@ -1,5 +1,7 @@
 //! Answers as text for people.
 
+mod lanes;
+
 use super::table::{Table, distance, octets, pairs, span};
 use crate::base::time::WallTime;
 use crate::control::answer::{
@@ -16,6 +18,7 @@ pub(super) fn text(answer: &Answer, now: WallTime) -> String {
         Answer::Metrics(page) => page.clone(),
         Answer::Facts(facts) => self::facts(facts),
         Answer::Queue(page) => queue(page, now),
+        Answer::Lanes(page) => lanes::lanes(page, now),
         Answer::Message(message) => self::message(message, now),
         Answer::Acted(acted) => self::acted(acted),
         Answer::Steps(steps) => self::steps(steps),
@@ -23,6 +26,8 @@ pub(super) fn text(answer: &Answer, now: WallTime) -> String {
         Answer::Source(detail) => source(detail),
         Answer::Rotated(rotated) => self::rotated(rotated),
         Answer::Egresses(rows) => egresses(rows),
+        Answer::EgressChecks(checks) => super::check::text(checks),
+        Answer::Attested(signed) => serde_json::to_string_pretty(signed).unwrap_or_default() + "\n",
         Answer::Settings(rows) => settings(rows),
         Answer::Checked(checked) => self::checked(checked),
         Answer::Differences(rows) => differences(rows),
@@ -85,6 +90,14 @@ fn status(status: &Status) -> String {
         let reason = egress.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
         rows.push(("egress", format!("{}: {}{reason}", egress.name, egress.state)));
     }
+    for check in &status.checks {
+        let age = span(status.now.since(check.at));
+        let passed = format!("{}: {} passed ({age} ago)", check.egress, check.passed);
+        rows.push(("check", [vec![passed], check.wrong.clone()].concat().join("; ")));
+    }
+    for held in &status.held {
+        rows.push(("held", lanes::held(held, status.now)));
+    }
     for wall in &status.walls {
         let stands = if wall.stands { "stands" } else { "does not stand" };
         rows.push(("wall", format!("{} {stands}: {}", wall.name, wall.note)));
@@ -92,7 +105,7 @@ fn status(status: &Status) -> String {
     if status.lab {
         rows.push(("laboratory", "yes: this gateway is not for the Internet".to_owned()));
     }
-    pairs(&rows)
+    pairs(&rows) + &lanes::delays(&status.delays.iter().collect::<Vec<_>>())
 }
 
 /// What stands below a page of a list.

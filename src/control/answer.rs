@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{CheckRow, EgressCheck};
+use super::lanes::{HeldRow, LaneRow};
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
+use crate::event::Delay;
 use crate::event::counters::Totals;
 use crate::event::deed::{Recorded, Verification};
 use crate::mail::class::MessageClass;
 use crate::mail::source::{SourceName, SourceState};
+use crate::sign::statement::Signed;
 
 /// A part of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +89,9 @@ pub struct QueueRow {
     pub next: WallTime,
     /// The last answer, if it is remembered.
     pub reply: Option<String>,
+    /// Lanes of its open recipients, at most three.
+    #[serde(default)]
+    pub lanes: Vec<String>,
 }
 
 /// A recipient of a message.
@@ -339,6 +346,9 @@ pub struct Status {
     pub listeners: Vec<ListenerRow>,
     /// Ways out.
     pub egresses: Vec<EgressRow>,
+    /// What the last checks of the ways out found.
+    #[serde(default)]
+    pub checks: Vec<CheckRow>,
     /// Sources that are active, and all.
     pub sources_active: u64,
     /// All sources.
@@ -351,6 +361,12 @@ pub struct Status {
     pub totals: Totals,
     /// Walls.
     pub walls: Vec<WallRow>,
+    /// Mail that is held for faults of ours.
+    #[serde(default)]
+    pub held: Vec<HeldRow>,
+    /// How long deliveries took, by class and provider.
+    #[serde(default)]
+    pub delays: Vec<Delay>,
 }
 
 /// One setting.
@@ -393,6 +409,7 @@ pub enum Answer {
     Metrics(String),
     Facts(Vec<FactRow>),
     Queue(Page<QueueRow>),
+    Lanes(Page<LaneRow>),
     Message(Box<QueueMessage>),
     Acted(Acted),
     Steps(Vec<StepRow>),
@@ -400,6 +417,8 @@ pub enum Answer {
     Source(Box<SourceDetail>),
     Rotated(Rotated),
     Egresses(Vec<EgressRow>),
+    EgressChecks(Vec<EgressCheck>),
+    Attested(Box<Signed>),
     Settings(Vec<SettingRow>),
     Checked(Checked),
     Differences(Vec<DifferenceRow>),

@@ -13,7 +13,9 @@
 
 pub mod answer;
 pub mod call;
+pub mod check;
 pub mod keeper;
+pub mod lanes;
 pub mod office;
 pub mod request;
 pub mod server;

@@ -6,10 +6,13 @@ use super::answer::{
     Acted, Answer, Checked, DifferenceRow, EgressRow, FactRow, Page, QueueMessage, QueueRow,
     Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble,
 };
+use super::check::EgressCheck;
+use super::lanes::LaneRow;
 use super::request::{PageAsk, QueueFilter, Request};
 use crate::base::id::QueueId;
 use crate::event::deed::{Recorded, Verification};
 use crate::mail::source::SourceName;
+use crate::sign::statement::Signed;
 
 /// Done, or why not.
 pub type Done<T> = Result<T, Trouble>;
@@ -57,6 +60,17 @@ pub trait Office: Send + Sync + 'static {
         filter: QueueFilter,
         page: PageAsk,
     ) -> impl Future<Output = Done<Page<QueueRow>>> + Send;
+    /// Lanes by name.
+    fn queue_lanes(&self, page: PageAsk) -> impl Future<Output = Done<Page<LaneRow>>> + Send;
+    /// Ends the holds of a lane, or those of one source's mail; without a source, also its pause.
+    /// `NotFound` if there is nothing to end.
+    fn lane_release(
+        &self,
+        lane: String,
+        source: Option<SourceName>,
+        by: String,
+        dry_run: bool,
+    ) -> impl Future<Output = Done<Acted>> + Send;
     /// One message. `NotFound` if it is not in the queue.
     fn queue_show(&self, id: QueueId) -> impl Future<Output = Done<QueueMessage>> + Send;
     /// Acts on every message that `filter` selects. Durable when it returns.
@@ -106,6 +120,14 @@ pub trait Office: Send + Sync + 'static {
     ) -> impl Future<Output = Done<Acted>> + Send;
     /// Ways out.
     fn egress_list(&self) -> impl Future<Output = Done<Vec<EgressRow>>> + Send;
+    /// Checks one way out or all, to a host if one is named.
+    fn egress_check(
+        &self,
+        egress: Option<String>,
+        to: Option<String>,
+    ) -> impl Future<Output = Done<Vec<EgressCheck>>> + Send;
+    /// Checks one way out or all, and signs what was found.
+    fn egress_attest(&self, egress: Option<String>) -> impl Future<Output = Done<Signed>> + Send;
     /// The configuration in force, without secrets.
     fn config_show(&self) -> impl Future<Output = Done<Vec<SettingRow>>> + Send;
     /// Whether a document could be put in force.
@@ -137,6 +159,9 @@ pub(super) async fn perform<O: Office>(office: &O, request: Request, by: String)
         }
         Request::QueuePurge { filter, dry_run } => {
             office.queue_act(QueueAct::Purge, filter, by, dry_run).await.map(Answer::Acted)
+        }
+        Request::LaneRelease { lane, source, dry_run } => {
+            office.lane_release(lane, source, by, dry_run).await.map(Answer::Acted)
         }
         Request::SourceHold { name, dry_run } => {
             office.source_act(SourceAct::Hold, name, by, dry_run).await.map(Answer::Acted)
@@ -177,6 +202,7 @@ async fn look<O: Office>(office: &O, request: Request) -> Done<Answer> {
         Request::QueueList { filter, page } => {
             Answer::Queue(office.queue_list(filter, page).await?)
         }
+        Request::QueueLanes { page } => Answer::Lanes(office.queue_lanes(page).await?),
         Request::QueueShow { id } => Answer::Message(Box::new(office.queue_show(id).await?)),
         Request::MessageTrace { id, after } => {
             Answer::Facts(office.message_trace(id, after).await?)
@@ -185,6 +211,12 @@ async fn look<O: Office>(office: &O, request: Request) -> Done<Answer> {
         Request::SourceList { page } => Answer::Sources(office.source_list(page).await?),
         Request::SourceShow { name } => Answer::Source(Box::new(office.source_show(name).await?)),
         Request::EgressList {} => Answer::Egresses(office.egress_list().await?),
+        Request::EgressCheck { egress, to } => {
+            Answer::EgressChecks(office.egress_check(egress, to).await?)
+        }
+        Request::EgressAttest { egress } => {
+            Answer::Attested(Box::new(office.egress_attest(egress).await?))
+        }
         Request::ConfigShow {} => Answer::Settings(office.config_show().await?),
         Request::ConfigCheck { text } => Answer::Checked(office.config_check(text).await?),
         Request::ConfigDiff { text } => Answer::Differences(office.config_diff(text).await?),

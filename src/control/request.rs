@@ -84,6 +84,8 @@ pub struct QueueFilter {
     pub source: Option<SourceName>,
     /// With an open recipient in this domain (normal form).
     pub domain: Option<String>,
+    /// With an open recipient in a lane of this name: a provider, or a domain.
+    pub lane: Option<String>,
     /// Of this class.
     pub class: Option<MessageClass>,
     /// Kept back by an operator, or not.
@@ -119,6 +121,17 @@ pub enum Request {
         filter: QueueFilter,
         #[serde(default)]
         page: PageAsk,
+    },
+    QueueLanes {
+        #[serde(default)]
+        page: PageAsk,
+    },
+    LaneRelease {
+        lane: String,
+        #[serde(default)]
+        source: Option<SourceName>,
+        #[serde(default)]
+        dry_run: bool,
     },
     QueueShow {
         id: QueueId,
@@ -193,6 +206,16 @@ pub enum Request {
     EgressResume {
         name: String,
     },
+    EgressCheck {
+        #[serde(default)]
+        egress: Option<String>,
+        #[serde(default)]
+        to: Option<String>,
+    },
+    EgressAttest {
+        #[serde(default)]
+        egress: Option<String>,
+    },
     ConfigShow {},
     ConfigCheck {
         text: String,
@@ -231,6 +254,8 @@ impl Request {
             Self::Metrics {} => "metrics",
             Self::Facts { .. } => "facts",
             Self::QueueList { .. } => "queue list",
+            Self::QueueLanes { .. } => "queue lanes",
+            Self::LaneRelease { .. } => "lane release",
             Self::QueueShow { .. } => "queue show",
             Self::QueueHold { .. } => "queue hold",
             Self::QueueRelease { .. } => "queue release",
@@ -250,6 +275,8 @@ impl Request {
             Self::EgressList {} => "egress list",
             Self::EgressSuspend { .. } => "egress suspend",
             Self::EgressResume { .. } => "egress resume",
+            Self::EgressCheck { .. } => "egress check",
+            Self::EgressAttest { .. } => "egress attest",
             Self::ConfigShow {} => "config show",
             Self::ConfigCheck { .. } => "config check",
             Self::ConfigDiff { .. } => "config diff",
@@ -271,6 +298,8 @@ impl Request {
             | Self::ConfigReload {}
             | Self::AuditShow { .. }
             | Self::AuditVerify {} => Role::Administrator,
+            // They look, but they knock on strangers' doors and use a key.
+            Self::EgressCheck { .. } | Self::EgressAttest { .. } => Role::Operator,
             other if other.weight() == Weight::Looks => Role::Viewer,
             _ => Role::Operator,
         }
@@ -286,6 +315,7 @@ impl Request {
             | Self::EgressSuspend { .. }
             | Self::StopAll {} => Weight::Stops,
             Self::QueueRelease { .. }
+            | Self::LaneRelease { .. }
             | Self::QueueRetry { .. }
             | Self::QueuePurge { .. }
             | Self::SourceRelease { .. }
@@ -313,6 +343,10 @@ impl Request {
             | Self::SourceRelease { name, dry_run }
             | Self::SourceDisable { name, dry_run }
             | Self::SourceEnable { name, dry_run } => (name.to_string(), *dry_run),
+            Self::LaneRelease { lane, source, dry_run } => {
+                let whose = source.as_ref().map_or_else(String::new, |name| format!(" for {name}"));
+                (format!("{lane}{whose}"), *dry_run)
+            }
             Self::SourceShow { name } | Self::SourceRotate { name, .. } => {
                 (name.to_string(), false)
             }

@@ -135,6 +135,9 @@ fn expansion(response: &DnsResponse, name: &Name, kind: RecordType) -> Option<u8
 /// Whether it is proved that nothing closer than a wildcard could answer for `name`; none if that
 /// is not even claimed.
 fn stands_for(response: &DnsResponse, name: &Name, labels: u8, absence: Proof) -> Option<bool> {
+    if !is_at_home(response, name) {
+        return None;
+    }
     if nsecs(response).any(|(owner, nsec)| leaves_to_wildcard(owner, nsec, name, labels)) {
         return Some(true);
     }
@@ -172,6 +175,9 @@ fn absent(response: &DnsResponse, name: &Name, absence: Proof) -> Step {
     let exists = response.response_code == ResponseCode::NoError;
     let span = Duration::from_secs(response.negative_ttl().unwrap_or_default().into());
     let denied = |secure| Step::Denied(Denied { exists, secure }, span);
+    if !is_at_home(response, name) {
+        return Step::Doubtful;
+    }
     match absence {
         Proof::Insecure => return denied(false),
         Proof::Secure => {}
@@ -237,6 +243,15 @@ fn proved(response: &DnsResponse) -> impl Iterator<Item = &Record> {
     response.authorities.iter().filter(|record| record.proof == Proof::Secure)
 }
 
+/// Whether every zone that speaks of absence is one above `name`. The next name of an NSEC record
+/// is for its owner to choose: any signed zone could write one that spans all others.
+fn is_at_home(response: &DnsResponse, name: &Name) -> bool {
+    proved(response).all(|record| match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(signature)) => signature.input().signer_name.zone_of(name),
+        _ => true,
+    })
+}
+
 /// Whether a name never leaves the resolver (RFC 6761, RFC 7686).
 pub(super) fn is_special(name: &Name) -> bool {
     let top = name.iter().next_back().unwrap_or_default();
@@ -289,6 +304,11 @@ fn unknown(error: &NetError) -> LookupError {
 
 #[cfg(test)]
 mod tests {
+    use hickory_resolver::proto::dnssec::Algorithm;
+    use hickory_resolver::proto::dnssec::rdata::{RRSIG, SigInput};
+    use hickory_resolver::proto::op::Message;
+    use hickory_resolver::proto::rr::SerialNumber;
+
     use super::*;
 
     #[test]
@@ -296,6 +316,39 @@ mod tests {
         assert_eq!(base32(b"foobar"), b"cpnmuoj1e8");
         assert_eq!(base32(b"foob"), b"cpnmuog");
         assert_eq!(base32(&[0xff; 20]), b"v".repeat(32));
+    }
+
+    #[test]
+    fn no_zone_denies_the_names_of_another() {
+        let name = |text: &str| Name::from_ascii(text).unwrap();
+        let denial = |zone: &str, owner: &str, next: &str| {
+            let nsec = NSEC::new(name(next), [RecordType::A]);
+            let input = SigInput {
+                type_covered: RecordType::NSEC,
+                algorithm: Algorithm::ED25519,
+                num_labels: name(owner).num_labels(),
+                original_ttl: 60,
+                sig_expiration: SerialNumber::new(2),
+                sig_inception: SerialNumber::new(1),
+                key_tag: 7,
+                signer_name: name(zone),
+            };
+            let data =
+                [DNSSECRData::NSEC(nsec), DNSSECRData::RRSIG(RRSIG::from_sig(input, vec![]))];
+            let mut message = Message::query();
+            message.metadata.response_code = ResponseCode::NXDomain;
+            for data in data {
+                let mut record = Record::from_rdata(name(owner), 60, RData::DNSSEC(data));
+                record.proof = Proof::Secure;
+                message.add_authority(record);
+            }
+            let response = Ok(DnsResponse::from_message(message.into_response()).unwrap());
+            read(&response, &name("mx.sec.zone."), RecordType::TLSA)
+        };
+        let own = denial("sec.zone.", "a.sec.zone.", "z.sec.zone.");
+        assert!(matches!(own, Step::Denied(Denied { exists: false, secure: true }, _)), "{own:?}");
+        let evil = denial("evil.zone.", "a.evil.zone.", "zzz.zone.");
+        assert!(matches!(evil, Step::Doubtful), "{evil:?}");
     }
 
     #[test]

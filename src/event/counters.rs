@@ -5,13 +5,10 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use super::delays::{Delay, Delays};
 use super::{Attempt, Event};
 use crate::mail::class::MessageClass;
 use crate::mail::source::SourceName;
-
-/// Upper bounds of the delay histogram in milliseconds; the last bucket is everything.
-const DELAY_BOUNDS_MILLIS: [u64; 10] =
-    [10, 50, 100, 500, 1_000, 5_000, 30_000, 300_000, 3_600_000, 86_400_000];
 
 /// Label values that are counted one by one; further ones are counted as `other`, so that nobody
 /// outside can make our memory grow.
@@ -61,14 +58,16 @@ pub struct Counters {
     failed: [AtomicU64; 3],
     expired: [AtomicU64; 3],
     in_doubt: AtomicU64,
-    delay_buckets: [AtomicU64; DELAY_BOUNDS_MILLIS.len() + 1],
-    delay_sum_millis: AtomicU64,
+    delays: Delays,
     reports: AtomicU64,
     reports_omitted: AtomicU64,
     purged: AtomicU64,
     quarantined: AtomicU64,
     lanes_slowed: AtomicU64,
+    own_defects: Labelled,
+    listings: Labelled,
     egress_suspensions: Labelled,
+    egress_check_failures: Labelled,
     assurances: Labelled,
     tls_downgrades: Labelled,
     tls_reports: AtomicU64,
@@ -153,7 +152,10 @@ impl Counters {
                 one(&self.quarantined);
             }
             Event::LaneSlowed { .. } => one(&self.lanes_slowed),
+            Event::OwnDefectSeen { what, .. } => self.own_defects.add(&what.to_string(), 1),
+            Event::AddressListed { provider, .. } => self.listings.add(provider, 1),
             Event::EgressSuspended { egress, .. } => self.egress_suspensions.add(egress, 1),
+            Event::EgressCheckFailed { item, .. } => self.egress_check_failures.add(item, 1),
             Event::TlsDowngraded { found, .. } => self.tls_downgrades.add(found.word(), 1),
             Event::TlsReportSent { .. } => one(&self.tls_reports),
             Event::RoleRestarted { role, .. } => self.role_restarts.add(role, 1),
@@ -167,9 +169,7 @@ impl Counters {
     fn delivered(&self, attempt: &Attempt) {
         one(&self.delivered[class_index(attempt.class)]);
         self.assurances.add(attempt.assurance.word(), 1);
-        let bucket = DELAY_BOUNDS_MILLIS.partition_point(|bound| *bound < attempt.delay_millis);
-        one(&self.delay_buckets[bucket]);
-        self.delay_sum_millis.fetch_add(attempt.delay_millis, Relaxed);
+        self.delays.add(attempt.class, attempt.provider.as_deref(), attempt.delay_millis);
     }
 
     /// Facts that the journal was too slow for.
@@ -192,6 +192,12 @@ impl Counters {
             expired: sum(&self.expired),
             faults: labelled(&self.faults),
         }
+    }
+
+    /// How long deliveries took, by class and provider.
+    #[must_use]
+    pub fn delays(&self) -> Vec<Delay> {
+        self.delays.rows()
     }
 
     /// All counters in Prometheus' text exposition format.
@@ -217,13 +223,17 @@ impl Counters {
         page.classes("recipients_failed_total", "Recipients failed", &self.failed);
         page.classes("recipients_expired_total", "Recipients expired", &self.expired);
         page.plain("deliveries_in_doubt_total", "Answers to the dot lost", &self.in_doubt);
-        self.delays(&mut page);
+        page.head(Delays::NAME, Delays::HELP, "histogram");
+        self.delays.write(&mut page.0);
         page.plain("reports_queued_total", "Notifications queued", &self.reports);
         page.plain("reports_omitted_total", "Notifications without address", &self.reports_omitted);
         page.plain("messages_purged_total", "Messages destroyed by operators", &self.purged);
         page.plain("quarantined_total", "Records and messages set aside", &self.quarantined);
         page.plain("lanes_slowed_total", "Providers that asked for less", &self.lanes_slowed);
+        page.labelled("own_defects_total", "what", &self.own_defects);
+        page.labelled("address_listings_total", "provider", &self.listings);
         page.labelled("egress_suspensions_total", "egress", &self.egress_suspensions);
+        page.labelled("egress_check_failures_total", "check", &self.egress_check_failures);
         page.labelled("deliveries_by_assurance_total", "assurance", &self.assurances);
         page.labelled("tls_downgrades_total", "assurance", &self.tls_downgrades);
         page.plain("tls_reports_sent_total", "TLS reports to other domains", &self.tls_reports);
@@ -232,23 +242,6 @@ impl Counters {
         page.plain("config_refusals_total", "Configurations refused", &self.config_refusals);
         page.plain("journal_dropped_total", "Facts lost to a slow journal", &self.journal_dropped);
         page.0
-    }
-
-    fn delays(&self, page: &mut Page) {
-        let name = "delivery_delay_seconds";
-        page.head(name, "From acceptance to delivery", "histogram");
-        let mut count = 0;
-        for (index, bucket) in self.delay_buckets.iter().enumerate() {
-            count += bucket.load(Relaxed);
-            let bound = DELAY_BOUNDS_MILLIS.get(index).map_or_else(
-                || "+Inf".to_owned(),
-                |millis| format!("{}.{:03}", millis / 1000, millis % 1000),
-            );
-            page.line(&format!("{name}_bucket{{le=\"{bound}\"}}"), count);
-        }
-        let millis = self.delay_sum_millis.load(Relaxed);
-        let _ = writeln!(page.0, "postern_{name}_sum {}.{:03}", millis / 1000, millis % 1000);
-        page.line(&format!("{name}_count"), count);
     }
 }
 
@@ -301,10 +294,10 @@ mod tests {
         for line in [
             "postern_recipients_delivered_total{class=\"transactional\"} 1",
             "postern_recipients_delivered_total{class=\"otp\"} 0",
-            "postern_delivery_delay_seconds_bucket{le=\"1.000\"} 0",
-            "postern_delivery_delay_seconds_bucket{le=\"5.000\"} 1",
-            "postern_delivery_delay_seconds_bucket{le=\"+Inf\"} 1",
-            "postern_delivery_delay_seconds_sum 1.234",
+            "postern_delivery_delay_seconds_bucket{class=\"transactional\",provider=\"other\",le=\"1.000\"} 0",
+            "postern_delivery_delay_seconds_bucket{class=\"transactional\",provider=\"other\",le=\"5.000\"} 1",
+            "postern_delivery_delay_seconds_bucket{class=\"transactional\",provider=\"other\",le=\"+Inf\"} 1",
+            "postern_delivery_delay_seconds_sum{class=\"transactional\",provider=\"other\"} 1.234",
             "postern_faults_total{room=\"dns\\\"\"} 1",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");

@@ -199,6 +199,9 @@ fn egress(event: &Event) -> Option<&str> {
         Event::EgressSuspended { egress, .. }
         | Event::EgressImpaired { egress, .. }
         | Event::EgressResumed { egress }
+        | Event::EgressChecked { egress, .. }
+        | Event::EgressCheckFailed { egress, .. }
+        | Event::EgressCheckMended { egress, .. }
         | Event::OwnDefectSeen { egress, .. }
         | Event::LaneReleased { egress, .. }
         | Event::AddressListed { egress, .. } => Some(egress),
@@ -221,6 +224,8 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::SpoolLatched { reason }
         | Event::EgressSuspended { reason, .. }
         | Event::EgressImpaired { reason, .. }
+        | Event::EgressCheckFailed { reason, .. }
+        | Event::EgressCheckMended { reason, .. }
         | Event::RoleRestarted { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,

@@ -5,10 +5,12 @@
 
 pub mod counters;
 pub mod deed;
+mod delays;
 pub mod herald;
 pub mod journal;
 mod words;
 
+pub use delays::Delay;
 pub use words::{Loudness, harmless, omission, secured};
 
 use std::net::IpAddr;
@@ -156,6 +158,12 @@ pub enum Event {
     EgressImpaired { egress: String, reason: String },
     /// It is whole again.
     EgressResumed { egress: String },
+    /// The self-probe found something else than before.
+    EgressChecked { egress: String, passed: u64, warned: u64, failed: u64, unknown: u64 },
+    /// Something about an egress went wrong that receivers see: PTR, lists, name servers.
+    EgressCheckFailed { egress: String, item: String, reason: String, remedy: String },
+    /// And is well again.
+    EgressCheckMended { egress: String, item: String, reason: String },
     /// A connection to a domain's host was worth less than earlier ones.
     TlsDowngraded {
         domain: String,

@@ -84,6 +84,9 @@ impl Event {
             Self::EgressSuspended { .. } => "egress_suspended",
             Self::EgressImpaired { .. } => "egress_impaired",
             Self::EgressResumed { .. } => "egress_resumed",
+            Self::EgressChecked { .. } => "egress_checked",
+            Self::EgressCheckFailed { .. } => "egress_check_failed",
+            Self::EgressCheckMended { .. } => "egress_check_mended",
             Self::TlsDowngraded { .. } => "tls_downgraded",
             Self::TlsReportSent { .. } => "tls_report_sent",
             Self::RoleRestarted { .. } => "role_restarted",
@@ -114,6 +117,7 @@ impl Event {
             | Self::SpoolPressureChanged { .. }
             | Self::EgressSuspended { .. }
             | Self::EgressImpaired { .. }
+            | Self::EgressCheckFailed { .. }
             | Self::AddressListed { .. }
             | Self::TlsDowngraded { .. }
             | Self::RoleRestarted { .. }
@@ -361,6 +365,16 @@ impl Event {
                 format!("egress {egress} suspended (by {by}), it carries nothing: {reason}")
             }
             Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
+            Self::EgressChecked { egress, passed, warned, failed, unknown } => format!(
+                "egress {egress} checked: {passed} passed, {warned} to mind, {failed} failed, \
+                 {unknown} not known"
+            ),
+            Self::EgressCheckFailed { egress, item, reason, remedy } => {
+                format!("egress {egress}, {item}: {reason}; remedy: {remedy}")
+            }
+            Self::EgressCheckMended { egress, item, reason } => {
+                format!("egress {egress}, {item} is well again: {reason}")
+            }
             Self::TlsDowngraded { domain, relay, best, best_at, found } => format!(
                 "TLS of {domain} is worth less than it was: {found} at {relay}, {best} until \
                  {best_at}"

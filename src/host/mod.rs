@@ -4,6 +4,7 @@ pub mod clock;
 pub mod disk;
 pub mod journal;
 pub mod last_words;
+pub mod neighbour;
 pub mod notify;
 pub mod passed;
 pub mod peer;

@@ -7,6 +7,12 @@ pub fn network_is_empty() -> bool {
     !interfaces.into_iter().any(|interface| interface.interface_name != "lo")
 }
 
+/// The release of the kernel, as `uname -r` has it.
+#[must_use]
+pub fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
 /// The process may do everything.
 #[must_use]
 pub fn is_root() -> bool {

@@ -117,6 +117,16 @@ impl Context {
         Self { ways, ..self }
     }
 
+    /// A host that said nothing, while our own way out was gone, has done nothing wrong: no attempt
+    /// is counted, and the mail waits for the way.
+    fn blame_way(&self, egress: &str, phase: &mut Phase, reply: &mut PeerReply) {
+        let unheard = reply.code == 0 && reply.status.is_none_or(|status| status.class == 4);
+        if unheard && let Some(cause) = self.egress.suspended(egress) {
+            *phase = Phase::Egress;
+            *reply = ours((4, 4, 1), &format!("egress suspended: {cause}"));
+        }
+    }
+
     fn with_chance<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
         draw(&mut self.chance.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -205,7 +215,9 @@ async fn carry<D: Desk>(
                     Served::Idle(link) => return Some(link),
                 }
             }
-            Err(setback) => {
+            Err(mut setback) => {
+                let Setback { phase, reply, egress, .. } = &mut setback;
+                context.blame_way(egress, phase, reply);
                 let permanent = setback.is_permanent();
                 let delivery = undelivered(&job, &setback, millis(now().since(begun)));
                 desk.settle(carrier, job, delivery).await;
@@ -264,9 +276,12 @@ impl<D: Desk> Round<'_, D> {
                     self.give_back(&link);
                     return Served::Again(job, None);
                 }
-                Transacted::Answered(answers) => {
+                Transacted::Answered(mut answers) => {
                     if !answers.iter().any(taken) {
                         self.give_back(&link);
+                    }
+                    for answer in answers.iter_mut().filter(|answer| !answer.in_doubt) {
+                        self.context.blame_way(&link.egress, &mut answer.phase, &mut answer.reply);
                     }
                     if let Some(worth) = link.worth_noting(&answers) {
                         self.context.trust.note(self.domain, &link.relay, worth);
@@ -293,7 +308,13 @@ impl<D: Desk> Round<'_, D> {
             }
             match self.desk.next(self.carrier, true).await {
                 None => return Served::Idle(link),
-                Some(next) if !link.is_ready() => return Served::Again(next, None),
+                // What is said by a way that is gone is not heard: look for another.
+                Some(next)
+                    if !link.is_ready()
+                        || self.context.egress.suspended(&link.egress).is_some() =>
+                {
+                    return Served::Again(next, None);
+                }
                 Some(next) if !link.serves(&next) => return Served::Again(next, Some(link)),
                 Some(next) => job = next,
             }

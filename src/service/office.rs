@@ -1,10 +1,12 @@
 //! The office: what the control socket can ask and order, done with the rooms of the house.
 
+mod lanes;
 mod look;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::check::Checker;
 use super::custody::Vault;
 use super::switchboard::{Switchboard, check};
 use crate::base::id::QueueId;
@@ -14,6 +16,8 @@ use crate::control::answer::{
     Acted, Checked, DifferenceRow, EgressRow, FactRow, ListenerRow, Page, QueueMessage, QueueRow,
     Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble, TroubleKind,
 };
+use crate::control::check::EgressCheck;
+use crate::control::lanes::LaneRow;
 use crate::control::office::{Done, Office, QueueAct, SourceAct};
 use crate::control::request::{PageAsk, QueueFilter};
 use crate::event::deed::{Recorded, Verification};
@@ -22,6 +26,7 @@ use crate::host::clock;
 use crate::mail::address::Domain;
 use crate::mail::source::{Proof, SourceName, SourceState};
 use crate::queue::Selection;
+use crate::sign::statement::Signed;
 use crate::store::audit::{self, Audit};
 
 /// The office of a running gateway.
@@ -31,6 +36,7 @@ pub struct Rooms {
     pub(super) audit: Arc<Mutex<Audit>>,
     pub(super) listeners: Vec<ListenerRow>,
     pub(super) started: WallTime,
+    pub(super) checker: Arc<Checker>,
 }
 
 fn not_found(what: impl std::fmt::Display) -> Trouble {
@@ -61,7 +67,7 @@ impl Rooms {
             source: filter.source.clone(),
             class: filter.class,
             domain,
-            lane: None,
+            lane: filter.lane.clone(),
             held: filter.held,
         };
         if let Some(secs) = filter.older_than_secs {
@@ -109,6 +115,20 @@ impl Office for Rooms {
         let views = self.board.desk.page_messages(&selection, None, rows);
         let rows = views.iter().skip(offset).map(|view| self.queue_row(view)).collect();
         Ok(Page { rows, total, offset: offset as u64 })
+    }
+
+    async fn queue_lanes(&self, page: PageAsk) -> Done<Page<LaneRow>> {
+        Ok(self.lanes(page))
+    }
+
+    async fn lane_release(
+        &self,
+        lane: String,
+        source: Option<SourceName>,
+        by: String,
+        dry_run: bool,
+    ) -> Done<Acted> {
+        self.release_lane(&lane, source.as_ref(), &by, dry_run)
     }
 
     async fn queue_show(&self, id: QueueId) -> Done<QueueMessage> {
@@ -251,6 +271,18 @@ impl Office for Rooms {
 
     async fn egress_list(&self) -> Done<Vec<EgressRow>> {
         Ok(self.egresses())
+    }
+
+    async fn egress_check(
+        &self,
+        egress: Option<String>,
+        to: Option<String>,
+    ) -> Done<Vec<EgressCheck>> {
+        self.checker.check(egress.as_deref(), to.as_deref()).await
+    }
+
+    async fn egress_attest(&self, egress: Option<String>) -> Done<Signed> {
+        self.checker.attest(egress.as_deref()).await
     }
 
     async fn config_show(&self) -> Done<Vec<SettingRow>> {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::admit::Admission;
+use super::check::Checker;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
 use super::office::Rooms;
@@ -113,7 +114,11 @@ impl Gateway {
         let socket = control::open(&config.control.socket)?;
         let doors = open_doors(&config.listeners, passed::sockets()?)?;
         let listeners = addresses(&doors)?;
-        let context = parts.delivery(&egress)?.by(ways.clone());
+        let names = parts.names(&egress)?;
+        let (asker, books) = (egress.clone(), parts.standing.clone());
+        let checker = Checker::new(books, asker, names.clone(), herald.clone());
+        let checker = Arc::new(checker);
+        let context = parts.delivery(&egress, names)?.by(ways.clone());
         let (trust, outbox) = (context.trust.clone(), parts.outbox(&desk));
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
@@ -141,8 +146,10 @@ impl Gateway {
             audit,
             listeners: rows,
             started: clock::wall(),
+            checker: checker.clone(),
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
+        tasks.push(tokio::spawn(checker.keep_checking()));
         board.apply_switches();
         tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
@@ -283,11 +290,30 @@ impl Parts {
         suspects
     }
 
-    /// What carriers share: names, TLS, and the keeper of trust with its database.
-    fn delivery(&self, egress: &EgressClient) -> Result<delivery::Context, Fault> {
+    /// The ways out, with the accounts of today's warm-up.
+    fn ways(&self, egress: &EgressClient) -> Result<Arc<Ways>, Fault> {
+        let config = self.config.load_full();
+        let warmth = Warmth::open(&config.spool.path.join("warm-up"), day(clock::wall()))?;
+        let ways = Ways::new(config, egress.clone()).with_accounts(warmth);
+        let herald = self.herald.clone();
+        ways.tell_to(Arc::new(move |event| herald.tell(event)));
+        Ok(Arc::new(ways))
+    }
+
+    /// Where names are looked up.
+    fn names(&self, egress: &EgressClient) -> Result<Arc<Resolvers>, Fault> {
         let config = self.config.load_full();
         let anchors = config.trust.anchors.as_deref();
-        let names = Arc::new(Resolvers::new(egress.clone(), config.trust.dane, anchors)?);
+        Ok(Arc::new(Resolvers::new(egress.clone(), config.trust.dane, anchors)?))
+    }
+
+    /// What carriers share: names, TLS, and the keeper of trust with its database.
+    fn delivery(
+        &self,
+        egress: &EgressClient,
+        names: Arc<Resolvers>,
+    ) -> Result<delivery::Context, Fault> {
+        let config = self.config.load_full();
         let context = delivery::Context::new(self.config.clone(), egress.clone(), names, seed()?)?;
         let teller = self.herald.clone();
         let tell = Arc::new(move |event| teller.tell(event));
@@ -298,16 +324,6 @@ impl Parts {
     fn outbox(&self, desk: &Arc<SortingDesk>) -> ReportBox {
         let (standing, spool) = (self.standing.clone(), self.vault.0.clone());
         ReportBox { standing, spool, desk: desk.clone(), ids: self.ids.clone() }
-    }
-
-    /// The ways out, with the accounts of today's warm-up.
-    fn ways(&self, egress: &EgressClient) -> Result<Arc<Ways>, Fault> {
-        let config = self.config.load_full();
-        let warmth = Warmth::open(&config.spool.path.join("warm-up"), day(clock::wall()))?;
-        let ways = Ways::new(config, egress.clone()).with_accounts(warmth);
-        let herald = self.herald.clone();
-        ways.tell_to(Arc::new(move |event| herald.tell(event)));
-        Ok(Arc::new(ways))
     }
 
     fn desk(&self) -> Result<Arc<SortingDesk>, Fault> {

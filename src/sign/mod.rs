@@ -18,6 +18,7 @@ pub mod keyring;
 pub mod keys;
 pub mod seal;
 pub mod spf;
+pub mod statement;
 pub mod trace;
 pub mod verify;
 

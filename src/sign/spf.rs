@@ -2,11 +2,12 @@
 //! answered is an argument, and what is not yet known comes back as a question.
 //!
 //! ```text
-//! loop { match evaluate(&sender, &answers) { Err(question) => ask and insert, Ok(verdict) => end } }
+//! evaluate(sender, answers) ─┬─► Err(question): ask, insert, once more
+//!                            └─► Ok(verdict)
 //! ```
 //!
-//! Limits of RFC 7208 4.6.4 hold: ten terms that cost look-ups, two of them void. The author of this
-//! program is not the receiver: where receivers differ, the strict reading counts.
+//! Limits of RFC 7208 4.6.4 hold: ten terms that cost look-ups, two of them void. Where receivers
+//! differ, the strict reading counts.
 
 mod macros;
 mod record;
@@ -269,9 +270,8 @@ impl Judge<'_> {
             if name != target && !name.ends_with(&format!(".{target}")) {
                 continue;
             }
-            let found = match self.known(&Question::Addresses(name))? {
-                Known::Addresses(found) => found,
-                _ => continue,
+            let Known::Addresses(found) = self.known(&Question::Addresses(name))? else {
+                continue;
             };
             if found.contains(&self.sender.address) {
                 return Ok(true);

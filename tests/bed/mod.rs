@@ -17,5 +17,8 @@
 pub(crate) mod broker;
 pub(crate) mod capture;
 pub(crate) mod echo;
+pub(crate) mod gateway;
+pub(crate) mod names;
+pub(crate) mod receiver;
 pub(crate) mod space;
 pub(crate) mod wires;

@@ -180,7 +180,7 @@ impl Walls {
 /// The gateway and the Internet.
 pub(crate) struct Bed {
     pub(crate) gateway: Space,
-    pub(crate) internet: Space,
+    pub(crate) internet: Arc<Space>,
     pub(crate) capture: Capture,
     /// Interfaces of the Internet by their index.
     indexes: Arc<Mutex<Vec<(usize, Wire)>>>,
@@ -190,7 +190,7 @@ pub(crate) struct Bed {
 impl Bed {
     /// A bed with all wires plugged and all walls up.
     pub(crate) fn new() -> Self {
-        let (gateway, internet) = (Space::new(), Space::new());
+        let (gateway, internet) = (Space::new(), Arc::new(Space::new()));
         for (path, value) in [
             ("net/ipv4/conf/all/arp_ignore", "1"),
             ("net/ipv4/conf/all/arp_announce", "2"),
@@ -394,12 +394,14 @@ fn guard(guard: bool) -> String {
                  oifname ea0 ip6 saddr {a6} ct state established accept
                  oifname eb0 ip saddr {b4} ct state established accept
                  oifname eb0 ip6 saddr {b6} ct state established accept
-                 meta skuid {BROKER} meta l4proto {{ tcp, udp }} counter name stopped drop
-                 tcp dport 25 counter name stopped drop
                  oifname != ea0 ip saddr {a4} counter name stopped drop
                  oifname != ea0 ip6 saddr {a6} counter name stopped drop
                  oifname != eb0 ip saddr {b4} counter name stopped drop
                  oifname != eb0 ip6 saddr {b6} counter name stopped drop
+                 # Answers to those who came to us, by the way they came.
+                 ct direction reply accept
+                 meta skuid {BROKER} meta l4proto {{ tcp, udp }} counter name stopped drop
+                 tcp dport 25 counter name stopped drop
                }}
              }}
              table arp guard {{

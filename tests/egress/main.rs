@@ -6,5 +6,8 @@
 #[path = "../bed/mod.rs"]
 mod bed;
 
+mod chaos;
 mod matrix;
+mod storm;
+mod town;
 mod walls;

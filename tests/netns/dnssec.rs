@@ -97,6 +97,8 @@ fn questions() -> Vec<(String, RecordType)> {
         "a.b.wild",
         "wild",
         "a.wilder",
+        "a.far",
+        "a.farther",
         "alias",
         "alias2",
         "nodata",

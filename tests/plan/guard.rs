@@ -1,6 +1,7 @@
 //! The guard: loads, loads again, and stops what it must, counted.
 
-use std::net::{TcpStream, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -116,5 +117,134 @@ fn nobody_else_passes() {
         run("ip address add 198.51.100.200/32 dev eg0");
         knock(bound(BROKER, SockType::Stream, Some("eg0"), Some("198.51.100.200")), "8.8.8.8:25");
         assert_eq!(counted("eg0_wrong_source"), 1);
+    });
+}
+
+/// A host behind the wire of `eg0`, in a namespace of its own: takes a connection at port 25,
+/// hears two octets, says two, and does what `end` says. Ends with the returned sender.
+struct Host {
+    done: std::sync::mpsc::Receiver<()>,
+}
+
+fn host(end: impl Fn(&mut TcpStream) + Send + 'static) -> Host {
+    let (tell, told) = std::sync::mpsc::channel();
+    let (begin, begun) = std::sync::mpsc::channel::<()>();
+    let (finish, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        tell.send(nix::unistd::gettid()).unwrap();
+        begun.recv().unwrap();
+        run("ip link set eg0p up");
+        run("ip address add 198.51.100.1/24 dev eg0p");
+        let listener = TcpListener::bind("198.51.100.1:25").unwrap();
+        tell.send(nix::unistd::gettid()).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut octets = [0; 2];
+        stream.read_exact(&mut octets).unwrap();
+        stream.write_all(b"ok").unwrap();
+        end(&mut stream);
+        drop(stream);
+        std::thread::sleep(Duration::from_millis(300));
+        finish.send(()).ok();
+        // The namespace, and the host's end of the wire, stay for as long as this thread does.
+        std::thread::sleep(Duration::from_secs(30));
+    });
+    let thread = told.recv().unwrap();
+    run(&format!("ip link set eg0p netns {thread}"));
+    begin.send(()).unwrap();
+    told.recv().unwrap();
+    Host { done }
+}
+
+fn connected() -> TcpStream {
+    let socket = bound(BROKER, SockType::Stream, Some("eg0"), Some("198.51.100.9"));
+    let address: SockaddrIn = "198.51.100.1:25".parse().unwrap();
+    nix::sys::socket::connect(socket.as_raw_fd(), &address).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.write_all(b"hi").unwrap();
+    let mut octets = [0; 2];
+    stream.read_exact(&mut octets).unwrap();
+    stream
+}
+
+/// What the guard stops, over all of its counters.
+fn stopped() -> Vec<(String, u64)> {
+    let names = ["eg0_strangers", "eg0_other", "eg0_wrong_source", "eg0_uninvited"];
+    let elsewhere = ["source_elsewhere", "broker_elsewhere", "smtp_elsewhere"];
+    let all = names.into_iter().chain(elsewhere);
+    let met = all.map(|name| (name.to_owned(), counted(name)));
+    met.filter(|(_, packets)| *packets > 0).collect()
+}
+
+#[test]
+fn a_whole_session_passes_to_its_last_packet() {
+    // Who closes first decides whose last packets have no socket any more.
+    for ours_first in [true, false] {
+        alone(move || {
+            feed("sh", &["-s"], &script(&plan("wires.toml")));
+            let host = host(move |stream| {
+                if ours_first {
+                    let _end = stream.read(&mut [0; 1]);
+                }
+            });
+            let mut stream = connected();
+            if !ours_first {
+                assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+            }
+            drop(stream);
+            host.done.recv_timeout(Duration::from_secs(5)).unwrap();
+            assert_eq!(counted("main_smtp"), 1);
+            assert_eq!(stopped(), [], "closed by us first: {ours_first}");
+        });
+    }
+}
+
+/// A table that counts what leaves by the interface of administrators from an egress's address.
+const WITNESS: &str = "table inet witness {
+    counter leaked { }
+    chain last {
+        type filter hook postrouting priority 300; policy accept;
+        oifname \"ma0\" ip saddr 198.51.100.9 counter name \"leaked\"
+    }
+}
+";
+
+fn witnessed() -> u64 {
+    let listed = run("nft list counter inet witness leaked");
+    let mut words = listed.split_whitespace().skip_while(|word| *word != "packets");
+    words.nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_session_that_is_turned_away_stops_at_the_guard() {
+    alone(|| {
+        feed("sh", &["-s"], &script(&plan("wires.toml")));
+        run("ip neighbour replace 172.16.0.1 lladdr 02:00:00:00:00:01 dev ma0");
+        let _host = host(|stream| {
+            let _end = stream.read(&mut [0; 1]);
+        });
+        // Not bound to its device, and rules and last routes are gone: only the guard is left.
+        let socket = bound(BROKER, SockType::Stream, None, Some("198.51.100.9"));
+        let address: SockaddrIn = "198.51.100.1:25".parse().unwrap();
+        nix::sys::socket::connect(socket.as_raw_fd(), &address).unwrap();
+        let mut stream = TcpStream::from(socket);
+        stream.write_all(b"hi").unwrap();
+        stream.read_exact(&mut [0; 2]).unwrap();
+        assert_eq!(stopped(), []);
+        for line in ["ip rule del priority 1001", "ip rule del priority 2001"] {
+            run(line);
+        }
+        // Counts what has passed the guard, on the wrong wire.
+        feed("nft", &["-f", "-"], WITNESS);
+        stream.write_all(b"MAIL FROM:<a@example.org>\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(600));
+        let met = stopped();
+        assert!(met.iter().any(|(name, _)| name == "source_elsewhere"), "{met:?}");
+        assert_eq!(witnessed(), 0);
+        // And without the guard it would have: the kernel tries again by itself.
+        run("nft delete table inet postern");
+        stream.write_all(b"x").unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(witnessed() > 0);
     });
 }

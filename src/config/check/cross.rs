@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::super::checked::{DkimKey, Egress, Listener, ListenerKind, Pool, Route};
+use super::super::checked::{DkimKey, Egress, Listener, ListenerKind, NetworkConfig, Pool, Route};
 use super::super::complaint::Desk;
 use super::pools;
 use crate::mail::source::{Proof, Source, Unsigned};
@@ -29,7 +29,8 @@ pub(super) struct Declared<'a> {
     pub(super) routes: &'a [Route],
 }
 
-pub(super) fn check(declared: &Declared<'_>, desk: &Desk) {
+pub(super) fn check(declared: &Declared<'_>, network: &NetworkConfig, desk: &Desk) {
+    super::network::cross(network, declared.egresses, declared.listeners, declared.lab, desk);
     identities(declared.sources, desk);
     network_sources(declared, desk);
     open_relay(declared.sources, desk);

@@ -91,13 +91,11 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let egresses = egress::egresses(top, hostname.as_ref(), lab);
     let pools = pools::pools(top, &egresses, &sources, desk);
     let routes = egress::routes(top, &pools::ways(&pools, &egresses.names));
-    let retry = patience::retry(top, lab);
-    let lanes = patience::lanes(top);
+    let (retry, lanes) = (patience::retry(top, lab), patience::lanes(top));
     let providers = providers::providers(top);
     let replies = providers::replies(top, &providers);
     let trust = trust::trust(top, &dkim, desk, surroundings);
-    let checks = network::checks(top, surroundings);
-    let network = network::network(top);
+    let (checks, network) = (network::checks(top, surroundings), network::network(top));
     let declared = cross::Declared {
         lab,
         listeners: &listeners,
@@ -107,8 +105,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         pools: &pools,
         routes: &routes,
     };
-    cross::check(&declared, desk);
-    network::cross(&network, &egresses.known, &listeners, lab, desk);
+    cross::check(&declared, &network, desk);
     Some(Config {
         hostname: hostname?,
         lab,

@@ -1,6 +1,7 @@
 //! What the running kernel lacks of a plan. It only looks: `ip -json`, `nft -json`, /proc/sys.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
@@ -38,7 +39,9 @@ pub fn differences(plan: &Plan) -> Vec<Difference> {
             }
             Ok(link) => outlets.iter().for_each(|outlet| addresses(&mut found, outlet, &link)),
         }
-        outlets.iter().for_each(|outlet| routes(&mut found, outlet));
+        for outlet in outlets {
+            routes(&mut found, outlet);
+        }
     }
     for family in ["-4", "-6"] {
         rules(&mut found, plan, family);
@@ -157,10 +160,10 @@ impl Entry {
     fn words(&self) -> String {
         let mut words = self.to.clone();
         if let Some(gateway) = self.gateway {
-            words += &format!(" via {gateway}");
+            let _ = write!(words, " via {gateway}");
         }
         if let Some(device) = &self.device {
-            words += &format!(" dev {device}");
+            let _ = write!(words, " dev {device}");
         }
         words
     }
@@ -251,7 +254,7 @@ fn rules(found: &mut Vec<Difference>, plan: &Plan, family: &str) {
             let sides = outlet.whole_sides().filter(|(side, _)| flag(side.address) == family);
             for (side, _) in sides {
                 let address = side.address.to_string();
-                want(outlet.from_priority(), "from", "src", &address, outlet.table());
+                want(outlet.source_priority(), "from", "src", &address, outlet.table());
             }
         }
         if let Some(first) = outlets.iter().find(|o| o.whole_sides().next().is_some()) {
@@ -313,9 +316,9 @@ fn guard(found: &mut Vec<Difference>, plan: &Plan) {
     let objects = items(listed.get("nftables").unwrap_or(&Value::Null));
     let count = objects.iter().filter(|object| object.get("rule").is_some()).count();
     // nft 1.0 leaves the comment of a table out of its JSON.
-    let plain = Command::new("nft").args(["list", "table", "inet", "postern"]).output();
-    let plain = plain.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
-    let named = plain.is_ok_and(|text| text.contains(&nftables::plan_name(plan)));
+    let shown = Command::new("nft").args(["list", "table", "inet", "postern"]).output();
+    let shown = shown.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
+    let named = shown.is_ok_and(|text| text.contains(&nftables::plan_name(plan)));
     if !named {
         found.push(Difference::new("the guard is that of another plan", load));
     } else if count != nftables::rule_count(plan) {

@@ -32,7 +32,7 @@ use crate::config::checked::{Config, Egress, RouteHost};
 /// The table of the first egress is this plus one; below 253 nothing else is reserved.
 const TABLE_BASE: u32 = 100;
 /// Priorities of the rules by source: before `main` (32766).
-const FROM_PRIORITY_BASE: u32 = 1000;
+const SOURCE_PRIORITY_BASE: u32 = 1000;
 /// Priorities of the rules by interface, for sockets that have no source yet.
 const DEVICE_PRIORITY_BASE: u32 = 2000;
 /// The worst metric that a route can have.
@@ -250,8 +250,8 @@ impl Outlet {
         TABLE_BASE + self.number
     }
 
-    fn from_priority(&self) -> u32 {
-        FROM_PRIORITY_BASE + self.number
+    fn source_priority(&self) -> u32 {
+        SOURCE_PRIORITY_BASE + self.number
     }
 
     fn device_priority(&self) -> u32 {

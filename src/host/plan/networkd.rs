@@ -134,7 +134,7 @@ fn rules(page: &mut Page, outlet: &Outlet) {
         page.comment("its table, whatever `main` says");
         page.line(&format!("From={address}/{bits}"));
         page.line(&format!("Table={}", outlet.table()));
-        page.line(&format!("Priority={}", outlet.from_priority()));
+        page.line(&format!("Priority={}", outlet.source_priority()));
     }
 }
 

@@ -18,7 +18,7 @@ const PATH: &str = "etc/nftables.d/postern.nft";
 const MAIL_PORTS: [u16; 3] = [25, 465, 587];
 /// Ports of a public interface: bounces and feedback, one-click unsubscribe.
 const PUBLIC_PORTS: &str = "{ 25, 443 }";
-/// ICMPv6 that neighbours need of each other (RFC 4890 section 4.4.1).
+/// What neighbours need of each other (RFC 4890 section 4.4.1).
 const NEIGHBOURS: &str = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept";
 /// Letters of the digest that names a guard.
 const DIGEST_LETTERS: usize = 16;
@@ -234,7 +234,9 @@ fn way_out(chains: &mut Chains, plan: &Plan, device: &str, outlets: &[&Outlet]) 
         "what the broker began, to its end: the last packets of a closed socket have no user",
         "ct state established,related accept",
     );
-    outlets.iter().for_each(|outlet| beginnings(chains, plan, outlet, &user));
+    for outlet in outlets {
+        beginnings(chains, plan, outlet, &user);
+    }
     let reason = "everything else stays here, and is seen";
     chains.count(reason, "", &format!("{device}_other"), "drop");
     chains.end();

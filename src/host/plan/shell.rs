@@ -44,7 +44,9 @@ pub(super) fn script(plan: &Plan) -> String {
         if let Some((parent, _)) = device.and_then(|device| device.vlan.as_ref()) {
             page.line(&format!("ip link set dev {parent} up"));
         }
-        outlets.iter().for_each(|outlet| routes(&mut page, outlet));
+        for outlet in &outlets {
+            routes(&mut page, outlet);
+        }
         let first = outlets.iter().find(|outlet| outlet.whole_sides().next().is_some());
         if let Some(first) = first {
             let (priority, table) = (first.device_priority(), first.table());
@@ -117,7 +119,7 @@ fn routes(page: &mut Page, outlet: &Outlet) {
     }
     for (side, _) in outlet.whole_sides() {
         let (family, address) = (flag(side.address), side.address);
-        let priority = outlet.from_priority();
+        let priority = outlet.source_priority();
         page.comment("what leaves from this address takes this table, whatever `main` says");
         page.line(&format!("rule {family} {priority} from {address} lookup {table}"));
     }

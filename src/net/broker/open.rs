@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use tokio::net::TcpSocket;
 
 use super::way;
 use super::words::{EgressError, Orders, Transport};
+use crate::base::limits::{EGRESS_KEEPALIVE, EGRESS_KEEPALIVE_BEAT, EGRESS_KEEPALIVE_PROBES};
 use crate::config::checked::Egress;
 use crate::route::special::{Origin, permitted};
 
@@ -127,6 +128,11 @@ fn bound(egress: &Egress, transport: Transport, to: IpAddr) -> Result<Socket, Eg
     if transport == Transport::Tcp {
         // Commands are written in groups; waiting for more would only add delay.
         socket.set_tcp_nodelay(true).map_err(|error| suspended("no delay", &error))?;
+        let alive = TcpKeepalive::new()
+            .with_time(EGRESS_KEEPALIVE)
+            .with_interval(EGRESS_KEEPALIVE_BEAT)
+            .with_retries(EGRESS_KEEPALIVE_PROBES);
+        socket.set_tcp_keepalive(&alive).map_err(|error| suspended("keep-alive", &error))?;
     }
     Ok(socket)
 }

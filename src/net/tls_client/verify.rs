@@ -107,9 +107,11 @@ impl Verifier {
         let leaf = ParsedCertificate::try_from(shown.leaf)?;
         self.chain(&leaf, shown, &roots).map_err(|error| match error {
             // An authority that a record names, and none of its certificates: the record is wrong.
-            Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                CertificateError::ApplicationVerificationFailure.into()
-            }
+            Error::InvalidCertificate(
+                CertificateError::UnknownIssuer
+                | CertificateError::BadSignature
+                | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+            ) => CertificateError::ApplicationVerificationFailure.into(),
             error => error,
         })?;
         dane::check_names(shown.leaf, names).map_err(Error::from)

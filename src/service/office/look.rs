@@ -33,6 +33,11 @@ impl Rooms {
         } else {
             None
         };
+        let defect = view.legs.iter().find(|leg| leg.state == "defect");
+        let held = held.or_else(|| {
+            let why = defect?.parked.as_deref().unwrap_or_default();
+            Some(format!("a fault of ours: {why}"))
+        });
         let next = view.legs.iter().filter_map(|leg| leg.next).min();
         QueueRow {
             id: view.id,
@@ -46,6 +51,7 @@ impl Rooms {
             attempts: view.legs.iter().map(|leg| leg.attempts).max().unwrap_or(0),
             next: next.unwrap_or(view.accepted),
             reply: view.legs.iter().find_map(|leg| leg.last_reply.clone()),
+            lanes: lanes_of(view),
         }
     }
 
@@ -120,6 +126,13 @@ impl Rooms {
             "held" => "is held by an operator".to_owned(),
             "source-held" => "is held with its source".to_owned(),
             "stopped" => "waits for `postern resume-all`".to_owned(),
+            "paused" => "waits: its provider has had enough for now".to_owned(),
+            "defect" => {
+                format!(
+                    "is held for a fault of ours: {}",
+                    leg.parked.as_deref().unwrap_or_default()
+                )
+            }
             "shut" => "waits: its hosts did not answer".to_owned(),
             "parked" => {
                 format!("waits for its way {}: {}", leg.way, leg.parked.as_deref().unwrap_or(""))
@@ -259,6 +272,7 @@ impl Rooms {
             config: self.board.document.display().to_string(),
             listeners: self.listeners.clone(),
             egresses: self.egresses(),
+            checks: self.checker.rows(),
             sources_active: standing.directory.sources().filter(active).count() as u64,
             sources: standing.directory.sources().count() as u64,
             queue: QueueSums {
@@ -277,6 +291,8 @@ impl Rooms {
             },
             totals: self.board.herald.counters().totals(),
             walls: walls(),
+            held: self.held_rows(),
+            delays: self.board.herald.counters().delays(),
         }
     }
 
@@ -302,6 +318,7 @@ impl Rooms {
                 format!("egress {} is listed, says {provider}: {reply}", egress.name)
             }));
         }
+        reasons.extend(self.held_reasons());
         let word = match (health, stopped.is_some(), reasons.is_empty()) {
             (Health::Latched, ..) => "latched",
             (_, true, _) => "stopped",
@@ -310,6 +327,17 @@ impl Rooms {
         };
         (word.to_owned(), reasons)
     }
+}
+
+/// Lanes of a message, each once.
+fn lanes_of(view: &MessageView) -> Vec<String> {
+    let mut lanes: Vec<String> = Vec::new();
+    for leg in &view.legs {
+        if !lanes.contains(&leg.lane) && lanes.len() < DOMAINS_SHOWN {
+            lanes.push(leg.lane.clone());
+        }
+    }
+    lanes
 }
 
 /// Which walls stand around this process.

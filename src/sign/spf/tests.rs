@@ -1,3 +1,5 @@
+//! Zones for every mechanism, limit and macro.
+
 use super::*;
 
 /// Zones: name, kind, value. Kinds: txt, a, mx, ptr, broken.
