@@ -2,9 +2,10 @@
 //! then the faults stop, and everything must come to its end.
 //!
 //! Faults: name servers that time out, hosts that are dead, busy, greylist, refuse, have had
-//! enough, find fault with our records, vanish in the content or after the final dot; power cuts that lose what was not synced; wall clocks that
-//! jump to 1970 or two days ahead; carriers that die; sources that are held and let go; stop-all;
-//! a link that goes down; orders of operators; reports that cannot be stored.
+//! enough, find fault with our records, vanish in the content or after the final dot; power cuts
+//! that lose what was not synced; wall clocks that jump to 1970 or two days ahead; carriers that
+//! die; sources that are held and let go; stop-all; a link that goes down; orders of operators;
+//! reports that cannot be stored.
 //!
 //! One seed is one history. `POSTERN_SIM_SEEDS=20000 cargo test --test sim` runs more of them;
 //! `POSTERN_SIM_FIRST=17 POSTERN_SIM_SEEDS=1` repeats one.

@@ -93,7 +93,7 @@ impl Queue {
         (true, true)
     }
 
-    /// Whether mail of a pile may be dealt out: its source may deliver and nothing of ours holds it.
+    /// Whether mail of a pile may be dealt out: its source may deliver and no hold keeps it.
     pub(super) fn flows(&self, pile: u32) -> bool {
         let pile = &self.piles[pile];
         self.sources[pile.source as usize].state.delivers()

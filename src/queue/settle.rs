@@ -119,8 +119,8 @@ impl Queue {
         (complete, slowed)
     }
 
-    /// The job of `carrier` was not tried (its way is closed, or its slot was one too many): back to
-    /// the front of the line, no attempt counted. Behind a closed way the destination is parked.
+    /// The job of `carrier` was not tried (its way is closed, or its slot was one too many): back
+    /// to the front of the line, no attempt counted. Behind a closed way the destination is parked.
     pub fn handle_untried(&mut self, carrier: u64, untried: Untried<'_>, now: Instant) {
         self.now = now;
         let Some((leg, destination)) = self.put_down(carrier) else { return };
@@ -251,8 +251,8 @@ impl Queue {
         self.set_alarm(message, seconds_up(now.after(FAULT_WAIT)));
     }
 
-    /// Takes the job from a carrier, which will ask again. Returns its leg and where the carrier is;
-    /// the leg may have been assigned to another way since.
+    /// Takes the job from a carrier, which will ask again. Returns its leg and where the carrier
+    /// is; the leg may have been assigned to another way since.
     fn put_down(&mut self, carrier: u64) -> Option<(u32, u32)> {
         let entry = self.carriers.get_mut(&carrier)?;
         let Doing::Busy(leg) = entry.doing else { return None };

@@ -135,8 +135,8 @@ pub struct LegView {
     pub recipients: Vec<u16>,
     /// Attempts so far.
     pub attempts: u32,
-    /// `ready`, `waiting`, `busy`, `held`, `source-held`, `defect`, `stopped`, `paused`, `shut`, `parked`,
-    /// `settling`.
+    /// `ready`, `waiting`, `busy`, `held`, `source-held`, `defect`, `stopped`, `paused`, `shut`,
+    /// `parked`, `settling`.
     pub state: &'static str,
     /// When it may go.
     pub next: Option<WallTime>,

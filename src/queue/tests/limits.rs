@@ -349,7 +349,7 @@ fn an_otp_waits_for_no_batch() {
         waits.sort_unstable();
         let (worst, p99) = (*waits.last().unwrap(), waits[waits.len() * 99 / 100]);
         println!(
-            "{connections} connections, {per_minute:?} a minute: p99 {p99:?}, worst {worst:?} of {}",
+            "{connections} connections, {per_minute:?} a minute: p99 {p99:?}, worst {worst:?}, {}",
             waits.len()
         );
         assert!(waits.len() >= 50, "{}", waits.len());
