@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,9 +31,6 @@ pub(crate) async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Wor
     query.add_query(Query::query(name, kind));
     query.metadata.recursion_desired = true;
     query.metadata.authentic_data = true;
-    let mut edns = Edns::new();
-    edns.set_max_payload(1232);
-    query.set_edns(edns);
     let answer = over_tcp(server, &query.to_vec().unwrap()).await;
     let answer = Message::from_vec(&answer).unwrap();
     let proved = answer.metadata.authentic_data;
