@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
@@ -130,6 +131,16 @@ pub(crate) async fn between(listen: SocketAddr, server: SocketAddr, stranger: St
 pub(crate) fn without_dnssec(question: &mut Message) {
     question.edns = None;
     question.metadata.authentic_data = false;
+}
+
+/// Whether [`without_dnssec_at_times`] does it at this time.
+pub(crate) static STRIPS: AtomicBool = AtomicBool::new(true);
+
+/// As [`without_dnssec`], while it is switched on.
+pub(crate) fn without_dnssec_at_times(question: &mut Message) {
+    if STRIPS.load(Ordering::SeqCst) {
+        without_dnssec(question);
+    }
 }
 
 /// Keeps signatures of what there is, and drops proofs of what there is not.
