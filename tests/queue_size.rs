@@ -44,7 +44,7 @@ fn rules() -> Rules {
             messages_per_connection: u32::MAX,
             messages_per_minute: None,
         },
-        providers: BTreeMap::new(),
+        providers: std::collections::BTreeMap::new(),
         ways: Assignment::always(Way::new("main", "main")),
     }
 }

@@ -8,6 +8,7 @@ mod bed;
 
 mod chaos;
 mod matrix;
+mod policies;
 mod storm;
 mod town;
 mod walls;

@@ -85,10 +85,10 @@ fn answer(zone: &Zone, octets: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A host that greets, and writes down every command that it hears.
-fn receiving_host(heard: Arc<Mutex<Vec<String>>>) {
+fn receiving_host(heard: &Arc<Mutex<Vec<String>>>) {
     for address in ["198.51.100.25:25", "[2001:db8:1::25]:25"] {
         let listener = TcpListener::bind(address).unwrap();
-        let heard = Arc::clone(&heard);
+        let heard = Arc::clone(heard);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = BufReader::new(stream.unwrap());
@@ -186,6 +186,8 @@ impl Stage {
         for address in [V6, "2001:db8:1::25"] {
             run(&format!("ip address add {address}/128 dev lo nodad"));
         }
+        // The broker wants a way to more than ourselves.
+        run("ip -6 route add 2001:db8::/32 dev lo");
         let folder = tempfile::tempdir().unwrap();
         let pem = generate(DkimAlgorithm::Ed25519Sha256).unwrap();
         let key = DkimKey {
@@ -197,8 +199,8 @@ impl Stage {
         fs::write(&key.file, pem.expose()).unwrap();
         let zone = good_zone(&DnsRecord::of(&key, pem.expose().as_bytes()).unwrap());
         name_server(Arc::clone(&zone));
-        let heard = Arc::default();
-        receiving_host(Arc::clone(&heard));
+        let heard = Arc::<Mutex<Vec<String>>>::default();
+        receiving_host(&heard);
         fs::write(folder.path().join("postern.toml"), document(folder.path())).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let daemon = Command::new(PROGRAM)
@@ -319,8 +321,10 @@ fn a_good_egress_passes_and_every_fault_is_named() {
         let (grades, answer) = stage.check(&[]);
         for (item, about) in [
             ("link", "lo"),
-            ("address", "lo"),
-            ("route", "lo"),
+            ("address", V4),
+            ("address", V6),
+            ("route", V4),
+            ("route", V6),
             ("dns", SERVER),
             ("port", V4),
             ("port", V6),
@@ -341,7 +345,8 @@ fn a_good_egress_passes_and_every_fault_is_named() {
         }
         // This name server signs nothing, and says so.
         assert_eq!(grade(&grades, "dnssec", SERVER), "WARN", "{answer:#}");
-        assert_eq!(grade(&grades, "guard", ""), "UNKNOWN");
+        assert_eq!(grade(&grades, "user", "postern"), "WARN");
+        assert_eq!(grade(&grades, "plan", ""), "UNKNOWN");
         let heard = stage.heard.lock().unwrap().clone();
         assert_eq!(heard, ["EHLO relay.example.com", "QUIT", "EHLO relay.example.com", "QUIT"]);
         faults(&stage);
@@ -377,6 +382,15 @@ fn faults(stage: &Stage) {
         let given = remedy(&answer, item, about);
         assert!(given.contains(cure), "{item} {about}: {given}");
     }
+    // One family is gone, the other goes on.
+    run(&format!("ip address del {V6}/128 dev lo"));
+    std::thread::sleep(Duration::from_millis(1500));
+    let (grades, answer) = stage.check(&[]);
+    assert_eq!(grade(&grades, "address", V6), "FAIL", "{answer:#}");
+    assert_eq!(grade(&grades, "route", V6), "UNKNOWN", "{answer:#}");
+    assert_eq!(grade(&grades, "address", V4), "PASS", "{answer:#}");
+    assert_eq!(grade(&grades, "port", V4), "PASS", "{answer:#}");
+    run(&format!("ip address add {V6}/128 dev lo nodad"));
     // A name server that does not answer is no verdict about anybody.
     std::thread::sleep(Duration::from_millis(1200));
     set(zone, &reversed(V6), "dead", &[]);

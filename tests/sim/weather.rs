@@ -41,6 +41,9 @@ impl World {
             Mood::Grey,
             Mood::Refuses,
             Mood::Drops,
+            Mood::Throttles,
+            Mood::Spf,
+            Mood::Ptr,
         ];
         let (domain, mood) = (self.pick(self.moods.len()), self.pick(moods.len()));
         self.moods[domain] = moods[mood];

@@ -22,6 +22,7 @@ use postern::mail::queued::{Change, Queued};
 use postern::mail::source::{SourceName, SourceState};
 use postern::mail::stage::{Label, Parcel};
 use postern::mail::way::Way;
+use postern::outcome::replies::Book;
 use postern::queue::{Action, Assignment, Moment, Queue, Rules, Selection};
 
 use super::spool::{Entry, Spool};
@@ -54,6 +55,12 @@ enum Mood {
     Grey,
     Refuses,
     Drops,
+    /// Has had enough, and says so.
+    Throttles,
+    /// Finds our SPF record wrong.
+    Spf,
+    /// Finds our PTR record wrong.
+    Ptr,
 }
 
 struct Trip {
@@ -98,6 +105,9 @@ pub(crate) struct World {
     pub(crate) reports: u64,
     pub(crate) cuts: u64,
     rules: Rules,
+    book: Book,
+    pub(crate) pauses: u64,
+    pub(crate) holds: u64,
 }
 
 type Check = Result<(), String>;
@@ -174,6 +184,9 @@ impl World {
             delivered: 0,
             reports: 0,
             cuts: 0,
+            pauses: 0,
+            holds: 0,
+            book: Book::default(),
             rules,
             chance,
         }

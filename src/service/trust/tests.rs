@@ -289,6 +289,23 @@ async fn policies_memory_and_counts_survive_a_restart() {
     assert_eq!(stage.trust.ledger.counts(today, &there).unwrap().sums(), (1, 0));
 }
 
+#[tokio::test]
+async fn a_host_that_was_left_for_want_of_tls_raises_the_alarm_too() {
+    let stage = Stage::new(None);
+    let there = name("there.example");
+    stage.trust.warn(&there, "mx[192.0.2.1]:25");
+    stage.trust.note(&there, "mx[192.0.2.1]:25", Assurance::Encrypted);
+    assert!(stage.told.lock().unwrap().is_empty());
+    for _ in 0..3 {
+        stage.trust.warn(&there, "mx[192.0.2.1]:25");
+    }
+    let told = stage.told.lock().unwrap();
+    assert!(
+        matches!(&told[..], [Event::TlsDowngraded { found: Assurance::Clear, .. }]),
+        "{told:?}"
+    );
+}
+
 fn session(failure: Option<TlsResult>) -> Session {
     Session {
         policy: PolicySeen::none(),
