@@ -26,6 +26,9 @@ impl Difference {
     }
 }
 
+/// What is said of the guard when this process may not look at it.
+pub const UNSEEN: &str = "whether the guard is loaded cannot be seen";
+
 /// Everything in which the running kernel differs from `plan`, in this process's network
 /// namespace. What cannot be seen (the guard, without root) is a difference too.
 #[must_use]
@@ -308,7 +311,7 @@ fn guard(found: &mut Vec<Difference>, plan: &Plan) {
             return;
         }
         Err(why) => {
-            let what = format!("whether the guard is loaded cannot be seen: {why}");
+            let what = format!("{UNSEEN}: {why}");
             found.push(Difference::new(what, "run this as root, with nftables installed"));
             return;
         }
