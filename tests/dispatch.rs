@@ -159,6 +159,7 @@ fn answer(recipient: u16, name: &str) -> Answer {
         "no" => (Phase::Rcpt, 550, "5.1.1", "no such user"),
         "later" => (Phase::Rcpt, 450, "4.2.0", "the mailbox is busy"),
         "spf" | "alien-spf" => (Phase::Dot, 550, "5.7.23", "SPF check failed"),
+        "ptr-elsewhere" => (Phase::Rcpt, 550, "5.7.25", "no reverse name"),
         "fast" => (Phase::Mail, 421, "4.7.0", "Rate limit reached"),
         "listed" => (Phase::Rcpt, 554, "5.7.1", "see https://www.spamhaus.org/query"),
         "lost" => (Phase::Dot, 0, "4.4.2", "connection lost"),
@@ -191,7 +192,7 @@ async fn carry(desk: House, domain: Domain, _: Way, carrier: CarrierId) {
         let delivery = Delivery {
             answers,
             relay: format!("mx.{host}.example[192.0.2.1]:25"),
-            egress: "main".into(),
+            egress: if to.local_part().ends_with("elsewhere") { "other" } else { "main" }.into(),
             tls: "none".into(),
             assurance: postern::mail::trust::Assurance::Clear,
             dsn_offered: false,
@@ -476,6 +477,24 @@ async fn mail_with_a_defect_of_ours_is_held_with_an_alarm_and_neither_bounces_no
     // It is tried again, and the defect is met again.
     town.until("the second alarm", |facts| facts.iter().filter(|f| alarm(f)).count() == 2).await;
     assert_eq!(town.desk.counts().messages, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_of_a_stand_in_is_told_and_holds_nothing_of_the_home() {
+    let town = Town::new();
+    let id = town.admit(town.parcel("ok@sender.example", &["ptr-elsewhere@a.example"]));
+    let alarm = |fact: &Event| match fact {
+        Event::OwnDefectSeen { egress, what, held, .. } => {
+            egress == "other" && *what == Defect::Ptr && !*held
+        }
+        _ => false,
+    };
+    town.until("the alarm", |facts| facts.iter().any(alarm)).await;
+    let good = town.admit(town.parcel("ok@sender.example", &["ok@a.example"]));
+    town.completed(good).await;
+    assert!(town.desk.held_mail().is_empty());
+    town.completed(id).await;
+    assert!(matches!(town.store.settlements(id).last(), Some((0, Settlement::Expired { .. }))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -159,15 +159,22 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         let seen =
             judged.iter().find_map(|(answer, judgement)| Some((answer, judgement.defect()?)));
         let Some((answer, what)) = seen else { return false };
-        let (held, news) =
-            self.with(|queue, at| queue.handle_defect(carrier, what, &answer.reply, at.now));
+        let egress = &heard.delivery.egress;
+        let (held, news) = self.with(|queue, at| {
+            // The fault of an egress that stood in is not the home's: nothing is held for it.
+            let home = queue.lane_of(carrier).is_none_or(|(_, home)| home == egress);
+            if what.is_of_the_way() && !home {
+                return (false, true);
+            }
+            queue.handle_defect(carrier, what, &answer.reply, at.now)
+        });
         if news {
             let source = &job.parcel.label.source;
             (self.tell)(Event::OwnDefectSeen {
                 provider: heard.speaker.unwrap_or("none").to_owned(),
                 what,
                 source: (!what.is_of_the_way()).then(|| source.clone()),
-                egress: heard.delivery.egress.clone(),
+                egress: egress.clone(),
                 reply: answer.reply.clone(),
                 held,
             });
