@@ -9,6 +9,7 @@ use postern::mail::answer::{Answer, Phase};
 use postern::mail::envelope::{Envelope, Recipient};
 use postern::mail::queued::{Change, Settlement};
 use postern::mail::reply::PeerReply;
+use postern::mail::way::Way;
 use postern::outcome::classify::{Concern, Verdict, classify};
 use postern::outcome::dsn::{self, Fate, Line};
 use postern::queue::{Action, Health, Next, Overdue, Plan, Retry, Untried};
@@ -34,7 +35,7 @@ impl World {
         if trip.waits {
             return Ok(false);
         }
-        let domain = trip.domain.clone();
+        let (domain, way) = (trip.domain.clone(), trip.way.clone());
         if let Some((id, recipients, answers)) = trip.job.take() {
             self.settle(carrier, id, &recipients, &answers)?;
             return Ok(true);
@@ -48,7 +49,7 @@ impl World {
                 }
             }
             Next::Job(ticket) => {
-                self.check_may_leave(ticket.id)?;
+                self.check_may_leave(ticket.id, &domain, &way)?;
                 if !connected && self.mood(&domain) != Mood::Names {
                     let provider = self.provider(&domain);
                     self.queue.handle_provider(&domain, &provider, self.at.now);
@@ -58,7 +59,7 @@ impl World {
                         return Ok(true);
                     }
                 }
-                let answers = self.attempt(&domain, ticket.id, &ticket.recipients);
+                let answers = self.attempt(&domain, &way, ticket.id, &ticket.recipients);
                 if let Some(trip) = self.trips.get_mut(&carrier) {
                     trip.connected = answers.iter().all(|answer| answer.phase >= Phase::Mail);
                     trip.job = Some((ticket.id, ticket.recipients, answers));
@@ -94,6 +95,7 @@ impl World {
     pub(super) fn attempt(
         &mut self,
         domain: &Domain,
+        way: &Way,
         id: QueueId,
         recipients: &[u16],
     ) -> Vec<Answer> {
@@ -103,7 +105,7 @@ impl World {
             let one_of_five = self.chance.below(5) == 0;
             let mut text = "said so";
             let (phase, code, status) = match mood {
-                _ if self.link_down => (Phase::Egress, 0, "4.4.1"),
+                _ if self.closed.contains(&*way.pool) => (Phase::Egress, 0, "4.4.1"),
                 Mood::Throttles => {
                     text = "rate limit exceeded";
                     (Phase::Mail, 421, "4.7.0")
