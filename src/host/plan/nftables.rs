@@ -17,7 +17,7 @@ const PATH: &str = "etc/nftables.d/postern.nft";
 /// Ports by which mail may enter a gateway: never on an interface for administrators.
 const MAIL_PORTS: [u16; 3] = [25, 465, 587];
 /// Ports of a public interface: bounces and feedback, one-click unsubscribe.
-const PUBLIC_PORTS: &str = "{ 25, 443 }";
+const PUBLIC_PORTS: [u16; 2] = [25, 443];
 /// What neighbours need of each other (RFC 4890 section 4.4.1).
 const NEIGHBOURS: &str = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept";
 /// Letters of the digest that names a guard.
@@ -146,8 +146,8 @@ fn body(plan: &Plan) -> String {
         way_out(&mut chains, plan, device, outlets);
         way_in(&mut chains, plan, device);
     }
-    for intake in plan.intakes.iter().filter(|intake| own_chain(plan, &intake.device)) {
-        intake_chain(&mut chains, intake);
+    for served in served(plan) {
+        served_chain(&mut chains, &served);
     }
     let mut body = String::new();
     for counter in &chains.counters {
@@ -255,7 +255,7 @@ fn way_out(chains: &mut Chains, plan: &Plan, device: &str, outlets: &[&Outlet]) 
         chains.count(reason, &other, &format!("{device}_wrong_source"), "drop");
     }
     if plan.public.iter().any(|public| public == device) {
-        let answers = format!("ct direction reply tcp sport {PUBLIC_PORTS} accept");
+        let answers = format!("ct direction reply tcp sport {} accept", set(PUBLIC_PORTS));
         chains.because("answers of the public listeners", &answers);
     }
     chains.count(
@@ -332,10 +332,9 @@ fn input(chains: &mut Chains, plan: &Plan) {
             );
         }
     }
-    for intake in plan.intakes.iter().filter(|intake| own_chain(plan, &intake.device)) {
-        let device = &intake.device;
-        let rule = format!("iifname \"{device}\" goto {}", chain("in", device));
-        chains.because("applications submit, and do nothing else", &rule);
+    for Intake { device, .. } in served(plan) {
+        let rule = format!("iifname \"{device}\" goto {}", chain("in", &device));
+        chains.because("served here are the listeners, and nothing else", &rule);
     }
     let ports: BTreeSet<u16> = plan.listener_ports.iter().copied().chain(MAIL_PORTS).collect();
     let shared = |device: &&String| !plan.intakes.iter().any(|intake| intake.device == **device);
@@ -363,7 +362,7 @@ fn way_in(chains: &mut Chains, plan: &Plan, device: &str) {
         "drop",
     );
     if plan.public.iter().any(|public| public == device) {
-        let rule = format!("tcp dport {PUBLIC_PORTS} accept");
+        let rule = format!("tcp dport {} accept", set(PUBLIC_PORTS));
         chains.because("this interface is public too: unsubscribe, bounces, feedback", &rule);
     }
     let reason = "nobody connects to an egress";
@@ -371,13 +370,24 @@ fn way_in(chains: &mut Chains, plan: &Plan, device: &str) {
     chains.end();
 }
 
-/// An interface of applications alone: one that also has another part is not shut.
-fn own_chain(plan: &Plan, device: &String) -> bool {
-    let way = plan.devices.get(device).is_some_and(|device| !device.outlets.is_empty());
-    !way && !plan.manage.contains(device)
+/// Interfaces of applications and of the Internet, and what is served there. One that is a way out
+/// has a chain already, one that is for administrators too is not shut.
+fn served(plan: &Plan) -> Vec<Intake> {
+    let mut served = plan.intakes.clone();
+    for device in &plan.public {
+        let known = served.iter().position(|intake| intake.device == *device);
+        let at = known.unwrap_or_else(|| {
+            served.push(Intake { device: device.clone(), ports: BTreeSet::new() });
+            served.len() - 1
+        });
+        served[at].ports.extend(PUBLIC_PORTS);
+    }
+    let way = |device: &String| plan.devices.get(device).is_some_and(|d| !d.outlets.is_empty());
+    served.retain(|intake| !way(&intake.device) && !plan.manage.contains(&intake.device));
+    served
 }
 
-fn intake_chain(chains: &mut Chains, intake: &Intake) {
+fn served_chain(chains: &mut Chains, intake: &Intake) {
     chains.begin(&chain("in", &intake.device));
     chains.because("answers and errors", "ct state established,related accept");
     chains.because(
