@@ -16,7 +16,8 @@
 //! 2. **REQUIRETLS** (RFC 8689 4.2.1): DANE, a policy of MTA-STS that names the host, or a valid
 //!    certificate for a host whose name DNSSEC or the administrator vouches for; else 5.7.30.
 //!    `TLS-Required: No` beside it is void (RFC 8689 4.1).
-//! 3. **`TLS-Required: No`** (RFC 8689 4.2.2): what the domain publishes is ignored, the route's floor is not.
+//! 3. **`TLS-Required: No`** (RFC 8689 4.2.2): what the domain publishes is ignored, the route's
+//!    floor is not.
 //! 4. **DANE** before **MTA-STS** (RFC 8461 2): names that DNSSEC proves wrong, and TLSA records
 //!    that nobody can look up, bar the host (RFC 7672 2.1.1); records none of which is usable make
 //!    TLS mandatory without saying to whom (2.2).

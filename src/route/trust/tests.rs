@@ -73,7 +73,8 @@ fn expected(row: &Row) -> Outcome {
     let (wait, unsupported, encryption_needed) = (not("4.7.5"), not("5.7.30"), not("5.7.10"));
     // An override counts until it expires, and lies over the route and what the domain publishes.
     let word = row.exception.and_then(|(word, expired)| (!expired).then_some(word));
-    // RFC 8689 4.2.2, 4.1: TLS-Required: No lies over what the domain publishes, REQUIRETLS over it.
+    // RFC 8689 4.2.2: TLS-Required: No lies over what the domain publishes; 4.1: REQUIRETLS over
+    // it.
     let free = row.tls_required_no && !row.require_tls;
     let published_counts = word.is_none() && !free;
     let floor = word.unwrap_or(row.floor);
