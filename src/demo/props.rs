@@ -152,6 +152,10 @@ resolvers = ["{names}"]
 allow_networks = ["127.0.0.0/8"]
 mx_port = {port}
 
+# The demonstration's name server signs nothing.
+[trust]
+dane = "off"
+
 # Impatient, so that retries can be watched.
 [retry.transactional]
 first = "4s"

@@ -40,6 +40,8 @@ pub struct Resolvers {
 #[derive(Clone)]
 struct Proofs {
     mode: DaneMode,
+    /// The file of anchors, if there is one.
+    text: Option<String>,
     anchors: Arc<TrustAnchors>,
 }
 
@@ -62,13 +64,19 @@ impl Resolvers {
         })
     }
 
-    /// Takes another mode and other anchors, after a reload.
+    /// Takes another mode and other anchors, after a reload. What is known is kept if they are the
+    /// same.
     ///
     /// # Errors
     /// As [`Resolvers::new`]; the old ones stay in force.
     pub fn reload(&self, mode: DaneMode, anchors: Option<&Path>) -> Result<(), Fault> {
-        let proofs = Proofs::read(mode, anchors)?;
-        *self.proofs.write().unwrap_or_else(PoisonError::into_inner) = proofs;
+        let new = Proofs::read(mode, anchors)?;
+        let mut proofs = self.proofs.write().unwrap_or_else(PoisonError::into_inner);
+        if (proofs.mode, &proofs.text) == (new.mode, &new.text) {
+            return Ok(());
+        }
+        *proofs = new;
+        drop(proofs);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.verdicts.send_replace(ByName::new());
         Ok(())
@@ -107,7 +115,7 @@ impl Resolvers {
         {
             return Ok(Arc::clone(asker));
         }
-        let Proofs { mode, anchors } =
+        let Proofs { mode, anchors, .. } =
             self.proofs.read().unwrap_or_else(PoisonError::into_inner).clone();
         let asker = Asker::new(&self.sockets, egress, mode, &anchors)
             .map(Arc::new)
@@ -226,20 +234,17 @@ impl Resolvers {
 }
 
 impl Proofs {
-    fn read(mode: DaneMode, anchors: Option<&Path>) -> Result<Self, Fault> {
-        let anchors = match anchors {
-            None => TrustAnchors::default(),
-            Some(path) => {
-                let fault = |cause: String| Fault::new("reading anchors of", path.display(), cause);
-                let text = std::fs::read_to_string(path).map_err(|e| fault(e.to_string()))?;
-                let anchors = TrustAnchors::from_str(&text).map_err(|e| fault(e.to_string()))?;
-                if anchors.is_empty() {
-                    return Err(fault("there is no DNSKEY of the root in it".to_owned()));
-                }
-                anchors
-            }
+    fn read(mode: DaneMode, file: Option<&Path>) -> Result<Self, Fault> {
+        let Some(path) = file else {
+            return Ok(Self { mode, text: None, anchors: Arc::new(TrustAnchors::default()) });
         };
-        Ok(Self { mode, anchors: Arc::new(anchors) })
+        let fault = |cause: String| Fault::new("reading anchors of", path.display(), cause);
+        let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let anchors = TrustAnchors::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        if anchors.is_empty() {
+            return Err(fault("there is no DNSKEY of the root in it".to_owned()));
+        }
+        Ok(Self { mode, text: Some(text), anchors: Arc::new(anchors) })
     }
 }
 

@@ -199,6 +199,8 @@ fn egress(event: &Event) -> Option<&str> {
         Event::EgressSuspended { egress, .. }
         | Event::EgressImpaired { egress, .. }
         | Event::EgressResumed { egress }
+        | Event::DnssecLost { egress, .. }
+        | Event::DnssecProved { egress }
         | Event::EgressChecked { egress, .. }
         | Event::EgressCheckFailed { egress, .. }
         | Event::EgressCheckMended { egress, .. }
@@ -224,6 +226,7 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::SpoolLatched { reason }
         | Event::EgressSuspended { reason, .. }
         | Event::EgressImpaired { reason, .. }
+        | Event::DnssecLost { reason, .. }
         | Event::EgressCheckFailed { reason, .. }
         | Event::EgressCheckMended { reason, .. }
         | Event::RoleRestarted { reason, .. }

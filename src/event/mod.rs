@@ -158,6 +158,11 @@ pub enum Event {
     EgressImpaired { egress: String, reason: String },
     /// It is whole again.
     EgressResumed { egress: String },
+    /// The name servers of an egress do not pass DNSSEC on: names cannot be proved, and DANE cannot
+    /// be had.
+    DnssecLost { egress: String, reason: String },
+    /// They do.
+    DnssecProved { egress: String },
     /// The self-probe found something else than before.
     EgressChecked { egress: String, passed: u64, warned: u64, failed: u64, unknown: u64 },
     /// Something about an egress went wrong that receivers see: PTR, lists, name servers.

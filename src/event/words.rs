@@ -84,6 +84,8 @@ impl Event {
             Self::EgressSuspended { .. } => "egress_suspended",
             Self::EgressImpaired { .. } => "egress_impaired",
             Self::EgressResumed { .. } => "egress_resumed",
+            Self::DnssecLost { .. } => "dnssec_lost",
+            Self::DnssecProved { .. } => "dnssec_proved",
             Self::EgressChecked { .. } => "egress_checked",
             Self::EgressCheckFailed { .. } => "egress_check_failed",
             Self::EgressCheckMended { .. } => "egress_check_mended",
@@ -117,6 +119,7 @@ impl Event {
             | Self::SpoolPressureChanged { .. }
             | Self::EgressSuspended { .. }
             | Self::EgressImpaired { .. }
+            | Self::DnssecLost { .. }
             | Self::EgressCheckFailed { .. }
             | Self::AddressListed { .. }
             | Self::TlsDowngraded { .. }
@@ -212,6 +215,14 @@ impl Event {
             | Self::OwnDefectSeen { .. }
             | Self::LaneReleased { .. }
             | Self::AddressListed { .. } => self.lane_text(),
+            Self::EgressImpaired { .. }
+            | Self::EgressSuspended { .. }
+            | Self::EgressResumed { .. }
+            | Self::DnssecLost { .. }
+            | Self::DnssecProved { .. }
+            | Self::EgressChecked { .. }
+            | Self::EgressCheckFailed { .. }
+            | Self::EgressCheckMended { .. } => self.egress_text(),
             _ => self.house_text(),
         };
         harmless(&text)
@@ -333,6 +344,33 @@ impl Event {
         }
     }
 
+    fn egress_text(&self) -> String {
+        match self {
+            Self::EgressImpaired { egress, reason } => {
+                format!("egress {egress} goes on with one family of addresses: {reason}")
+            }
+            Self::EgressSuspended { egress, reason, by } => {
+                format!("egress {egress} suspended (by {by}), it carries nothing: {reason}")
+            }
+            Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
+            Self::DnssecLost { egress, reason } => {
+                format!("egress {egress} cannot prove names by DNSSEC: {reason}")
+            }
+            Self::DnssecProved { egress } => format!("egress {egress} proves names by DNSSEC"),
+            Self::EgressChecked { egress, passed, warned, failed, unknown } => format!(
+                "egress {egress} checked: {passed} passed, {warned} to mind, {failed} failed, \
+                 {unknown} not known"
+            ),
+            Self::EgressCheckFailed { egress, item, reason, remedy } => {
+                format!("egress {egress}, {item}: {reason}; remedy: {remedy}")
+            }
+            Self::EgressCheckMended { egress, item, reason } => {
+                format!("egress {egress}, {item} is well again: {reason}")
+            }
+            _ => String::new(),
+        }
+    }
+
     fn house_text(&self) -> String {
         match self {
             Self::ServiceStarted { version, listeners, queued } => format!(
@@ -358,23 +396,6 @@ impl Event {
             Self::SpoolLatched { reason } => format!(
                 "the ledger failed, nothing is accepted or delivered until a restart: {reason}"
             ),
-            Self::EgressImpaired { egress, reason } => {
-                format!("egress {egress} goes on with one family of addresses: {reason}")
-            }
-            Self::EgressSuspended { egress, reason, by } => {
-                format!("egress {egress} suspended (by {by}), it carries nothing: {reason}")
-            }
-            Self::EgressResumed { egress } => format!("egress {egress} is whole again"),
-            Self::EgressChecked { egress, passed, warned, failed, unknown } => format!(
-                "egress {egress} checked: {passed} passed, {warned} to mind, {failed} failed, \
-                 {unknown} not known"
-            ),
-            Self::EgressCheckFailed { egress, item, reason, remedy } => {
-                format!("egress {egress}, {item}: {reason}; remedy: {remedy}")
-            }
-            Self::EgressCheckMended { egress, item, reason } => {
-                format!("egress {egress}, {item} is well again: {reason}")
-            }
             Self::TlsDowngraded { domain, relay, best, best_at, found } => format!(
                 "TLS of {domain} is worth less than it was: {found} at {relay}, {best} until \
                  {best_at}"

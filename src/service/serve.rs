@@ -13,6 +13,7 @@ use super::admit::Admission;
 use super::check::Checker;
 use super::custody::{Ids, Scribe, SortingDesk, Vault};
 use super::dispatch::Dispatch;
+use super::names::tell_dnssec;
 use super::office::Rooms;
 use super::receivers::Receivers;
 use super::reception::{Bell, House, Reception, Shift};
@@ -114,7 +115,7 @@ impl Gateway {
         let (asker, books) = (egress.clone(), parts.standing.clone());
         let checker = Checker::new(books, asker, names.clone(), herald.clone());
         let checker = Arc::new(checker);
-        let context = parts.delivery(&egress, names)?.by(ways.clone());
+        let context = parts.delivery(&egress, names.clone())?.by(ways.clone());
         let (trust, outbox) = (context.trust.clone(), parts.outbox(&desk));
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
@@ -130,6 +131,7 @@ impl Gateway {
             ways: ways.clone(),
             tls,
             authorities: context.tls.clone(),
+            names: names.clone(),
             bell,
             herald: herald.clone(),
             document: place.document.clone(),
@@ -146,6 +148,7 @@ impl Gateway {
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         tasks.push(tokio::spawn(checker.keep_checking()));
+        tasks.push(tokio::spawn(tell_dnssec(names, herald.clone())));
         board.apply_switches();
         tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));

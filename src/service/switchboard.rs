@@ -17,6 +17,7 @@ use crate::base::secret::Secret;
 use crate::base::time::WallTime;
 use crate::config::checked::{Config, ProviderRule};
 use crate::config::{self, Reading};
+use crate::dns::resolver::Resolvers;
 use crate::event::Event;
 use crate::event::herald::Herald;
 use crate::host::clock;
@@ -47,6 +48,8 @@ pub(super) struct Switchboard {
     pub(super) tls: Option<Arc<ServerTls>>,
     /// Whom delivery trusts to vouch for hosts.
     pub(super) authorities: Arc<TlsClient>,
+    /// Who proves names.
+    pub(super) names: Arc<Resolvers>,
     pub(super) bell: watch::Sender<Bell>,
     pub(super) herald: Arc<Herald>,
     pub(super) document: PathBuf,
@@ -221,6 +224,9 @@ impl Switchboard {
             .map_err(|fault| vec![fault.to_string()])?;
         self.authorities
             .reload(config.trust.roots.as_deref())
+            .map_err(|fault| vec![fault.to_string()])?;
+        self.names
+            .reload(config.trust.dane, config.trust.anchors.as_deref())
             .map_err(|fault| vec![fault.to_string()])?;
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls) {
             tls.reload(files).map_err(|fault| vec![fault.to_string()])?;

@@ -30,7 +30,7 @@ pub(crate) const SAFE_INTAKE: u16 = 2526;
 pub(crate) struct Gateway {
     folder: tempfile::TempDir,
     intake: SocketAddr,
-    _process: Program,
+    process: Program,
 }
 
 impl Gateway {
@@ -60,10 +60,10 @@ impl Gateway {
         command.args(["serve", "--config"]).arg(&path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(told);
         let process = bed.gateway.start(&mut command);
-        let mut gateway = Self { folder, intake, _process: process };
+        let mut gateway = Self { folder, intake, process };
         let began = Instant::now();
         while !gateway.told().contains(" serves on ") {
-            let ended = gateway._process.0.try_wait().unwrap();
+            let ended = gateway.process.0.try_wait().unwrap();
             assert!(ended.is_none(), "the daemon ended: {}", gateway.told());
             assert!(began.elapsed() < PATIENCE, "it does not serve: {}", gateway.told());
             std::thread::sleep(Duration::from_millis(10));

@@ -7,6 +7,7 @@
 //! `nsd` says what stands in the zone; `unbound`, which the gateway asks, passes signatures on and
 //! judges none of them: that is the gateway's own duty.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -103,7 +104,9 @@ fn asked(server: IpAddr) -> bool {
     let patience = Some(Duration::from_millis(500));
     socket.set_read_timeout(patience).is_ok()
         && socket.send_to(&QUESTION, (server, 53)).is_ok()
-        && socket.recv(&mut answer).is_ok_and(|octets| octets > 12 && answer[3] & 15 == 0)
+        && socket
+            .recv(&mut answer)
+            .is_ok_and(|octets| octets > 12 && answer[3].trailing_zeros() >= 4)
 }
 
 /// The text of the root zone around `records`.
@@ -146,7 +149,7 @@ fn nsd(space: &Space, folder: &Path, zones: &[(&str, &str)]) -> Program {
         folder.display()
     );
     for (name, file) in zones {
-        configuration += &format!("zone:\n name: \"{name}\"\n zonefile: {file}\n");
+        writeln!(configuration, "zone:\n name: \"{name}\"\n zonefile: {file}").unwrap();
     }
     let path = folder.join("nsd.conf");
     fs::write(&path, configuration).unwrap();

@@ -64,7 +64,8 @@ impl Authority {
             _ => params.signed_by(&key, &self.issuer).unwrap(),
         };
         let spki = postern::smtp::sasl::sha256(&key.subject_public_key_info());
-        let spki_sha256 = spki.iter().map(|octet| format!("{octet:02x}")).collect();
+        let octets: Vec<String> = spki.iter().map(|octet| format!("{octet:02x}")).collect();
+        let spki_sha256 = octets.concat();
         let pem = (made.pem(), key.serialize_pem());
         let chain = vec![made.der().clone()];
         let private = PrivatePkcs8KeyDer::from(key.serialize_der()).into();

@@ -66,13 +66,13 @@ impl Receiver {
         name: &str,
         addresses: &[IpAddr],
         manner: Manner,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<&Arc<ServerConfig>>,
     ) -> Self {
         let state = Arc::new(State::default());
         let places: Vec<_> = addresses.iter().map(|ip| SocketAddr::new(*ip, 25)).collect();
         for place in &places {
             let listener = space.within(|| TcpListener::bind(place)).unwrap();
-            let host = Host { name: name.to_owned(), manner, tls: tls.clone() };
+            let host = Host { name: name.to_owned(), manner, tls: tls.cloned() };
             let (host, state) = (Arc::new(host), state.clone());
             std::thread::spawn(move || {
                 while let Ok((stream, from)) = listener.accept() {

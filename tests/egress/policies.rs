@@ -141,7 +141,8 @@ impl World {
             Some("forged") => &mut self.forged,
             _ => &mut self.root,
         };
-        *zone += &format!("{record}\n");
+        zone.push_str(record);
+        zone.push('\n');
     }
 
     /// A domain with a host that behaves so.
@@ -176,7 +177,7 @@ impl World {
             self.publish(domain, &format!("_mta-sts.{domain}. TXT \"v=STSv1; id=1\""));
             self.publish(domain, &format!("mta-sts.{domain}. A {POLICY_HOST}"));
         }
-        let tls = shown.map(|shown| shown.server);
+        let tls = shown.as_ref().map(|shown| &shown.server);
         self.receivers.push(Receiver::start(&bed.internet, &host, &[at], manner, tls));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::rr::RecordType;
@@ -13,10 +14,10 @@ use postern::mail::trust::Tlsa;
 use postern::net::egress::EgressClient;
 use postern::route::{LookupError, TlsaAnswer};
 
-use crate::space::{alone, client, egress};
+use crate::space::{alone, alone_within, client, egress};
 use crate::wire::{
-    Stranger, Word, as_if_it_were, ask, between, denied_by_a_stranger, the_wildcard_instead,
-    without_denials, without_dnssec,
+    STRIPS, Stranger, Word, as_if_it_were, ask, between, denied_by_a_stranger,
+    the_wildcard_instead, without_denials, without_dnssec, without_dnssec_at_times,
 };
 use crate::zones::{TLSA_DATA, World};
 
@@ -180,7 +181,8 @@ fn behind<F: Future<Output = ()>>(
     stranger: Stranger,
     test: impl FnOnce(Egress, std::path::PathBuf) -> F + Send + 'static,
 ) {
-    alone(move || async move {
+    // Some of them let minutes pass without waiting for them.
+    alone_within(Duration::from_secs(900), move || async move {
         let folder = tempfile::tempdir().unwrap();
         let world = World::create(folder.path());
         let _nsd = world.serve();
@@ -213,6 +215,35 @@ fn name_servers_that_strip_signatures_are_found_out() {
         let off = resolvers(&egress, DaneMode::Off, &anchor).await;
         assert_eq!(off.mx(&egress, "sec.zone").await.unwrap().hosts.len(), 1);
         assert_eq!((off.dnssec(&egress), off.try_dnssec(&egress).await), (None, None));
+    });
+}
+
+/// Time passes for the trial alone: nothing waits meanwhile.
+async fn later(span: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(span).await;
+    tokio::time::resume();
+}
+
+#[test]
+fn dnssec_that_comes_and_goes_is_noticed() {
+    let stranger = Stranger { ask: without_dnssec_at_times, ..Stranger::HONEST };
+    behind(stranger, |egress, anchor| async move {
+        let names = resolvers(&egress, DaneMode::Auto, &anchor).await;
+        let said = Some(Err("the name servers strip signatures".to_owned()));
+        assert!(!names.mx(&egress, "sec.zone").await.unwrap().secure);
+        assert_eq!(names.dnssec(&egress), said);
+        STRIPS.store(false, Ordering::SeqCst);
+        assert!(!names.mx(&egress, "n3.zone").await.unwrap().secure, "tried again too early");
+        later(Duration::from_secs(61)).await;
+        assert!(names.mx(&egress, "sec.zone").await.unwrap().secure);
+        assert_eq!(names.dnssec(&egress), Some(Ok(())));
+        STRIPS.store(true, Ordering::SeqCst);
+        let refused = names.mx(&egress, "n3.zone").await;
+        assert!(matches!(refused, Err(LookupError::Bogus(_))), "{refused:?}");
+        later(Duration::from_secs(601)).await;
+        assert!(!names.mx(&egress, "n3.zone").await.unwrap().secure);
+        assert_eq!(names.dnssec(&egress), said);
     });
 }
 

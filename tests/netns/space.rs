@@ -14,12 +14,17 @@ use postern::net::egress::EgressClient;
 
 /// Runs `test` in a thread with a network of its own, with loopback up.
 pub(crate) fn alone<F: Future>(test: impl FnOnce() -> F + Send + 'static) {
-    let thread = std::thread::spawn(|| {
+    alone_within(Duration::from_secs(120), test);
+}
+
+/// The same for a test that lets more time pass.
+pub(crate) fn alone_within<F: Future>(span: Duration, test: impl FnOnce() -> F + Send + 'static) {
+    let thread = std::thread::spawn(move || {
         let alone = unshare(CloneFlags::CLONE_NEWNET);
         assert!(alone.is_ok(), "no network namespace ({alone:?}): run this test as root");
         ip("link set lo up");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let bounded = async { tokio::time::timeout(Duration::from_secs(120), test()).await };
+        let bounded = async { tokio::time::timeout(span, test()).await };
         assert!(runtime.block_on(bounded).is_ok(), "the test took too long");
     });
     thread.join().unwrap();

@@ -3,9 +3,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,9 +32,6 @@ pub(crate) async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Wor
     query.add_query(Query::query(name, kind));
     query.metadata.recursion_desired = true;
     query.metadata.authentic_data = true;
-    let mut edns = Edns::new();
-    edns.set_max_payload(1232);
-    query.set_edns(edns);
     let answer = over_tcp(server, &query.to_vec().unwrap()).await;
     let answer = Message::from_vec(&answer).unwrap();
     let proved = answer.metadata.authentic_data;
@@ -133,6 +131,16 @@ pub(crate) async fn between(listen: SocketAddr, server: SocketAddr, stranger: St
 pub(crate) fn without_dnssec(question: &mut Message) {
     question.edns = None;
     question.metadata.authentic_data = false;
+}
+
+/// Whether [`without_dnssec_at_times`] does it at this time.
+pub(crate) static STRIPS: AtomicBool = AtomicBool::new(true);
+
+/// As [`without_dnssec`], while it is switched on.
+pub(crate) fn without_dnssec_at_times(question: &mut Message) {
+    if STRIPS.load(Ordering::SeqCst) {
+        without_dnssec(question);
+    }
 }
 
 /// Keeps signatures of what there is, and drops proofs of what there is not.

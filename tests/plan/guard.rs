@@ -24,7 +24,7 @@ fn nft_takes_it_and_takes_it_again() {
             feed("nft", &["-f", "-"], &text);
             feed("nft", &["-f", "-"], &text);
             let tables = run("nft list tables");
-            assert_eq!(tables.trim(), "table inet postern", "{name}");
+            assert_eq!(tables.trim(), "table inet postern\ntable arp postern", "{name}");
         }
     });
 }

@@ -329,6 +329,13 @@ fn guard(found: &mut Vec<Difference>, plan: &Plan) {
         let what = format!("the guard has {count} rules, the plan has {planned}: it was changed");
         found.push(Difference::new(what, load));
     }
+    let listed = json(&["nft", "-json", "list", "table", "arp", "postern"]).unwrap_or_default();
+    let objects = items(listed.get("nftables").unwrap_or(&Value::Null));
+    let count = objects.iter().filter(|object| object.get("rule").is_some()).count();
+    if count != nftables::neighbour_rules(plan).len() {
+        let what = "the guard of neighbours (nftables table arp postern) is not as planned";
+        found.push(Difference::new(what, load));
+    }
 }
 
 #[cfg(test)]
