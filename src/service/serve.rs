@@ -96,11 +96,7 @@ impl Gateway {
         let desk = parts.desk()?;
         let suspects = parts.suspects(&desk);
         let ways = parts.ways(&egress)?;
-        let ear = ways.clone();
-        // A rest of the whole address reaches the queue with the next look at the house.
-        desk.hear_listed(Arc::new(move |listed| {
-            let _at_the_next_look = ear.listed(listed);
-        }));
+        hear_listed(&desk, ways.clone());
         let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
         let (bell, heard) = watch::channel(Bell::default());
         let admission = Arc::new(Admission::new(
@@ -409,6 +405,14 @@ impl Switchboard {
 }
 
 /// Delivery, and the keeper of trust beside it.
+/// What receivers say of an address reaches the ways.
+fn hear_listed(desk: &SortingDesk, ways: Arc<Ways>) {
+    // A rest of the whole address reaches the queue with the next look at the house.
+    desk.hear_listed(Arc::new(move |listed| {
+        let _at_the_next_look = ways.listed(listed);
+    }));
+}
+
 fn start_desk(
     desk: &Arc<SortingDesk>,
     context: delivery::Context,

@@ -121,7 +121,7 @@ impl Ways {
         }
         let today = today();
         members.sort_by_key(|member| {
-            *member != way.home && self.allowance(&pools, member, today).is_some()
+            *member != way.home && allowance(&pools, member, today).is_some()
         });
         if !members.is_empty() {
             return Ok(members);
@@ -141,11 +141,11 @@ impl Ways {
             return Some(Standstill { reason, wait: rest.left(now) });
         }
         let (pools, today) = (self.pools.load(), day(wall));
-        let allowance = self.allowance(&pools, egress, today)?;
+        let allowed = allowance(&pools, egress, today)?;
         let used = self.accounts().as_ref()?.used(egress, provider, today);
-        (used >= allowance).then(|| Standstill {
+        (used >= allowed).then(|| Standstill {
             reason: format!(
-                "{egress}: its warm-up allows {allowance} messages to {provider} today (UTC)"
+                "{egress}: its warm-up allows {allowed} messages to {provider} today (UTC)"
             ),
             wait: Some(until_tomorrow(wall)),
         })
@@ -159,7 +159,7 @@ impl Ways {
             return false;
         }
         let today = today();
-        let Some(allowance) = self.allowance(&self.pools.load(), egress, today) else {
+        let Some(allowed) = allowance(&self.pools.load(), egress, today) else {
             return self.lock().listings.pair(egress, provider, clock::now()).is_none();
         };
         if self.bar(egress, provider).is_some() {
@@ -167,7 +167,7 @@ impl Ways {
         }
         let mut accounts = self.accounts();
         let Some(warmth) = accounts.as_mut() else { return true };
-        let spent = warmth.spend(egress, provider, today, allowance);
+        let spent = warmth.spend(egress, provider, today, allowed);
         drop(accounts);
         spent.unwrap_or_else(|fault| {
             // It counts in memory; a disk that fails is told, and does not stop the mail.
@@ -179,7 +179,7 @@ impl Ways {
     /// The message did not leave after all.
     pub fn give_back(&self, egress: &str, provider: &str) {
         let today = today();
-        if self.allowance(&self.pools.load(), egress, today).is_none() {
+        if allowance(&self.pools.load(), egress, today).is_none() {
             return;
         }
         let given = self.accounts().as_mut().map(|w| w.give_back(egress, provider, today));
@@ -238,7 +238,9 @@ impl Ways {
         let anew = std::mem::take(&mut state.stale);
         drop(state);
         if let Some(tell) = self.tell.get() {
-            events.into_iter().for_each(|event| tell(event));
+            for event in events {
+                tell(event);
+            }
         }
         let carries =
             |name: &str| states.iter().any(|state| state.name == name && state.suspended.is_none());
@@ -300,11 +302,6 @@ impl Ways {
         EGRESS_RECHECK
     }
 
-    fn allowance(&self, pools: &Pools, egress: &str, today: u32) -> Option<u32> {
-        let mut egresses = pools.config().egresses.iter();
-        egresses.find(|known| known.name == egress)?.warm_up.as_ref()?.allowance(today)
-    }
-
     fn fault(&self, fault: &Fault) {
         if let Some(tell) = self.tell.get() {
             tell(Event::FaultSeen { room: "warm-up".to_owned(), fault: fault.to_string() });
@@ -318,6 +315,12 @@ impl Ways {
     fn accounts(&self) -> MutexGuard<'_, Option<Warmth>> {
         self.warmth.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What `egress` may send to one provider on `day`; none: no limit.
+fn allowance(pools: &Pools, egress: &str, day: u32) -> Option<u32> {
+    let mut egresses = pools.config().egresses.iter();
+    egresses.find(|known| known.name == egress)?.warm_up.as_ref()?.allowance(day)
 }
 
 /// Days since 1970-01-01 (UTC).

@@ -455,6 +455,9 @@ mod tests {
         }
         switches.stop_all(true, "alice", WallTime(4)).unwrap();
         switches.stop_all(false, "alice", WallTime(5)).unwrap();
+        switches.hold_egress("main", Some("a new cable"), "alice", WallTime(6)).unwrap();
+        switches.hold_egress("second", Some("listed"), "bob", WallTime(7)).unwrap();
+        switches.hold_egress("second", None, "bob", WallTime(8)).unwrap();
         switches.positions().clone()
     }
 

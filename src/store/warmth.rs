@@ -205,7 +205,9 @@ fn frame(record: &Record) -> Result<Vec<u8>, Fault> {
 /// Begins with the name of the format, so that zeros are no record.
 fn crc(length: [u8; 2], body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    [&MAGIC[..], &length, body].iter().for_each(|part| hasher.update(part));
+    for part in [&MAGIC[..], &length, body] {
+        hasher.update(part);
+    }
     hasher.finalize()
 }
 

@@ -224,7 +224,9 @@ impl World {
         self.stopped = false;
         self.closed.clear();
         self.queue.set_stopped(false, self.at.now);
-        POOLS.into_iter().for_each(|pool| self.queue.set_pool(pool, false, self.at.now));
+        for pool in POOLS {
+            self.queue.set_pool(pool, false, self.at.now);
+        }
         self.sync();
         self.held.clear();
         for id in self.queue.release(&Selection::default(), self.at.now) {

@@ -110,14 +110,14 @@ impl Rooms {
             return Err(not_found(format!("message {id}")));
         }
         for leg in view.iter().flat_map(|view| &view.legs) {
-            let text = self.schedule(leg);
+            let text = Self::schedule(leg);
             steps.push(StepRow { at: None, step: "schedule".to_owned(), text });
         }
         Ok(steps)
     }
 
     /// What a part of a message waits for.
-    fn schedule(&self, leg: &LegView) -> String {
+    fn schedule(leg: &LegView) -> String {
         let when = leg.next.map_or_else(String::new, |next| format!(", next look at {next}"));
         let why = match leg.state {
             "ready" => "about to go".to_owned(),

@@ -71,7 +71,9 @@ impl Listings {
         let rest = rest_again(self.whole.get(egress), counts, &words, now, wall);
         self.whole.insert(egress.to_owned(), rest);
         // Who has spoken has spoken: the next rest needs new witnesses.
-        pairs.values_mut().for_each(|rest| rest.heard = None);
+        for rest in pairs.values_mut() {
+            rest.heard = None;
+        }
         true
     }
 
