@@ -18,9 +18,11 @@ use postern::control::answer::{
 };
 use postern::control::check::EgressCheck;
 use postern::control::keeper::Keeper;
+use postern::control::lanes::{ByClass, LaneRow, TopDomain};
 use postern::control::office::{Done, Office, QueueAct, SourceAct};
 use postern::control::request::{PageAsk, QueueFilter, Role};
 use postern::control::server;
+use postern::event::Delay;
 use postern::event::counters::Totals;
 use postern::event::deed::{Deed, Recorded, Verification};
 use postern::event::herald::Herald;
@@ -54,6 +56,41 @@ fn row() -> QueueRow {
         attempts: 3,
         next: WallTime(0),
         reply: None,
+        lanes: vec!["provider".to_owned()],
+    }
+}
+
+fn lane() -> LaneRow {
+    let delay = Delay {
+        class: MessageClass::Otp,
+        provider: "provider".to_owned(),
+        delivered: 1000,
+        p50_millis: 140,
+        p99_millis: 1_900,
+    };
+    LaneRow {
+        lane: "provider".to_owned(),
+        egress: "main".to_owned(),
+        state: "paused".to_owned(),
+        reason: Some("421 4.7.0 Rate limit\u{1b}[2J".to_owned()),
+        until: Some(WallTime(clock::wall().0 + 300_500)),
+        connections: 0,
+        allowed: 1,
+        connections_max: 10,
+        messages_per_connection: 20,
+        messages_per_minute: Some(600),
+        classes: ByClass { otp: 1, transactional: 20, subscribed: 300 },
+        ready: 300,
+        waiting: 21,
+        in_flight: 0,
+        held: 4,
+        oldest: Some(WallTime(clock::wall().0 - 95_000)),
+        next: None,
+        reply: None,
+        domains: 2,
+        shut: 0,
+        top: vec![TopDomain { domain: "example.org".to_owned(), messages: 317 }],
+        delays: vec![delay],
     }
 }
 
@@ -386,6 +423,29 @@ fn a_full_disk_stands_before_a_purge_and_not_before_the_kill_switch() {
     assert_eq!(code, 0);
     assert!(out.contains("NOT recorded"), "{out}");
     assert_eq!(house.asked().len(), 1);
+}
+
+#[test]
+fn lanes_are_listed_for_viewers_and_released_by_operators() {
+    let house = House::open(Some(Role::Viewer), false);
+    let (code, table, _) = house.run("queue lanes");
+    assert_eq!(code, 0);
+    let line = table.lines().nth(1).unwrap();
+    for part in ["provider  main", "paused, ends in 5m", "0/1/10", "600/min", "example.org 317"] {
+        assert!(line.contains(part), "{part} is missing in\n{table}");
+    }
+    assert!(table.contains("421 4.7.0 Rate limit?[2J"), "{table}");
+    assert!(table.contains("otp") && table.contains("1.900"), "{table}");
+    let (_, json, _) = house.run("queue lanes --json");
+    let page: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let row = &page["rows"][0];
+    assert_eq!((&row["classes"]["subscribed"], &row["state"]), (&300.into(), &"paused".into()));
+    assert_eq!(house.run("lane release provider").0, 1, "a viewer only looks");
+    let house = House::open(Some(Role::Operator), false);
+    let (code, out, _) = house.run("lane release provider --source billing");
+    assert_eq!(code, 0, "{out}");
+    assert!(out.starts_with("done: 7 messages; provider released by "), "{out}");
+    assert!(house.outcomes().last().unwrap().contains("done"), "{:?}", house.outcomes());
 }
 
 #[test]

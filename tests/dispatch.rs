@@ -18,6 +18,7 @@ use postern::mail::address::{Domain, Mailbox, ReversePath};
 use postern::mail::answer::{Answer, Phase};
 use postern::mail::class::MessageClass;
 use postern::mail::envelope::{Envelope, Notify, Recipient};
+use postern::mail::meaning::Defect;
 use postern::mail::queued::{Change, Settlement};
 use postern::mail::reply::PeerReply;
 use postern::mail::source::{SourceName, SourceState};
@@ -26,7 +27,7 @@ use postern::mail::way::Way;
 use postern::outcome::dsn::Report;
 use postern::queue::{Assignment, Moment, Rules, Selection};
 use postern::service::dispatch::{Dispatch, FetchError, Reporter, Store};
-use postern::service::post::{CarrierId, Delivery, Desk};
+use postern::service::post::{CarrierId, Delivery, Desk, Listed};
 
 const WALL: WallTime = WallTime(1_790_000_000_000);
 
@@ -156,7 +157,10 @@ fn rules() -> Rules {
 fn answer(recipient: u16, name: &str) -> Answer {
     let (phase, code, status, text) = match name {
         "no" => (Phase::Rcpt, 550, "5.1.1", "no such user"),
-        "later" => (Phase::Rcpt, 450, "4.2.0", "greylisted"),
+        "later" => (Phase::Rcpt, 450, "4.2.0", "the mailbox is busy"),
+        "spf" | "alien-spf" => (Phase::Dot, 550, "5.7.23", "SPF check failed"),
+        "fast" => (Phase::Mail, 421, "4.7.0", "Rate limit reached"),
+        "listed" => (Phase::Rcpt, 554, "5.7.1", "see https://www.spamhaus.org/query"),
         "lost" => (Phase::Dot, 0, "4.4.2", "connection lost"),
         "link" => (Phase::Egress, 0, "4.4.1", "the link is down"),
         _ => (Phase::Dot, 250, "2.0.0", "taken"),
@@ -170,15 +174,23 @@ async fn carry(desk: House, domain: Domain, _: Way, carrier: CarrierId) {
     let mut patient = false;
     while let Some(job) = desk.next(carrier, patient).await {
         desk.provider(&domain, "provider.example");
+        if !desk.may_connect(carrier) {
+            desk.hand_back(carrier, job);
+            break;
+        }
         patient = true;
         let answers = job.recipients.iter().map(|recipient| {
             let to = &job.parcel.envelope.recipients[usize::from(*recipient)].forward_path;
             assert_ne!(to.local_part(), "panic", "a carrier that dies");
             answer(*recipient, to.local_part())
         });
+        let answers: Vec<Answer> = answers.collect();
+        let first = usize::from(job.recipients[0]);
+        let to = &job.parcel.envelope.recipients[first].forward_path;
+        let host = if to.local_part().starts_with("alien") { "alien" } else { "provider" };
         let delivery = Delivery {
-            answers: answers.collect(),
-            relay: "mx.provider.example[192.0.2.1]:25".into(),
+            answers,
+            relay: format!("mx.{host}.example[192.0.2.1]:25"),
             egress: "main".into(),
             tls: "none".into(),
             assurance: postern::mail::trust::Assurance::Clear,
@@ -427,6 +439,89 @@ async fn a_drain_ends_carriers_and_loses_nothing() {
     assert_eq!(left, 0);
     let delivered = town.store.changes.lock().unwrap().len();
     assert_eq!(delivered + town.desk.counts().messages, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_with_a_defect_of_ours_is_held_with_an_alarm_and_neither_bounces_nor_expires() {
+    let town = Town::new();
+    let id = town.admit(town.parcel("ok@sender.example", &["spf@a.example"]));
+    let alarm = |fact: &Event| match fact {
+        Event::OwnDefectSeen { provider, what, source, held, .. } => {
+            let shop = source.as_ref().is_some_and(|source| source.as_str() == "shop");
+            provider == "provider.example" && *what == Defect::Spf && shop && *held
+        }
+        _ => false,
+    };
+    town.until("the alarm", |facts| facts.iter().any(alarm)).await;
+    // More mail of this source waits untried; another source's goes.
+    let second = town.admit(town.parcel("ok@sender.example", &["ok@b.example"]));
+    let mut other = town.parcel("ok@sender.example", &["ok@a.example"]);
+    other.label.source = SourceName::new("bank").unwrap();
+    let other = town.admit(other);
+    town.completed(other).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(matches!(town.store.settlements(id)[..], [(0, Settlement::Deferred { .. })]));
+    assert!(town.store.settlements(second).is_empty());
+    let held = town.desk.held_mail();
+    assert_eq!((held.len(), held[0].lane.as_str()), (1, "provider.example"));
+    assert_eq!(town.facts.lock().unwrap().iter().filter(|fact| alarm(fact)).count(), 1);
+    assert_eq!(town.desk.release_lane("provider.example", None), 1);
+    town.completed(second).await;
+    let released = |fact: &Event| matches!(fact, Event::LaneReleased { .. });
+    assert!(town.facts.lock().unwrap().iter().any(released));
+    // It is tried again, and the defect is met again.
+    town.until("the second alarm", |facts| facts.iter().filter(|f| alarm(f)).count() == 2).await;
+    assert_eq!(town.desk.counts().messages, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_host_holds_nobodys_mail() {
+    let town = Town::new();
+    let id = town.admit(town.parcel("ok@sender.example", &["alien-spf@a.example"]));
+    let good = town.admit(town.parcel("ok@sender.example", &["ok@b.example"]));
+    town.completed(good).await;
+    town.completed(id).await;
+    assert!(matches!(town.store.settlements(id).last(), Some((0, Settlement::Expired { .. }))));
+    assert!(town.desk.held_mail().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listed_address_is_told_and_its_mail_waits_out_its_time() {
+    let town = Town::new();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let ear = Arc::clone(&heard);
+    town.desk.hear_listed(Arc::new(move |listed: Listed<'_>| {
+        let what = (listed.egress.to_owned(), listed.provider.to_owned(), listed.known);
+        ear.lock().unwrap().push(what);
+    }));
+    let id = town.admit(town.parcel("ok@sender.example", &["listed@a.example"]));
+    town.completed(id).await;
+    let outcomes = town.store.settlements(id);
+    assert!(matches!(outcomes.first(), Some((0, Settlement::Deferred { .. }))), "{outcomes:?}");
+    assert!(matches!(outcomes.last(), Some((0, Settlement::Expired { .. }))), "{outcomes:?}");
+    let expected = ("main".to_owned(), "provider.example".to_owned(), false);
+    assert_eq!(heard.lock().unwrap().first(), Some(&expected));
+    let told = |fact: &Event| matches!(fact, Event::AddressListed { .. });
+    assert!(town.facts.lock().unwrap().iter().any(told));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_has_had_enough_gets_a_pause_and_one_time_passwords_go() {
+    let town = Town::new();
+    town.admit(town.parcel("ok@sender.example", &["fast@a.example"]));
+    let slowed = |fact: &Event| match fact {
+        Event::LaneSlowed { wait_millis, .. } => (48_000..=72_000).contains(wait_millis),
+        _ => false,
+    };
+    town.until("the pause", |facts| facts.iter().any(slowed)).await;
+    let batch = town.admit(town.parcel("ok@sender.example", &["ok@a.example"]));
+    let mut otp = town.parcel("ok@sender.example", &["ok@a.example"]);
+    otp.label.class = MessageClass::Otp;
+    let otp = town.admit(otp);
+    town.completed(otp).await;
+    assert!(town.store.settlements(batch).is_empty());
+    assert_eq!(town.desk.release_lane("provider.example", None), 1);
+    town.completed(batch).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

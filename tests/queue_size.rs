@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test: to stop is to say no")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant as Watch};
 
 use postern::base::id::QueueId;
@@ -43,7 +44,7 @@ fn rules() -> Rules {
             messages_per_connection: u32::MAX,
             messages_per_minute: None,
         },
-        providers: BTreeMap::new(),
+        providers: std::collections::BTreeMap::new(),
         ways: Assignment::always(Way::new("main", "main")),
     }
 }

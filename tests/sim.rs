@@ -1,8 +1,8 @@
 //! Simulation of queue, outcome and a model spool: faults rain and safety holds at every step;
 //! then the faults stop, and everything must come to its end.
 //!
-//! Faults: name servers that time out, hosts that are dead, busy, greylist, refuse, vanish in the
-//! content or after the final dot; power cuts that lose what was not synced; wall clocks that
+//! Faults: name servers that time out, hosts that are dead, busy, greylist, refuse, have had
+//! enough, find fault with our records, vanish in the content or after the final dot; power cuts that lose what was not synced; wall clocks that
 //! jump to 1970 or two days ahead; carriers that die; sources that are held and let go; stop-all;
 //! a link that goes down; orders of operators; reports that cannot be stored.
 //!
@@ -37,19 +37,23 @@ fn history(seed: u64, broken: Broken) -> Result<World, String> {
 #[test]
 fn safety_in_the_storm_and_liveness_after_it() {
     let first = number("POSTERN_SIM_FIRST", 1);
-    let (mut delivered, mut reports, mut cuts) = (0, 0, 0);
+    let (mut delivered, mut reports, mut cuts, mut pauses, mut holds) = (0, 0, 0, 0, 0);
     for seed in first..first + number("POSTERN_SIM_SEEDS", SEEDS) {
         match history(seed, Broken::Nothing) {
             Ok(world) => {
                 delivered += world.delivered;
                 reports += world.reports;
                 cuts += world.cuts;
+                pauses += world.pauses;
+                holds += world.holds;
             }
             Err(why) => panic!("{why}"),
         }
     }
     println!("{delivered} deliveries, {reports} reports, {cuts} power cuts");
+    println!("{pauses} pauses, {holds} holds");
     assert!(delivered > 0 && reports > 0 && cuts > 0, "the storm was a storm");
+    assert!(pauses > 0 && holds > 0, "providers had enough, and found fault");
 }
 
 #[test]

@@ -468,6 +468,9 @@ pub const STS_POLICY_OCTETS_MAX: usize = 64 * 1024;
 /// Fetching a policy (RFC 8461 3.3: one minute).
 pub const STS_FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The same while an older policy still holds: mail goes by that one meanwhile.
+pub const STS_REFETCH_WAIT: Duration = Duration::from_secs(10);
+
 /// The longest life of a policy: a leap year and a day (RFC 8461 3.2).
 pub const STS_MAX_AGE_SECS_MAX: u64 = 31_557_600;
 

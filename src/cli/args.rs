@@ -362,6 +362,12 @@ pub enum EgressVerb {
     },
     /// What the ways out need of the system: networkd and nftables files; works without a daemon
     Plan(PlanArguments),
+    /// Write the plan to this system and put it in force, step by step; needs root, no daemon
+    Apply {
+        /// Change nothing, say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// In which form, and what is done with it.

@@ -167,7 +167,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         Verb::Egress { verb: Some(EgressVerb::Attest { egress, .. }) } => {
             Request::EgressAttest { egress }
         }
-        Verb::Egress { verb: None | Some(EgressVerb::Plan(_)) }
+        Verb::Egress { verb: None | Some(EgressVerb::Plan(_) | EgressVerb::Apply { .. }) }
         | Verb::Serve
         | Verb::Key(_)
         | Verb::Spool(_)

@@ -82,6 +82,7 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Egress { verb: Some(EgressVerb::Attest { verify: Some(file), key, .. }) } => {
             check::verify_file(&file, key.as_deref(), json)
         }
+        Verb::Egress { verb: Some(EgressVerb::Apply { dry_run }) } => plan::apply(&config, dry_run),
         Verb::Egress { verb: Some(EgressVerb::Plan(arguments)) } => {
             plan::plan(&arguments, &config, json)
         }

@@ -1,7 +1,9 @@
 //! `postern egress plan`: what the ways out need of the system. Needs no daemon.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -11,27 +13,14 @@ use crate::event::harmless;
 use crate::host::disk::{self, NoConfig};
 use crate::host::plan::kernel::differences;
 use crate::host::plan::{File, Form, Plan};
+use crate::host::walls;
 
 /// Shows the plan, writes it, or holds the running kernel against it.
 pub(super) fn plan(arguments: &PlanArguments, config: &Path, json: bool) -> Ending {
-    let reading = match disk::load(config) {
-        Ok(reading) => reading,
-        Err(error) => {
-            if matches!(error, NoConfig::Wrong(_)) {
-                complain(&format!("{}: the configuration is wrong", config.display()));
-            }
-            complain(&error.to_string());
-            return Ending::Wrong;
-        }
+    let plan = match made(config) {
+        Ok(plan) => plan,
+        Err(ending) => return ending,
     };
-    let plan = Plan::of(&reading.config);
-    for note in &plan.notes {
-        complain(&harmless(note));
-    }
-    if plan.is_empty() {
-        complain("no egress has a device: there is nothing to plan");
-        return Ending::Failed;
-    }
     if arguments.check {
         return check(&plan, json);
     }
@@ -47,6 +36,89 @@ pub(super) fn plan(arguments: &PlanArguments, config: &Path, json: bool) -> Endi
     }
     show(&files, form, json);
     Ending::Done
+}
+
+/// The plan of the document at `config`; its gaps are said.
+fn made(config: &Path) -> Result<Plan, Ending> {
+    let reading = disk::load(config).map_err(|error| {
+        if matches!(error, NoConfig::Wrong(_)) {
+            complain(&format!("{}: the configuration is wrong", config.display()));
+        }
+        complain(&error.to_string());
+        Ending::Wrong
+    })?;
+    let plan = Plan::of(&reading.config);
+    for note in &plan.notes {
+        complain(&harmless(note));
+    }
+    if plan.is_empty() {
+        complain("no egress has a device: there is nothing to plan");
+        return Err(Ending::Failed);
+    }
+    Ok(plan)
+}
+
+/// Writes all files of the plan to this system and has it take them over: by systemd if it runs
+/// here, else by the script. Ends at the first step that fails.
+pub(super) fn apply(config: &Path, dry_run: bool) -> Ending {
+    let plan = match made(config) {
+        Ok(plan) => plan,
+        Err(ending) => return ending,
+    };
+    let files = plan.files(Form::Files);
+    let script = plan.files(Form::Shell).into_iter().map(|file| file.text).collect::<String>();
+    let steps: &[&str] = if Path::new("/run/systemd/system").exists() {
+        &[
+            "systemctl daemon-reload",
+            "systemctl enable postern-guard.service",
+            "systemctl restart postern-guard.service",
+            "sysctl --quiet --load=/etc/sysctl.d/60-postern.conf",
+            "networkctl reload",
+        ]
+    } else {
+        &["sh -s"]
+    };
+    if dry_run {
+        for file in &files {
+            print(&format!("would write  /{}\n", file.path.display()));
+        }
+        for step in steps {
+            print(&format!("would run    {step}\n"));
+        }
+        return Ending::Done;
+    }
+    if !walls::is_root() {
+        complain("only root can change the system; --dry-run says what would be done");
+        return Ending::Failed;
+    }
+    if write(&files, Path::new("/"), false) != Ending::Done {
+        return Ending::Failed;
+    }
+    for step in steps {
+        print(&format!("running  {step}\n"));
+        if let Err(why) = step_done(step, &script) {
+            complain(&harmless(&format!("{step}: {why}")));
+            return Ending::Failed;
+        }
+    }
+    check(&plan, false)
+}
+
+/// Runs one step; the script is its standard input.
+fn step_done(step: &str, script: &str) -> Result<(), String> {
+    let mut words = step.split(' ');
+    let program = words.next().unwrap_or_default();
+    let mut child = Command::new(program)
+        .args(words)
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(|cause| cause.to_string())?;
+    if let Some(mut input) = child.stdin.take() {
+        // A step that does not read its input is none the worse for it.
+        let _unread = input.write_all(script.as_bytes());
+    }
+    let status = child.wait().map_err(|cause| cause.to_string())?;
+    if status.success() { Ok(()) } else { Err(format!("ended with {status}")) }
 }
 
 fn show(files: &[File], form: Form, json: bool) {

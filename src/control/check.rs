@@ -35,7 +35,7 @@ impl fmt::Display for Grade {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What: `link`, `address`, `route`, `gateway`, `dns`, `dnssec`, `port`, `ptr`, `forward`,
-    /// `ehlo`, `spf`, `dkim`, `dmarc`, `dnsbl`, `guard`.
+    /// `ehlo`, `spf`, `dkim`, `dmarc`, `dnsbl`, `user`, `plan`, `guard`.
     pub item: String,
     /// Of what: an address, a domain, a name server, a list.
     pub subject: String,

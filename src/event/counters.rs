@@ -294,9 +294,12 @@ mod tests {
         for line in [
             "postern_recipients_delivered_total{class=\"transactional\"} 1",
             "postern_recipients_delivered_total{class=\"otp\"} 0",
-            "postern_delivery_delay_seconds_bucket{class=\"transactional\",provider=\"other\",le=\"1.000\"} 0",
-            "postern_delivery_delay_seconds_bucket{class=\"transactional\",provider=\"other\",le=\"5.000\"} 1",
-            "postern_delivery_delay_seconds_bucket{class=\"transactional\",provider=\"other\",le=\"+Inf\"} 1",
+            "postern_delivery_delay_seconds_bucket{class=\"transactional\",provider=\"other\",\
+             le=\"1.000\"} 0",
+            "postern_delivery_delay_seconds_bucket{class=\"transactional\",provider=\"other\",\
+             le=\"5.000\"} 1",
+            "postern_delivery_delay_seconds_bucket{class=\"transactional\",provider=\"other\",\
+             le=\"+Inf\"} 1",
             "postern_delivery_delay_seconds_sum{class=\"transactional\",provider=\"other\"} 1.234",
             "postern_faults_total{room=\"dns\\\"\"} 1",
         ] {

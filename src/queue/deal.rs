@@ -97,7 +97,7 @@ impl Queue {
             return Choice::Nothing;
         }
         let room = !lane.pause.is_on(now)
-            && !(urgent_first && !urgent_here)
+            && (urgent_here || !urgent_first)
             && lane.busy_ordinary < lane.allowed_for(MessageClass::Subscribed, now);
         let mut ready = destination.ready;
         if !urgent_here {

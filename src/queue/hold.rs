@@ -153,6 +153,12 @@ impl Queue {
 
     /// Sends a carrier with one leg of held mail, if there is one that may go.
     fn send_probe(&mut self, lane: u32, source: Option<u32>) -> Option<u64> {
+        let total = u32::try_from(self.carriers.len()).unwrap_or(u32::MAX);
+        let full = total >= self.rules.lanes.connections_total_max.max(1)
+            || self.lanes[lane].carriers >= self.lanes[lane].allowed;
+        if full {
+            return None;
+        }
         let good = |pile: &super::stock::Pile| {
             let destination = &self.destinations[pile.destination];
             pile.ready > 0
@@ -241,8 +247,8 @@ impl Queue {
     fn end_hold(&mut self, lane: u32, hold: &Hold) {
         self.holds -= 1;
         let at = Moment { now: self.now, wall: WallTime(0) };
-        let held = self.tell_hold(&self.lanes[lane].name, &self.lanes[lane].home, hold, at);
-        self.actions.push_back(Action::HoldEnded(held));
+        let ended = self.tell_hold(&self.lanes[lane].name, &self.lanes[lane].home, hold, at);
+        self.actions.push_back(Action::HoldEnded(ended));
         for pile in self.piles_in(lane) {
             if self.flows(pile) {
                 self.ring_in(pile);

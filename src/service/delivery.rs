@@ -195,7 +195,7 @@ async fn carry<D: Desk>(
             }
             Ok(Approached::Ready(link)) => {
                 let waited = millis(now().since(begun));
-                let messages_max = config.lanes.messages_per_connection.max(1);
+                let messages_max = messages_max(&config);
                 let round = Round { desk, carrier, context, domain, way, messages_max, waited };
                 match round.serve(*link, job).await {
                     Served::Again(job, link) => {
@@ -230,6 +230,13 @@ async fn carry<D: Desk>(
         }
     }
     None
+}
+
+/// Messages on one connection at most. The desk sends a carrier home after as many as its provider
+/// bears; this is the largest number that any provider has.
+fn messages_max(config: &Config) -> u32 {
+    let own = config.providers.iter().filter_map(|rule| rule.messages_per_connection);
+    own.fold(config.lanes.messages_per_connection, u32::max).max(1)
 }
 
 /// How the work on one connection ended.

@@ -35,6 +35,7 @@ use crate::mail::address::Domain;
 use crate::mail::trust::Assurance;
 use crate::outcome::tlsrpt::{Session, day_of};
 use crate::route::trust::Sts;
+use crate::route::trust::memory::Downgrade;
 use crate::store::trust::TrustStore;
 use ledger::Ledger;
 use policies::Policies;
@@ -108,15 +109,19 @@ impl Trust {
     /// A connection to a host of `domain` was used, and was worth this much.
     pub fn note(&self, domain: &Domain, relay: &str, found: Assurance) {
         let fell = self.ledger.note(self.store.as_ref(), domain, found, clock::wall());
-        if let Some(fell) = fell {
-            (self.tell)(Event::TlsDowngraded {
-                domain: domain.to_string(),
-                relay: relay.to_owned(),
-                best: fell.best,
-                best_at: fell.best_at,
-                found,
-            });
-        }
+        self.alarm(domain, relay, fell);
+    }
+
+    /// A host of `domain` could have been used in clear text alone, and was not.
+    pub fn warn(&self, domain: &Domain, relay: &str) {
+        let fell = self.ledger.warn(domain, Assurance::Clear, clock::wall());
+        self.alarm(domain, relay, fell);
+    }
+
+    fn alarm(&self, domain: &Domain, relay: &str, fell: Option<Downgrade>) {
+        let Some(Downgrade { best, best_at, found }) = fell else { return };
+        let (domain, relay) = (domain.to_string(), relay.to_owned());
+        (self.tell)(Event::TlsDowngraded { domain, relay, best, best_at, found });
     }
 
     /// Counts a session with a host of `domain`, if anybody may want to know.

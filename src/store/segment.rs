@@ -7,11 +7,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::spool::record::{End, Kind, Opening, read_head};
+use crate::spool::record::{End, Kind, Opening, VERSION, read_head};
 use crate::spool::scan::{Depth, Found, Octets, Scan};
 
-/// Ending of segment files of this format.
-const ENDING: &str = "v1";
+/// Endings of segment files, the first version first. A program that does not know an ending does
+/// not open the spool at all: it would take records of a later version for damaged ones.
+const ENDINGS: [&str; 2] = ["v1", "v2"];
 
 /// Octets that a walk over a segment reads at a time.
 const WINDOW_OCTETS: usize = 1024 * 1024;
@@ -25,6 +26,8 @@ pub struct Segment {
     pub salt: u64,
     /// Its length in octets.
     pub octets: u64,
+    /// The version of the program that began it.
+    pub version: u8,
 }
 
 impl Segment {
@@ -34,23 +37,26 @@ impl Segment {
         // The keys of a `RandomState` come from the operating system.
         let mut hasher = RandomState::new().build_hasher();
         hasher.write_u32(number);
-        Self { number, salt: hasher.finish(), octets: 0 }
+        Self { number, salt: hasher.finish(), octets: 0, version: VERSION }
     }
 
     /// Its place in the ledger's folder.
     #[must_use]
     pub fn path(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("{:08x}-{:016x}.{ENDING}", self.number, self.salt))
+        let Self { number, salt, version, .. } = self;
+        folder.join(format!("{number:08x}-{salt:016x}.v{version}"))
     }
 
     /// Reads the name of a segment file.
     #[must_use]
     pub fn read_name(name: &str) -> Option<Self> {
-        let (number, salt) = name.strip_suffix(ENDING)?.strip_suffix('.')?.split_once('-')?;
+        let (name, ending) = name.split_once('.')?;
+        let version = (1..).zip(ENDINGS).find(|(_, known)| *known == ending)?.0;
+        let (number, salt) = name.split_once('-')?;
         let sized = number.len() == 8 && salt.len() == 16;
         let number = u32::from_str_radix(number, 16).ok()?;
         let salt = u64::from_str_radix(salt, 16).ok()?;
-        sized.then_some(Self { number, salt, octets: 0 })
+        sized.then_some(Self { number, salt, octets: 0, version })
     }
 
     /// Walks over its records.
@@ -199,7 +205,19 @@ mod tests {
         let path = segment.path(Path::new("/x"));
         let name = path.file_name().unwrap().to_str().unwrap();
         assert_eq!(Segment::read_name(name), Some(segment));
-        for wrong in ["", "0000002a.v1", "2a-00.v1", "0000002a-0000000000000000.v2", "lost+found"] {
+        assert!(name.ends_with(".v2"), "an older program must not take it for damaged: {name}");
+        let first = "0000002a-00000000000000ff.v1";
+        let old = Segment::read_name(first).unwrap();
+        assert_eq!((old.number, old.salt, old.version), (0x2a, 0xff, 1));
+        assert_eq!(old.path(Path::new("/x")), Path::new("/x").join(first));
+        for wrong in [
+            "",
+            "0000002a.v1",
+            "2a-00.v1",
+            "0000002a-0000000000000000.v3",
+            "0000002a-0000000000000000.v2.v2",
+            "lost+found",
+        ] {
             assert_eq!(Segment::read_name(wrong), None, "{wrong}");
         }
         assert_ne!(Segment::new(1).salt, Segment::new(1).salt);

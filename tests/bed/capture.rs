@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Room for a burst: the ear must never miss a packet.
 const QUEUE_OCTETS: usize = 32 * 1024 * 1024;
 
-/// Bit of `pkttype` and its value for what this end sends itself (linux/if_packet.h).
+/// The packet type of what this end sends itself (`linux/if_packet.h`).
 const OUTGOING: u8 = 4;
 
 /// What a packet is to us.

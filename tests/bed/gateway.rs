@@ -1,13 +1,15 @@
 //! The real daemon in the gateway's namespace, under the user whom the guard lets out.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
 use super::broker::{PROGRAM, as_broker};
@@ -16,23 +18,36 @@ use super::space::Program;
 use super::wires::{BROKER, Bed, Wire};
 
 /// Longer than a start takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Port of the listener on the intake wire.
 const INTAKE: u16 = 2525;
+
+/// Port of a listener with TLS, where a document has one.
+pub(crate) const SAFE_INTAKE: u16 = 2526;
 
 /// A daemon that serves.
 pub(crate) struct Gateway {
     folder: tempfile::TempDir,
     intake: SocketAddr,
-    _process: Program,
+    process: Program,
 }
 
 impl Gateway {
     /// Starts it with both families of egress A, and `more` in its document. `retry` is the
     /// section of transactional mail.
     pub(crate) fn start(bed: &Bed, retry: &str, more: &str) -> Self {
+        Self::start_with(bed, retry, more, &[])
+    }
+
+    /// As `start`, with files in its folder, which `more` calls `FOLDER`.
+    pub(crate) fn start_with(bed: &Bed, retry: &str, more: &str, files: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("postern").tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+            chown(folder.path().join(name), Some(BROKER), Some(BROKER)).unwrap();
+        }
+        let more = &more.replace("FOLDER", &folder.path().display().to_string());
         fs::create_dir(folder.path().join("spool")).unwrap();
         let intake = SocketAddr::new(Wire::Intake.ours4().into(), INTAKE);
         let path = folder.path().join("postern.toml");
@@ -45,10 +60,10 @@ impl Gateway {
         command.args(["serve", "--config"]).arg(&path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(told);
         let process = bed.gateway.start(&mut command);
-        let mut gateway = Self { folder, intake, _process: process };
+        let mut gateway = Self { folder, intake, process };
         let began = Instant::now();
         while !gateway.told().contains(" serves on ") {
-            let ended = gateway._process.0.try_wait().unwrap();
+            let ended = gateway.process.0.try_wait().unwrap();
             assert!(ended.is_none(), "the daemon ended: {}", gateway.told());
             assert!(began.elapsed() < PATIENCE, "it does not serve: {}", gateway.told());
             std::thread::sleep(Duration::from_millis(10));
@@ -111,19 +126,37 @@ impl Gateway {
         let stream = bed.internet.within(|| TcpStream::connect(self.intake)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut application = Application { stream: BufReader::new(stream) };
+        Application::greet(Box::new(stream))
+    }
+
+    /// An application on the intake wire that speaks TLS to the name `gw.example.org`.
+    pub(crate) fn safe_application(&self, bed: &Bed, tls: Arc<ClientConfig>) -> Application {
+        let place = SocketAddr::new(self.intake.ip(), SAFE_INTAKE);
+        let stream = bed.internet.within(|| TcpStream::connect(place)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let name = "gw.example.org".try_into().unwrap();
+        let connection = ClientConnection::new(tls, name).unwrap();
+        Application::greet(Box::new(StreamOwned::new(connection, stream)))
+    }
+}
+
+/// Either kind of stream.
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+/// A client that submits.
+pub(crate) struct Application {
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+impl Application {
+    fn greet(stream: Box<dyn Stream>) -> Self {
+        let mut application = Self { stream: BufReader::new(stream) };
         application.reply();
         application.say("EHLO app.example.org");
         application
     }
-}
 
-/// A client that submits.
-pub(crate) struct Application {
-    stream: BufReader<TcpStream>,
-}
-
-impl Application {
     fn reply(&mut self) -> String {
         loop {
             let mut line = String::new();
@@ -143,18 +176,20 @@ impl Application {
 
     /// Submits a message; its queue id.
     pub(crate) fn post(&mut self, to: &str) -> String {
-        self.post_with(to, "")
+        self.post_as(to, "", "")
     }
 
-    /// As `post`, with parameters of MAIL.
-    pub(crate) fn post_with(&mut self, to: &str, parameters: &str) -> String {
+    /// As `post`, with parameters of MAIL and lines of the header.
+    pub(crate) fn post_as(&mut self, to: &str, parameters: &str, header: &str) -> String {
         for line in
             [&format!("MAIL FROM:<a@example.org>{parameters}"), &format!("RCPT TO:<{to}>"), "DATA"]
         {
             let reply = self.say(line);
             assert!(reply.starts_with(['2', '3']), "{line}: {reply}");
         }
-        let reply = self.say("From: <a@example.org>\r\nSubject: a letter\r\n\r\nHello.\r\n.");
+        let letter =
+            format!("From: <a@example.org>\r\n{header}Subject: a letter\r\n\r\nHello.\r\n.");
+        let reply = self.say(&letter);
         assert!(reply.starts_with("250 2.0.0"), "{reply}");
         reply.split_whitespace().find(|word| word.len() == 26).unwrap().to_owned()
     }

@@ -19,6 +19,8 @@ pub(crate) mod capture;
 pub(crate) mod echo;
 pub(crate) mod gateway;
 pub(crate) mod names;
+pub(crate) mod papers;
 pub(crate) mod receiver;
 pub(crate) mod space;
+pub(crate) mod web;
 pub(crate) mod wires;

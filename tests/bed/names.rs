@@ -1,9 +1,13 @@
-//! The Internet's names: one signed zone that is the root, by nsd, behind a recursive unbound that
-//! hides nothing of what it heard.
+//! The Internet's names: a root and a few zones, by nsd, behind a recursive unbound that hides
+//! nothing of what it heard.
+//!
+//! The root may be signed; then `forged.` is signed too, and was changed after that, and `open.` is
+//! not signed, which the root proves. Without a signature all is in the root.
 //!
 //! `nsd` says what stands in the zone; `unbound`, which the gateway asks, passes signatures on and
 //! judges none of them: that is the gateway's own duty.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -23,9 +27,6 @@ const ROOT: Ipv4Addr = Ipv4Addr::new(193, 0, 14, 129);
 /// Longer than the servers take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Zones by name, and the text of each after its SOA and NS.
-pub(crate) type Zones<'z> = [(&'z str, &'z str)];
-
 /// The servers.
 pub(crate) struct Names {
     folder: PathBuf,
@@ -39,6 +40,40 @@ impl Names {
         bed.add_hosts(&[RESOLVER4.into(), RESOLVER6.into(), ROOT.into()]);
         fs::write(folder.join("root.zone"), root_zone(root)).unwrap();
         let nsd = nsd(&bed.internet, folder, &[(".", "root.zone")]);
+        Self::behind(bed, folder, nsd)
+    }
+
+    /// Serves signed zones: the root with `records`, `open.` without a signature, `forged.` with
+    /// wrong ones for its TLSA records.
+    pub(crate) fn serve_signed(
+        bed: &Bed,
+        folder: &Path,
+        records: &str,
+        open: &str,
+        forged: &str,
+    ) -> Self {
+        bed.add_hosts(&[RESOLVER4.into(), RESOLVER6.into(), ROOT.into()]);
+        let head = "$TTL 2\n@ SOA a.root. hostmaster.root. 1 3600 600 86400 1\n@ NS a.root.\n";
+        fs::write(folder.join("open.zone"), format!("$ORIGIN open.\n{head}{open}")).unwrap();
+        fs::write(folder.join("forged"), format!("$ORIGIN forged.\n{head}{forged}")).unwrap();
+        let key = sign(folder, "forged.", "forged", "forged.zone");
+        forge(&folder.join("forged.zone"));
+        let ds = fs::read_to_string(folder.join(format!("{key}.ds"))).unwrap();
+        let records = format!("{records}open. NS a.root.\nforged. NS a.root.\n{ds}");
+        fs::write(folder.join("root"), root_zone(&records)).unwrap();
+        let key = sign(folder, ".", "root", "root.zone");
+        fs::copy(folder.join(format!("{key}.key")), folder.join("anchor")).unwrap();
+        let zones = [(".", "root.zone"), ("open.", "open.zone"), ("forged.", "forged.zone")];
+        let nsd = nsd(&bed.internet, folder, &zones);
+        Self::behind(bed, folder, nsd)
+    }
+
+    /// The key of the signed root, as the gateway's configuration wants it.
+    pub(crate) fn anchor(&self) -> PathBuf {
+        self.folder.join("anchor")
+    }
+
+    fn behind(bed: &Bed, folder: &Path, nsd: Program) -> Self {
         let mut names = Self { folder: folder.to_owned(), _nsd: nsd, unbound: None };
         names.resume(&bed.internet);
         names
@@ -69,19 +104,44 @@ fn asked(server: IpAddr) -> bool {
     let patience = Some(Duration::from_millis(500));
     socket.set_read_timeout(patience).is_ok()
         && socket.send_to(&QUESTION, (server, 53)).is_ok()
-        && socket.recv(&mut answer).is_ok_and(|octets| octets > 12 && answer[3] & 15 == 0)
+        && socket
+            .recv(&mut answer)
+            .is_ok_and(|octets| octets > 12 && answer[3].trailing_zeros() >= 4)
 }
 
 /// The text of the root zone around `records`.
-pub(crate) fn root_zone(records: &str) -> String {
+fn root_zone(records: &str) -> String {
     format!(
         "$ORIGIN .\n$TTL 2\n. SOA a.root. hostmaster.root. 1 3600 600 86400 1\n. NS a.root.\n\
          a.root. A {ROOT}\n{records}"
     )
 }
 
-/// Starts nsd with zones from `folder`.
-pub(crate) fn nsd(space: &Space, folder: &Path, zones: &Zones<'_>) -> Program {
+/// Signs a zone with a new key; the name of the key's files.
+fn sign(folder: &Path, zone: &str, plain: &str, signed: &str) -> String {
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).current_dir(folder).output();
+        let output = output.unwrap_or_else(|e| panic!("{program}: {e}: tests/check installs it"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{program} {arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let algorithm = ["-r", "/dev/urandom", "-k", "-a", "ECDSAP256SHA256", zone];
+    let key = run("ldns-keygen", &algorithm);
+    run("ldns-signzone", &["-o", zone, "-f", signed, plain, &key]);
+    key
+}
+
+/// Changes the data of every TLSA record, but not its signature.
+fn forge(zone: &Path) {
+    let text = fs::read_to_string(zone).unwrap();
+    let forged = text.replace("TLSA\t3 1 1 a", "TLSA\t3 1 1 b");
+    assert_ne!(text, forged, "nothing was forged");
+    fs::write(zone, forged).unwrap();
+}
+
+/// Starts nsd with zones, each a name and a file in `folder`.
+fn nsd(space: &Space, folder: &Path, zones: &[(&str, &str)]) -> Program {
     let mut configuration = format!(
         "server:\n ip-address: {ROOT}@53\n username: \"\"\n zonesdir: \"{0}\"\n pidfile: \"\"\n\
          \x20xfrdfile: \"{0}/xfrd\"\n xfrdir: \"{0}\"\n zonelistfile: \"{0}/list\"\n\
@@ -89,7 +149,7 @@ pub(crate) fn nsd(space: &Space, folder: &Path, zones: &Zones<'_>) -> Program {
         folder.display()
     );
     for (name, file) in zones {
-        configuration += &format!("zone:\n name: \"{name}\"\n zonefile: {file}\n");
+        writeln!(configuration, "zone:\n name: \"{name}\"\n zonefile: {file}").unwrap();
     }
     let path = folder.join("nsd.conf");
     fs::write(&path, configuration).unwrap();

@@ -49,7 +49,6 @@ struct State {
     greylist: Mutex<HashSet<String>>,
     sessions: AtomicU64,
     transactions: AtomicU64,
-    broken_handshakes: AtomicU64,
     over: AtomicBool,
 }
 
@@ -67,13 +66,13 @@ impl Receiver {
         name: &str,
         addresses: &[IpAddr],
         manner: Manner,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<&Arc<ServerConfig>>,
     ) -> Self {
         let state = Arc::new(State::default());
         let places: Vec<_> = addresses.iter().map(|ip| SocketAddr::new(*ip, 25)).collect();
         for place in &places {
             let listener = space.within(|| TcpListener::bind(place)).unwrap();
-            let host = Host { name: name.to_owned(), manner, tls: tls.clone() };
+            let host = Host { name: name.to_owned(), manner, tls: tls.cloned() };
             let (host, state) = (Arc::new(host), state.clone());
             std::thread::spawn(move || {
                 while let Ok((stream, from)) = listener.accept() {
@@ -97,11 +96,6 @@ impl Receiver {
     /// How many sessions were begun.
     pub(crate) fn sessions(&self) -> u64 {
         self.state.sessions.load(Ordering::Relaxed)
-    }
-
-    /// How many handshakes the gateway gave up.
-    pub(crate) fn broken_handshakes(&self) -> u64 {
-        self.state.broken_handshakes.load(Ordering::Relaxed)
     }
 
     /// Waits until something was taken for `to`.
@@ -174,10 +168,7 @@ impl Host {
         let connection = ServerConnection::new(self.tls.clone()?).ok()?;
         let mut tls = StreamOwned::new(connection, stream);
         while tls.conn.is_handshaking() {
-            if tls.conn.complete_io(&mut tls.sock).is_err() {
-                state.broken_handshakes.fetch_add(1, Ordering::Relaxed);
-                return None;
-            }
+            tls.conn.complete_io(&mut tls.sock).ok()?;
         }
         session.encrypted = true;
         let mut tls: Box<dyn Wire> = Box::new(tls);
@@ -220,9 +211,10 @@ impl Session<'_> {
                     return Some(End::StartTls);
                 }
                 "MAIL" => {
-                    self.mail.clone_from(&said);
                     self.recipients.clear();
                     let reply = self.take_mail();
+                    let taken = reply.starts_with('2');
+                    self.mail = if taken { said } else { String::new() };
                     self.say(lines.get_mut(), reply)?;
                 }
                 "RCPT" => {
@@ -263,10 +255,13 @@ impl Session<'_> {
     }
 
     fn take_recipient(&mut self, line: &str) -> &'static str {
+        if self.mail.is_empty() {
+            return "503 5.5.1 MAIL first";
+        }
         let to = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
         let seen = || !self.state.greylist.lock().unwrap().insert(to.clone());
         if self.host.manner == Manner::Greylists && !seen() {
-            return "451 4.7.1 Greylisted, come back in a moment";
+            return "451 4.7.1 Greylisted, try again in 2 seconds";
         }
         self.recipients.push(to);
         "250 2.1.5 Ok"

@@ -276,6 +276,22 @@ impl Bed {
         self.gateway.nft(&guard(walls.guard));
     }
 
+    /// Takes down the walls, and what the tables hold for the ways out.
+    pub(crate) fn tear_down(&self) {
+        let mut lines = String::new();
+        for family in Family::BOTH {
+            for wire in [Wire::A, Wire::B] {
+                let (flag, table) = (family.flag(), wire.table());
+                for priority in [1000 + table, 2000 + table] {
+                    writeln!(lines, "{flag} rule del priority {priority}").unwrap();
+                }
+                writeln!(lines, "{flag} route flush table {table}").unwrap();
+            }
+        }
+        self.gateway.ip(&lines);
+        self.gateway.nft("delete table inet guard\ndelete table arp guard\n");
+    }
+
     /// Packets that reached the guard although they should not have been sent at all, and packets
     /// of the mail path that the kernel was about to put on a wrong wire.
     pub(crate) fn counted(&self) -> Counted {

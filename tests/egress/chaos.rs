@@ -1,6 +1,7 @@
 //! Troubles of the way out, one by one, through the real daemon: mail waits, nothing leaks, no
 //! attempt is burned, and everything is delivered when the way is back.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -174,7 +175,8 @@ fn strangers_names_do_not_lead_into_our_networks() {
     let mut zone = String::new();
     for (name, address) in traps {
         let kind = if address.is_ipv4() { "A" } else { "AAAA" };
-        zone += &format!("{name}.test. MX 10 mx.{name}.test.\nmx.{name}.test. {kind} {address}\n");
+        writeln!(zone, "{name}.test. MX 10 mx.{name}.test.").unwrap();
+        writeln!(zone, "mx.{name}.test. {kind} {address}").unwrap();
     }
     // One trap beside a real host: the host is used, the trap is not.
     zone += "both.test. MX 10 mx.desk.test.\nboth.test. MX 20 mx.four.test.\n";

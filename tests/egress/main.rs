@@ -8,6 +8,8 @@ mod bed;
 
 mod chaos;
 mod matrix;
+mod plan;
+mod policies;
 mod storm;
 mod town;
 mod walls;

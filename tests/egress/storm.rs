@@ -85,7 +85,6 @@ enum At {
 }
 
 /// The command that throws a switch; `off` is away from a whole way.
-#[expect(clippy::too_many_lines, reason = "a table reads best in one piece")]
 fn command(switch: Switch, off: bool, name: &str) -> At {
     let near = |line: String| At::Gateway(line);
     let add = |off: bool| if off { "del" } else { "add" };
@@ -282,6 +281,12 @@ fn no_order_of_events_makes_mail_leak_or_lose_its_way() {
         std::thread::sleep(Duration::from_millis(500));
     }
     storm.listen();
+    report(&storm, &posted, during, raged, waited.elapsed());
+}
+
+/// What became of every message, and of every packet.
+fn report(storm: &Storm<'_>, posted: &[String], during: usize, raged: Duration, after: Duration) {
+    let town = storm.town;
     let told = town.gateway.told();
     let count = |words: &str| told.lines().filter(|line| line.contains(words)).count();
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
@@ -299,7 +304,7 @@ fn no_order_of_events_makes_mail_leak_or_lose_its_way() {
         storm.refused,
         raged.as_secs(),
         posted.len(),
-        waited.elapsed().as_millis(),
+        after.as_millis(),
         storm.heard.rights(),
         storm.heard.wrong.len(),
         count("in doubt"),

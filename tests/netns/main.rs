@@ -3,10 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+#[allow(dead_code, reason = "the test bed uses all of it")]
+#[path = "../bed/space.rs"]
+mod bed_space;
 mod dnssec;
 mod links;
 mod names;
 mod space;
 mod vlan;
+mod ways;
 mod wire;
 mod zones;

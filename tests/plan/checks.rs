@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv6Addr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -84,32 +84,68 @@ fn answer(zone: &Zone, octets: &[u8]) -> Option<Vec<u8>> {
     response.to_vec().ok()
 }
 
-/// A host that greets, and writes down every command that it hears.
-fn receiving_host(heard: Arc<Mutex<Vec<String>>>) {
-    for address in ["198.51.100.25:25", "[2001:db8:1::25]:25"] {
+/// A host that greets, encrypts, and writes down every command that it hears. Over IPv6 its
+/// handshake never comes.
+fn receiving_host(heard: &Arc<Mutex<Vec<String>>>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["mx.example.net".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls_pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .unwrap();
+    let config = Arc::new(config);
+    for (address, encrypts) in [("198.51.100.25:25", true), ("[2001:db8:1::25]:25", false)] {
         let listener = TcpListener::bind(address).unwrap();
-        let heard = Arc::clone(&heard);
+        let (heard, config) = (Arc::clone(heard), Arc::clone(&config));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let mut stream = BufReader::new(stream.unwrap());
-                let peer = stream.get_ref().peer_addr().unwrap().ip();
-                stream.get_mut().write_all(b"220-mx.example.net\r\n220 ready\r\n").unwrap();
-                let mut line = String::new();
-                while stream.read_line(&mut line).is_ok_and(|octets| octets > 0) {
-                    let word = line.trim_end().to_owned();
-                    line.clear();
-                    let reply = match word.split(' ').next().unwrap_or_default() {
-                        "EHLO" => format!("250-mx.example.net [{peer}]\r\n250 STARTTLS\r\n"),
-                        _ => "221 bye\r\n".to_owned(),
-                    };
-                    heard.lock().unwrap().push(word);
-                    if stream.get_mut().write_all(reply.as_bytes()).is_err() {
-                        break;
-                    }
-                }
+                let config = encrypts.then(|| Arc::clone(&config));
+                // A caller that hangs up has heard enough.
+                let _gone = receive(stream.unwrap(), config, &heard);
             }
         });
     }
+}
+
+fn receive(
+    stream: TcpStream,
+    config: Option<Arc<rustls::ServerConfig>>,
+    heard: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let peer = stream.peer_addr()?.ip();
+    let mut stream = BufReader::new(stream);
+    stream.get_mut().write_all(b"220-mx.example.net\r\n220 ready\r\n")?;
+    let mut line = String::new();
+    while stream.read_line(&mut line)? > 0 {
+        let word = line.trim_end().to_owned();
+        line.clear();
+        heard.lock().unwrap().push(word.clone());
+        match word.split(' ').next().unwrap_or_default() {
+            "EHLO" => {
+                let reply = format!("250-mx.example.net [{peer}]\r\n250 STARTTLS\r\n");
+                stream.get_mut().write_all(reply.as_bytes())?;
+            }
+            "STARTTLS" => {
+                stream.get_mut().write_all(b"220 go\r\n")?;
+                let Some(config) = config else { return Ok(()) };
+                let session = rustls::ServerConnection::new(config).unwrap();
+                let session = rustls::StreamOwned::new(session, stream.into_inner());
+                let mut inside = BufReader::new(session);
+                inside.read_line(&mut line)?;
+                heard.lock().unwrap().push(format!("inside: {}", line.trim_end()));
+                return inside.get_mut().write_all(b"221 bye\r\n");
+            }
+            _ => stream.get_mut().write_all(b"221 bye\r\n")?,
+        }
+    }
+    Ok(())
 }
 
 fn reversed(address: &str) -> String {
@@ -186,6 +222,8 @@ impl Stage {
         for address in [V6, "2001:db8:1::25"] {
             run(&format!("ip address add {address}/128 dev lo nodad"));
         }
+        // The broker wants a way to more than ourselves.
+        run("ip -6 route add 2001:db8::/32 dev lo");
         let folder = tempfile::tempdir().unwrap();
         let pem = generate(DkimAlgorithm::Ed25519Sha256).unwrap();
         let key = DkimKey {
@@ -197,8 +235,8 @@ impl Stage {
         fs::write(&key.file, pem.expose()).unwrap();
         let zone = good_zone(&DnsRecord::of(&key, pem.expose().as_bytes()).unwrap());
         name_server(Arc::clone(&zone));
-        let heard = Arc::default();
-        receiving_host(Arc::clone(&heard));
+        let heard = Arc::<Mutex<Vec<String>>>::default();
+        receiving_host(&heard);
         fs::write(folder.path().join("postern.toml"), document(folder.path())).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let daemon = Command::new(PROGRAM)
@@ -319,11 +357,12 @@ fn a_good_egress_passes_and_every_fault_is_named() {
         let (grades, answer) = stage.check(&[]);
         for (item, about) in [
             ("link", "lo"),
-            ("address", "lo"),
-            ("route", "lo"),
+            ("address", V4),
+            ("address", V6),
+            ("route", V4),
+            ("route", V6),
             ("dns", SERVER),
             ("port", V4),
-            ("port", V6),
             ("ptr", V4),
             ("ptr", V6),
             ("forward", V4),
@@ -341,9 +380,13 @@ fn a_good_egress_passes_and_every_fault_is_named() {
         }
         // This name server signs nothing, and says so.
         assert_eq!(grade(&grades, "dnssec", SERVER), "WARN", "{answer:#}");
-        assert_eq!(grade(&grades, "guard", ""), "UNKNOWN");
+        assert_eq!(grade(&grades, "user", "postern"), "WARN");
+        assert_eq!(grade(&grades, "plan", ""), "UNKNOWN");
+        // Over IPv6 the host offers STARTTLS and breaks off.
+        assert_eq!(grade(&grades, "port", V6), "WARN", "{answer:#}");
         let heard = stage.heard.lock().unwrap().clone();
-        assert_eq!(heard, ["EHLO relay.example.com", "QUIT", "EHLO relay.example.com", "QUIT"]);
+        let hello = ["EHLO relay.example.com", "STARTTLS"];
+        assert_eq!(heard, [&hello[..], &["inside: QUIT"], &hello].concat());
         faults(&stage);
     });
 }
@@ -377,6 +420,15 @@ fn faults(stage: &Stage) {
         let given = remedy(&answer, item, about);
         assert!(given.contains(cure), "{item} {about}: {given}");
     }
+    // One family is gone, the other goes on.
+    run(&format!("ip address del {V6}/128 dev lo"));
+    std::thread::sleep(Duration::from_millis(1500));
+    let (grades, answer) = stage.check(&[]);
+    assert_eq!(grade(&grades, "address", V6), "FAIL", "{answer:#}");
+    assert_eq!(grade(&grades, "route", V6), "UNKNOWN", "{answer:#}");
+    assert_eq!(grade(&grades, "address", V4), "PASS", "{answer:#}");
+    assert_eq!(grade(&grades, "port", V4), "PASS", "{answer:#}");
+    run(&format!("ip address add {V6}/128 dev lo nodad"));
     // A name server that does not answer is no verdict about anybody.
     std::thread::sleep(Duration::from_millis(1200));
     set(zone, &reversed(V6), "dead", &[]);

@@ -24,7 +24,7 @@ fn nft_takes_it_and_takes_it_again() {
             feed("nft", &["-f", "-"], &text);
             feed("nft", &["-f", "-"], &text);
             let tables = run("nft list tables");
-            assert_eq!(tables.trim(), "table inet postern", "{name}");
+            assert_eq!(tables.trim(), "table inet postern\ntable arp postern", "{name}");
         }
     });
 }
@@ -128,12 +128,12 @@ struct Host {
 
 fn host(end: impl Fn(&mut TcpStream) + Send + 'static) -> Host {
     let (tell, told) = std::sync::mpsc::channel();
-    let (begin, begun) = std::sync::mpsc::channel::<()>();
+    let (plug, plugged) = std::sync::mpsc::channel::<()>();
     let (finish, done) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         tell.send(nix::unistd::gettid()).unwrap();
-        begun.recv().unwrap();
+        plugged.recv().unwrap();
         run("ip link set eg0p up");
         run("ip address add 198.51.100.1/24 dev eg0p");
         let listener = TcpListener::bind("198.51.100.1:25").unwrap();
@@ -151,7 +151,7 @@ fn host(end: impl Fn(&mut TcpStream) + Send + 'static) -> Host {
     });
     let thread = told.recv().unwrap();
     run(&format!("ip link set eg0p netns {thread}"));
-    begin.send(()).unwrap();
+    plug.send(()).unwrap();
     told.recv().unwrap();
     Host { done }
 }

@@ -83,6 +83,7 @@ const UNDONE: &[(&str, &str)] = &[
     ("sysctl -qw net.ipv4.conf.eg0.arp_ignore=0", "net/ipv4/conf/eg0/arp_ignore is 0, not 1"),
     ("sysctl -qw net.ipv4.conf.all.accept_redirects=1", "accept_redirects is 1, not 0"),
     ("nft delete table inet postern", "is not loaded"),
+    ("nft delete table arp postern", "guard of neighbours"),
     ("nft flush chain inet postern output", "it was changed"),
     ("nft add rule inet postern output accept", "it was changed"),
     ("ip link del eg1", "eg1"),

@@ -94,3 +94,39 @@ fn networkd_makes_of_its_files_what_the_script_makes() {
         assert_eq!(rules, [run("ip rule"), run("ip -6 rule")]);
     });
 }
+
+/// `egress apply` on a system without systemd: an /etc of its own, and the script.
+#[test]
+fn apply_puts_the_plan_in_force() {
+    alone(|| {
+        let place = tempfile::tempdir().unwrap();
+        let protocols = fs::read("/etc/protocols").unwrap_or_default();
+        unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        for folder in ["/run", "/etc"] {
+            mount(Some("none"), folder, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        }
+        fs::write("/etc/protocols", protocols).unwrap();
+        fs::write("/etc/any.pem", "x").unwrap();
+        let text = fs::read_to_string(crate::space::folder().join("wires.toml")).unwrap();
+        let text = text.replace("/c.pem", "/etc/any.pem").replace("/k.pem", "/etc/any.pem");
+        let document = place.path().join("postern.toml");
+        fs::write(&document, text).unwrap();
+        let postern = |words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_postern"));
+            let command = command.args(words).arg("--config").arg(&document);
+            let out = command.stdin(Stdio::null()).output().unwrap();
+            (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned())
+        };
+        let (code, said) = postern(&["egress", "apply", "--dry-run"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("would run    sh -s"), "{said}");
+        assert_eq!(postern(&["egress", "plan", "--check"]).0, Some(1));
+        let (code, said) = postern(&["egress", "apply"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("the system is as planned"), "{said}");
+        assert!(Path::new("/etc/nftables.d/postern.nft").exists());
+        assert_eq!(postern(&["egress", "plan", "--check"]).0, Some(0));
+    });
+}

@@ -9,6 +9,7 @@ use postern::mail::answer::{Answer, Phase};
 use postern::mail::envelope::{Envelope, Recipient};
 use postern::mail::queued::{Change, Settlement};
 use postern::mail::reply::PeerReply;
+use postern::mail::way::Way;
 use postern::outcome::classify::{Concern, Verdict, classify};
 use postern::outcome::dsn::{self, Fate, Line};
 use postern::queue::{Action, Health, Next, Overdue, Plan, Retry, Untried};
@@ -34,7 +35,7 @@ impl World {
         if trip.waits {
             return Ok(false);
         }
-        let domain = trip.domain.clone();
+        let (domain, way) = (trip.domain.clone(), trip.way.clone());
         if let Some((id, recipients, answers)) = trip.job.take() {
             self.settle(carrier, id, &recipients, &answers)?;
             return Ok(true);
@@ -48,7 +49,7 @@ impl World {
                 }
             }
             Next::Job(ticket) => {
-                self.check_may_leave(ticket.id)?;
+                self.check_may_leave(ticket.id, &domain, &way)?;
                 if !connected && self.mood(&domain) != Mood::Names {
                     let provider = self.provider(&domain);
                     self.queue.handle_provider(&domain, &provider, self.at.now);
@@ -58,7 +59,7 @@ impl World {
                         return Ok(true);
                     }
                 }
-                let answers = self.attempt(&domain, ticket.id, &ticket.recipients);
+                let answers = self.attempt(&domain, &way, ticket.id, &ticket.recipients);
                 if let Some(trip) = self.trips.get_mut(&carrier) {
                     trip.connected = answers.iter().all(|answer| answer.phase >= Phase::Mail);
                     trip.job = Some((ticket.id, ticket.recipients, answers));
@@ -94,6 +95,7 @@ impl World {
     pub(super) fn attempt(
         &mut self,
         domain: &Domain,
+        way: &Way,
         id: QueueId,
         recipients: &[u16],
     ) -> Vec<Answer> {
@@ -101,8 +103,15 @@ impl World {
         let mut answers = Vec::new();
         for recipient in recipients {
             let one_of_five = self.chance.below(5) == 0;
+            let mut text = "said so";
             let (phase, code, status) = match mood {
-                _ if self.link_down => (Phase::Egress, 0, "4.4.1"),
+                _ if self.closed.contains(&*way.pool) => (Phase::Egress, 0, "4.4.1"),
+                Mood::Throttles => {
+                    text = "rate limit exceeded";
+                    (Phase::Mail, 421, "4.7.0")
+                }
+                Mood::Spf => (Phase::Dot, 550, "5.7.23"),
+                Mood::Ptr => (Phase::Rcpt, 550, "5.7.25"),
                 Mood::Names => (Phase::Routing, 0, "4.4.3"),
                 Mood::Dead => (Phase::Connect, 0, "4.4.1"),
                 Mood::Busy => (Phase::Greeting, 421, "4.3.2"),
@@ -119,7 +128,7 @@ impl World {
                 self.delivered += 1;
             }
             known.doubts += u32::from(in_doubt);
-            let reply = PeerReply::new(code, status.parse().ok(), "said so");
+            let reply = PeerReply::new(code, status.parse().ok(), text);
             answers.push(Answer { recipient: *recipient, phase, reply, in_doubt });
         }
         answers
@@ -132,12 +141,19 @@ impl World {
         all: &[u16],
         answers: &[Answer],
     ) -> Check {
+        let judge = |answer| classify(answer, self.book.look_up(None, &answer.reply));
         let judged: Vec<_> =
-            answers.iter().map(|answer| (answer, classify(answer, None))).collect();
+            answers.iter().map(|answer: &Answer| (answer, judge(answer))).collect();
         if judged.iter().all(|(_, judgement)| judgement.verdict == Verdict::Untried) {
             self.queue.handle_untried(carrier, CLOSED, self.at.now);
             return Ok(());
         }
+        let defect = judged.iter().find_map(|(answer, j)| Some((&answer.reply, j.defect()?)));
+        let kept = defect.is_some_and(|(reply, defect)| {
+            let (held, news) = self.queue.handle_defect(carrier, defect, reply, self.at.now);
+            self.holds += u64::from(news);
+            held
+        });
         let floor = judged.iter().filter_map(|(_, judgement)| match judgement.verdict {
             Verdict::Deferred(floor) => Some(floor),
             _ => None,
@@ -151,6 +167,7 @@ impl World {
         let (mut changes, mut lines, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         for (answer, judgement) in &judged {
             let reply = answer.reply.clone();
+            let over = over && !(kept && judgement.defect().is_some());
             let settlement = match judgement.verdict {
                 Verdict::Delivered => Settlement::Delivered,
                 Verdict::Failed => {
@@ -177,7 +194,11 @@ impl World {
         let health = match health {
             Some(Concern::Unreachable) => Health::Down,
             Some(Concern::Distrusted) => Health::Distrusted,
-            Some(Concern::Throttled | Concern::Limited) => Health::Throttled,
+            Some(Concern::Throttled) => Health::Throttled,
+            Some(Concern::Limited) => {
+                self.pauses += 1;
+                Health::Limited(Duration::ZERO)
+            }
             Some(Concern::Recipient) | None => Health::Neutral,
             Some(Concern::Good) => Health::Good,
         };
@@ -244,7 +265,7 @@ impl World {
                         |recipient: &u16| Change::DelayNoticed { id, recipient: *recipient };
                     self.report(id, &lines, overdue.recipients.iter().map(change).collect())?;
                 }
-                Action::Dispatch { .. } | Action::Wake { .. } => {}
+                Action::Dispatch { .. } | Action::Wake { .. } | Action::HoldEnded(_) => {}
             }
         }
         Ok(())

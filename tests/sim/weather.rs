@@ -10,7 +10,7 @@ use postern::mail::source::{SourceName, SourceState};
 use postern::queue::{Moment, Queue, Selection};
 
 use super::super::spool::Entry;
-use super::{Broken, Check, DOMAINS, Mood, SOURCES, World};
+use super::{Broken, Check, DOMAINS, Mood, POOLS, SOURCES, World, dealt};
 
 impl World {
     pub(super) fn pass(&mut self) {
@@ -41,6 +41,9 @@ impl World {
             Mood::Grey,
             Mood::Refuses,
             Mood::Drops,
+            Mood::Throttles,
+            Mood::Spf,
+            Mood::Ptr,
         ];
         let (domain, mood) = (self.pick(self.moods.len()), self.pick(moods.len()));
         self.moods[domain] = moods[mood];
@@ -84,7 +87,9 @@ impl World {
                 self.queue.set_source_state(name, *state, self.at.now);
             }
         }
-        self.queue.set_pool("main", self.link_down, self.at.now);
+        for pool in &self.closed {
+            self.queue.set_pool(pool, true, self.at.now);
+        }
         let open = self.spool.open();
         for queued in &open {
             for recipient in &queued.recipients {
@@ -120,8 +125,19 @@ impl World {
     }
 
     pub(super) fn switch_link(&mut self) {
-        self.link_down = !self.link_down;
-        self.queue.set_pool("main", self.link_down, self.at.now);
+        let pool = POOLS[self.pick(POOLS.len())];
+        let closed = !self.closed.remove(pool);
+        if closed {
+            self.closed.insert(pool);
+        }
+        self.queue.set_pool(pool, closed, self.at.now);
+    }
+
+    /// A new configuration: mail that is queued takes other ways.
+    pub(super) fn deal_pools(&mut self) {
+        self.deals += 1;
+        self.rules.ways = dealt(self.deals);
+        self.queue.set_rules(self.rules.clone(), self.at.now);
     }
 
     pub(super) fn order(&mut self) {

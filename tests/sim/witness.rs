@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use postern::base::id::QueueId;
+use postern::mail::address::Domain;
+use postern::mail::way::Way;
 use postern::queue::Selection;
 
-use super::{Check, World};
+use super::{Check, World, way_of};
 
 impl World {
     pub(super) fn stuck(&self, why: &str) -> String {
@@ -13,7 +15,7 @@ impl World {
         format!("{why}: {:?} {left:#?}", self.queue.counts())
     }
 
-    pub(super) fn check_may_leave(&self, id: QueueId) -> Check {
+    pub(super) fn check_may_leave(&self, id: QueueId, domain: &Domain, way: &Way) -> Check {
         let parcel = self.spool.fetch(id).ok_or_else(|| format!("{id} is not in the spool"))?;
         if self.held.contains(&id) {
             return Err(format!("{id} is held and left"));
@@ -25,6 +27,13 @@ impl World {
         if !active && !parcel.label.notification {
             return Err(format!("{id} of {} left, which is held", parcel.label.source));
         }
+        // Also a carrier that was sent before the pools were dealt anew.
+        let label = &parcel.label;
+        let source = (!label.notification).then_some(&label.source);
+        let due = way_of(self.deals, source, domain);
+        if due != *way {
+            return Err(format!("{id} to {domain} left by {way}, and not by {due}"));
+        }
         Ok(())
     }
 
@@ -33,9 +42,10 @@ impl World {
         if self.trips.len() > limits.connections_total_max as usize {
             return Err(format!("{} carriers", self.trips.len()));
         }
-        let mut connected: BTreeMap<String, u32> = BTreeMap::new();
+        let mut connected: BTreeMap<(String, &str), u32> = BTreeMap::new();
         for trip in self.trips.values().filter(|trip| trip.connected) {
-            let count = connected.entry(self.provider(&trip.domain)).or_default();
+            let count =
+                connected.entry((self.provider(&trip.domain), &*trip.way.home)).or_default();
             *count += 1;
             if *count > limits.connections_max {
                 return Err(format!("{count} connections to one provider"));

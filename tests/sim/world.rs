@@ -22,6 +22,7 @@ use postern::mail::queued::{Change, Queued};
 use postern::mail::source::{SourceName, SourceState};
 use postern::mail::stage::{Label, Parcel};
 use postern::mail::way::Way;
+use postern::outcome::replies::Book;
 use postern::queue::{Action, Assignment, Moment, Queue, Rules, Selection};
 
 use super::spool::{Entry, Spool};
@@ -54,10 +55,17 @@ enum Mood {
     Grey,
     Refuses,
     Drops,
+    /// Has had enough, and says so.
+    Throttles,
+    /// Finds our SPF record wrong.
+    Spf,
+    /// Finds our PTR record wrong.
+    Ptr,
 }
 
 struct Trip {
     domain: Domain,
+    way: Way,
     connected: bool,
     job: Option<(QueueId, Vec<u16>, Vec<Answer>)>,
     waits: bool,
@@ -87,13 +95,19 @@ pub(crate) struct World {
     held: BTreeSet<QueueId>,
     sources: BTreeMap<SourceName, SourceState>,
     stopped: bool,
-    link_down: bool,
+    /// Pools of which no member may carry.
+    closed: BTreeSet<&'static str>,
+    /// How often the pools were dealt anew.
+    deals: usize,
     serial: u128,
     late: Vec<Action>,
     pub(crate) delivered: u64,
     pub(crate) reports: u64,
     pub(crate) cuts: u64,
     rules: Rules,
+    book: Book,
+    pub(crate) pauses: u64,
+    pub(crate) holds: u64,
 }
 
 type Check = Result<(), String>;
@@ -119,8 +133,25 @@ fn rules() -> Rules {
             messages_per_minute: None,
         },
         providers: BTreeMap::new(),
-        ways: Assignment::always(Way::new("main", "main")),
+        ways: dealt(0),
     }
+}
+
+/// Two pools; the second one has two members.
+const POOLS: [&str; 2] = ["main", "side"];
+
+/// The way of a source to a domain after so many deals; notifications take the first pool.
+fn way_of(deals: usize, source: Option<&SourceName>, domain: &Domain) -> Way {
+    let Some(source) = source else { return Way::new("main", "main") };
+    let sum = |text: &str| text.bytes().map(usize::from).sum::<usize>();
+    match (sum(source.as_str()) + sum(domain.as_str()) + deals) % 3 {
+        0 => Way::new("main", "main"),
+        member => Way::new("side", &format!("side-{member}")),
+    }
+}
+
+fn dealt(deals: usize) -> Assignment {
+    Assignment::new(move |source, domain| way_of(deals, source, domain))
 }
 
 impl World {
@@ -146,12 +177,16 @@ impl World {
             held: BTreeSet::new(),
             sources: SOURCES.into_iter().map(active).collect(),
             stopped: false,
-            link_down: false,
+            closed: BTreeSet::new(),
+            deals: 0,
             serial: 0,
             late: Vec::new(),
             delivered: 0,
             reports: 0,
             cuts: 0,
+            pauses: 0,
+            holds: 0,
+            book: Book::default(),
             rules,
             chance,
         }
@@ -170,7 +205,8 @@ impl World {
             85..89 => self.switch_source(),
             89..91 => self.switch_stop(),
             91..93 => self.switch_link(),
-            93..96 => self.order(),
+            93 => self.deal_pools(),
+            94..96 => self.order(),
             96..98 => self.lose_carrier(),
             _ => self.work_off_late()?,
         }
@@ -185,9 +221,10 @@ impl World {
             *state = SourceState::Active;
             self.queue.set_source_state(name, *state, self.at.now);
         }
-        (self.stopped, self.link_down) = (false, false);
+        self.stopped = false;
+        self.closed.clear();
         self.queue.set_stopped(false, self.at.now);
-        self.queue.set_pool("main", false, self.at.now);
+        POOLS.into_iter().for_each(|pool| self.queue.set_pool(pool, false, self.at.now));
         self.sync();
         self.held.clear();
         for id in self.queue.release(&Selection::default(), self.at.now) {
@@ -287,8 +324,8 @@ impl World {
     fn drain(&mut self) {
         while let Some(action) = self.queue.poll_action() {
             match action {
-                Action::Dispatch { carrier, domain, .. } => {
-                    let trip = Trip { domain, connected: false, job: None, waits: false };
+                Action::Dispatch { carrier, domain, way } => {
+                    let trip = Trip { domain, way, connected: false, job: None, waits: false };
                     self.trips.insert(carrier, trip);
                 }
                 Action::Wake { carrier } => {

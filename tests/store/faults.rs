@@ -220,7 +220,7 @@ async fn a_ledger_of_a_newer_version_is_refused() {
     let bench = Bench::new();
     let (spool, _) = bench.open().await;
     spool.close().await;
-    let path = bench.config().path.join("ledger/00000009-0000000000000000.v2");
+    let path = bench.config().path.join("ledger/00000009-0000000000000000.v3");
     std::fs::write(path, "").unwrap();
     let error = Spool::open(&bench.config(), bench.tell()).unwrap_err().to_string();
     assert!(error.contains("newer"), "{error}");

@@ -5,5 +5,6 @@ mod bench;
 mod faults;
 mod full;
 mod pace;
+mod past;
 mod rot;
 mod rows;

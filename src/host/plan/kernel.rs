@@ -26,6 +26,9 @@ impl Difference {
     }
 }
 
+/// What is said of the guard when this process may not look at it.
+pub const UNSEEN: &str = "whether the guard is loaded cannot be seen";
+
 /// Everything in which the running kernel differs from `plan`, in this process's network
 /// namespace. What cannot be seen (the guard, without root) is a difference too.
 #[must_use]
@@ -308,7 +311,7 @@ fn guard(found: &mut Vec<Difference>, plan: &Plan) {
             return;
         }
         Err(why) => {
-            let what = format!("whether the guard is loaded cannot be seen: {why}");
+            let what = format!("{UNSEEN}: {why}");
             found.push(Difference::new(what, "run this as root, with nftables installed"));
             return;
         }
@@ -324,6 +327,13 @@ fn guard(found: &mut Vec<Difference>, plan: &Plan) {
     } else if count != nftables::rule_count(plan) {
         let planned = nftables::rule_count(plan);
         let what = format!("the guard has {count} rules, the plan has {planned}: it was changed");
+        found.push(Difference::new(what, load));
+    }
+    let listed = json(&["nft", "-json", "list", "table", "arp", "postern"]).unwrap_or_default();
+    let objects = items(listed.get("nftables").unwrap_or(&Value::Null));
+    let count = objects.iter().filter(|object| object.get("rule").is_some()).count();
+    if count != nftables::neighbour_rules(plan).len() {
+        let what = "the guard of neighbours (nftables table arp postern) is not as planned";
         found.push(Difference::new(what, load));
     }
 }

@@ -69,7 +69,41 @@ pub(super) fn guard(plan: &Plan) -> String {
     page.line(&format!("    comment \"plan {}\"", name(&body)));
     page.0.push_str(&body);
     page.line("}");
+    page.0.push_str(&neighbours(plan));
     page.0
+}
+
+/// The guard of the questions for neighbours. An interface that has lost its address, with a socket
+/// bound to it, would ask in the name of an address of another interface: the wire would learn how
+/// the inside is numbered.
+fn neighbours(plan: &Plan) -> String {
+    let mut page = Page::default();
+    page.because("neighbours are asked for in the name of the egress alone", "table arp postern");
+    page.line("delete table arp postern");
+    page.line("table arp postern {");
+    page.line("    chain output {");
+    page.line("        type filter hook output priority filter; policy accept;");
+    for rule in neighbour_rules(plan) {
+        page.line(&format!("        {rule}"));
+    }
+    page.line("    }");
+    page.line("}");
+    page.0
+}
+
+/// The rules of that guard: one for each interface.
+pub(super) fn neighbour_rules(plan: &Plan) -> Vec<String> {
+    let rule = |(device, outlets): (&String, Vec<&Outlet>)| {
+        let sides = outlets.iter().flat_map(|outlet| &outlet.sides);
+        let sources: Vec<IpAddr> = sides.map(|side| side.address).filter(IpAddr::is_ipv4).collect();
+        let other = if sources.is_empty() {
+            String::new()
+        } else {
+            format!(" arp saddr ip != {}", set(&sources))
+        };
+        format!("oifname \"{device}\"{other} drop")
+    };
+    plan.ways().map(rule).collect()
 }
 
 /// The name of the guard of a plan: it stands in the table's comment.

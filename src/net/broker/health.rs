@@ -36,7 +36,7 @@ pub fn examine(orders: &Orders) -> BTreeMap<String, Condition> {
     orders.egresses.iter().map(|egress| (egress.name.clone(), judged(egress))).collect()
 }
 
-/// A missing interface or link is the end of both families; address and route are each family's own.
+/// A missing interface or link is the end of both families; address and route are each one's own.
 fn judge(egress: &Egress, interfaces: &BTreeMap<String, Interface>) -> Condition {
     let at = match &egress.device {
         None => "this machine".to_owned(),

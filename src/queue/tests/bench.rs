@@ -3,7 +3,7 @@
 use super::*;
 
 /// One message takes so long on a connection.
-const SERVICE: Duration = Duration::from_millis(100);
+pub(super) const SERVICE: Duration = Duration::from_millis(100);
 
 /// A queue with carriers that are at work until a date.
 pub(super) struct Bench {
@@ -27,10 +27,6 @@ impl Bench {
             in_hand: BTreeMap::new(),
             batch: 0,
         }
-    }
-
-    pub(super) fn service(&self) -> Duration {
-        SERVICE
     }
 
     pub(super) fn batch_delivered(&self) -> usize {

@@ -344,8 +344,14 @@ fn an_otp_waits_for_no_batch() {
         let mut bench = super::bench::Bench::new(rules, seed);
         let waits = bench.run(50_000, Duration::from_secs(600));
         let gap = per_minute.map_or(Duration::ZERO, |rate| Duration::from_secs(60) / rate);
-        let bound = bench.service() * 2 + gap * 2 + Duration::from_millis(200);
-        let worst = waits.iter().max().copied().unwrap();
+        let bound = super::bench::SERVICE * 2 + gap * 2 + Duration::from_millis(200);
+        let mut waits = waits;
+        waits.sort_unstable();
+        let (worst, p99) = (*waits.last().unwrap(), waits[waits.len() * 99 / 100]);
+        println!(
+            "{connections} connections, {per_minute:?} a minute: p99 {p99:?}, worst {worst:?} of {}",
+            waits.len()
+        );
         assert!(waits.len() >= 50, "{}", waits.len());
         assert!(worst <= bound, "seed {seed}: {worst:?} of {bound:?}");
         assert!(bench.batch_delivered() > 500, "{}", bench.batch_delivered());

@@ -56,21 +56,30 @@ impl Remembered {
     /// What a domain has not shown for a month is not expected of it any more: a policy may be
     /// taken back for good.
     pub fn note(&mut self, found: Assurance, now: WallTime) -> Option<Downgrade> {
-        let forgotten = now.since(self.best_at) > TLS_MEMORY_TRUST;
-        let (best, best_at) = (self.best, self.best_at);
-        let fell = is_downgrade(best, found) && !forgotten;
-        if found >= best || forgotten {
+        let fell = self.warn(found, now);
+        if found >= self.best || self.is_forgotten(now) {
             (self.best, self.best_at) = (found, now);
         }
         (self.last, self.last_at) = (found, now);
         self.tls_since =
             if found == Assurance::Clear { None } else { self.tls_since.or(Some(now)) };
+        fell
+    }
+
+    /// A connection would have been worth this much, and nothing was sent over it: told as
+    /// [`Self::note`] tells it, and nothing else is remembered.
+    pub fn warn(&mut self, found: Assurance, now: WallTime) -> Option<Downgrade> {
         let quiet = self.alarmed.is_some_and(|at| now.since(at) < TLS_ALARM_PAUSE);
-        if !fell || quiet {
+        if quiet || self.is_forgotten(now) || !is_downgrade(self.best, found) {
             return None;
         }
         self.alarmed = Some(now);
-        Some(Downgrade { best, best_at, found })
+        Some(Downgrade { best: self.best, best_at: self.best_at, found })
+    }
+
+    /// What has not been seen for a month is not expected.
+    fn is_forgotten(&self, now: WallTime) -> bool {
+        now.since(self.best_at) > TLS_MEMORY_TRUST
     }
 
     /// Whether the domain has spoken TLS without exception, and for so long, that its loss is more
@@ -135,6 +144,16 @@ mod tests {
         assert_eq!(memory.best, Assurance::Dane);
         assert_eq!(memory.note(Assurance::Encrypted, at(31)), None);
         assert_eq!((memory.best, memory.best_at), (Assurance::Encrypted, at(31)));
+    }
+
+    #[test]
+    fn a_connection_that_was_not_used_is_told_and_changes_nothing() {
+        let mut memory = Remembered::new(Assurance::MtaSts, at(0));
+        let fell = Downgrade { best: Assurance::MtaSts, best_at: at(0), found: Assurance::Clear };
+        assert_eq!(memory.warn(Assurance::Clear, at(1)), Some(fell));
+        assert_eq!(memory.warn(Assurance::Clear, at(1)), None);
+        assert_eq!((memory.last, memory.tls_since), (Assurance::MtaSts, Some(at(0))));
+        assert_eq!(memory.warn(Assurance::Clear, at(31)), None);
     }
 
     #[test]

@@ -1,45 +1,72 @@
 //! What is ours: link, address, route, and the router on the wire.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::{Finding, Grade, Round, addresses, pass, unknown, wrong};
 use crate::config::checked::Egress;
-use crate::host::neighbour;
+use crate::host::plan::Plan;
+use crate::host::plan::kernel::{Difference, UNSEEN, differences};
+use crate::host::{neighbour, peer, walls};
+use crate::net::broker::words::Family;
+
+/// What the broker says is wrong with a family: the first of these that is not as it should be.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Broken {
+    Link,
+    Address,
+    Route,
+    Nothing,
+}
+
+impl Broken {
+    fn of(family: &Family) -> (Self, &str) {
+        let Family::Suspended(reason) = family else { return (Self::Nothing, "") };
+        let link = reason.contains("no link") || reason.contains("does not exist");
+        let part = match (link, reason.contains("address")) {
+            (true, _) => Self::Link,
+            (_, true) => Self::Address,
+            _ => Self::Route,
+        };
+        (part, reason)
+    }
+}
 
 /// Link, address, route, as the broker sees them at this moment.
 pub(super) fn link(round: &Round<'_>) -> Vec<Finding> {
     let egress = round.egress;
     let device = egress.device.as_deref().unwrap_or("any interface");
-    let held: Vec<String> = addresses(egress).map(|address| address.to_string()).collect();
-    let held = held.join(" and ");
-    let good = [
-        pass("link", device, format!("{device} is up and has its link")),
-        pass("address", device, format!("{device} has {held}")),
-        pass("route", device, format!("the routes from {held} lead out by {device}")),
-    ];
-    let Some(reason) = round.client.suspended(&egress.name) else { return good.into() };
-    let bad = [
-        ("link", "plug in the cable, or see `ip link` and the switch"),
-        ("address", "see `postern egress plan`, and `postern egress plan --check` as root"),
-        ("route", "see `postern egress plan`, and `postern egress plan --check` as root"),
-    ];
-    let broken = if reason.contains("no link") || reason.contains("does not exist") {
-        0
-    } else if reason.contains("address") {
-        1
-    } else {
-        2
+    let Some(condition) = round.client.condition(&egress.name) else {
+        let text = "the broker has not told yet how this egress is";
+        return vec![unknown("link", device, text)];
     };
-    let judged = good.into_iter().zip(bad).enumerate().map(|(index, (good, (item, remedy)))| {
-        match index.cmp(&broken) {
-            std::cmp::Ordering::Less => good,
-            std::cmp::Ordering::Equal => wrong(item, device, Grade::Fail, &reason, remedy),
-            std::cmp::Ordering::Greater => unknown(item, device, "cannot be judged before that"),
-        }
-    });
-    judged.collect()
+    let mut findings = Vec::new();
+    for address in addresses(egress) {
+        let family = if address.is_ipv4() { &condition.v4 } else { &condition.v6 };
+        let (broken, reason) = Broken::of(family);
+        let repair = "see `postern egress plan`, and `postern egress plan --check` as root";
+        let mut say = |part: Broken, item: &str, subject: &str, good: String, remedy: &str| {
+            findings.push(match part.cmp(&broken) {
+                Ordering::Less => pass(item, subject, good),
+                Ordering::Equal => wrong(item, subject, Grade::Fail, reason, remedy),
+                Ordering::Greater => unknown(item, subject, "cannot be judged before that"),
+            });
+        };
+        let subject = address.to_string();
+        let cable = "plug in the cable, or see `ip link` and the switch";
+        say(Broken::Link, "link", device, format!("{device} is up and has its link"), cable);
+        let good = format!("{device} has {address}");
+        say(Broken::Address, "address", &subject, good, repair);
+        let good = format!("the routes from {address} lead out by {device}");
+        say(Broken::Route, "route", &subject, good, repair);
+    }
+    // Both families tell of the same link.
+    let twins = |one: &mut Finding, other: &mut Finding| one == other;
+    findings.sort_by_key(|finding| finding.item != "link");
+    findings.dedup_by(twins);
+    findings
 }
 
 /// Whether the router passes packets on. Without raw sockets there are two signs: somebody behind
@@ -99,11 +126,57 @@ fn on_link(egress: &Egress, address: IpAddr) -> bool {
     })
 }
 
-/// The guard is the kernel's business, and only root may read it.
-pub(super) fn guard() -> Finding {
-    unknown(
-        "guard",
-        "nftables",
-        "the firewall can be read by root alone: `postern egress plan --check` does",
+/// What this process can see of the plan in the running kernel: rules, routes, settings; of the
+/// guard only that it means the right user, because root alone may read it.
+pub(super) async fn system(round: &Round<'_>) -> Vec<Finding> {
+    let mut findings = vec![user(round)];
+    let by_root = "`postern egress plan --check` as root does";
+    if round.config.lab || walls::network_is_empty() {
+        let text = format!("this process does not see the system's network: {by_root}");
+        findings.push(unknown("plan", "rules and routes", text));
+        return findings;
+    }
+    let plan = Plan::of(round.config);
+    let look = tokio::task::spawn_blocking(move || differences(&plan)).await;
+    let (hidden, seen): (Vec<Difference>, Vec<Difference>) =
+        look.unwrap_or_default().into_iter().partition(|found| found.what.contains(UNSEEN));
+    findings.push(match seen.first() {
+        None if hidden.is_empty() => {
+            pass("plan", "rules and routes", "rules, routes, settings and guard are as planned")
+        }
+        None => pass("plan", "rules and routes", "rules, routes and settings are as planned"),
+        Some(first) => wrong(
+            "plan",
+            "rules and routes",
+            Grade::Warn,
+            format!("{} differences from the plan: {}", seen.len(), first.what),
+            format!("{}; or `postern egress apply` as root", first.remedy),
+        ),
+    });
+    if !hidden.is_empty() {
+        let text = format!("the firewall can be read by root alone: {by_root}");
+        findings.push(unknown("guard", "nftables", text));
+    }
+    findings
+}
+
+/// Whether the guard lets the user out that the broker runs as: our own, because it is our child.
+fn user(round: &Round<'_>) -> Finding {
+    let planned = round.config.network.egress_user();
+    let uid = peer::own_uid();
+    let present = peer::user_name(uid);
+    if planned == present || planned.parse() == Ok(uid) {
+        return pass(
+            "user",
+            planned,
+            format!("the broker runs as {present}, as the guard expects"),
+        );
+    }
+    wrong(
+        "user",
+        planned,
+        Grade::Warn,
+        format!("the broker runs as {present}, and the guard of the plan lets {planned} out"),
+        format!("set network.egress_user = \"{present}\", and write the plan again"),
     )
 }

@@ -181,7 +181,7 @@ fn row(check: &EgressCheck) -> CheckRow {
 impl Round<'_> {
     async fn findings(&self, depth: Depth) -> Vec<Finding> {
         let mut findings = local::link(self);
-        if findings.iter().any(|finding| finding.grade == Grade::Fail) {
+        if self.client.suspended(&self.egress.name).is_some() {
             // Nothing can be asked: names and lists keep what was found before.
             return findings;
         }
@@ -203,7 +203,7 @@ impl Round<'_> {
             findings.extend(part);
         }
         if depth == Depth::Full {
-            findings.push(local::guard());
+            findings.extend(bounded("plan", local::system(self)).await);
         }
         findings
     }

@@ -1,5 +1,5 @@
-//! Is port 25 open to the Internet? A connection to a host that agrees: greeting, EHLO, QUIT, and
-//! never MAIL.
+//! Is port 25 open to the Internet? A connection to a host that agrees: greeting, EHLO, STARTTLS,
+//! QUIT, and never MAIL.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::base::limits::{PEER_REPLY_LINE_OCTETS_MAX, PEER_REPLY_LINES_MAX};
 use crate::event::harmless;
 use crate::host::clock;
 use crate::net::egress::EgressError;
+use crate::net::tls_client::{Rung, TlsClient, Verify, Wire};
 
 /// A connection; a firewall that drops says nothing for ever.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -49,7 +50,11 @@ async fn one(round: &Round<'_>, from: IpAddr, host: &str, port: u16) -> Finding 
         Err(error) => return unconnected(&subject, at, &error),
     };
     let millis = clock::now().since(begun).as_millis();
-    match greet(stream, round.egress.ehlo.as_str()).await {
+    let tls = match TlsClient::new(round.config.trust.roots.as_deref()) {
+        Ok(tls) => tls,
+        Err(fault) => return unknown("port", subject, fault.to_string()),
+    };
+    match greet(stream, round.egress.ehlo.as_str(), host, &tls).await {
         Err(why) => wrong(
             "port",
             subject,
@@ -104,11 +109,28 @@ struct Heard {
     greeting: String,
     /// The host's first words to EHLO; some tell who they think we are.
     hello: String,
-    starttls: bool,
+    starttls: Starttls,
 }
 
-/// Greeting, EHLO, QUIT.
-async fn greet(stream: TcpStream, ehlo: &str) -> Result<Heard, String> {
+/// What came of encryption.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Starttls {
+    /// The host does not offer it.
+    #[default]
+    NotOffered,
+    /// Version and suite, and whether authorities vouch for the host's certificate.
+    Done { suite: String, vouched: bool },
+    /// It is offered, and does not work.
+    Broken(String),
+}
+
+/// Greeting, EHLO, STARTTLS, QUIT.
+async fn greet(
+    stream: TcpStream,
+    ehlo: &str,
+    host: &str,
+    tls: &TlsClient,
+) -> Result<Heard, String> {
     let mut stream = BufReader::new(stream);
     let (code, greeting) = reply(&mut stream).await?;
     let first = |lines: &[String]| lines.first().cloned().unwrap_or_default();
@@ -123,11 +145,49 @@ async fn greet(stream: TcpStream, ehlo: &str) -> Result<Heard, String> {
     if code != 250 {
         return Err(format!("EHLO {ehlo} was answered with {code} {}", shorten(&first(&offers))));
     }
-    // Whether the host hears it is of no account.
-    let _gone = stream.get_mut().write_all(b"QUIT\r\n").await;
-    let _farewell = reply(&mut stream).await;
-    let starttls = offers.iter().any(|offer| offer.trim().eq_ignore_ascii_case("STARTTLS"));
+    let offered = offers.iter().any(|offer| offer.trim().eq_ignore_ascii_case("STARTTLS"));
+    let starttls = if offered {
+        encrypt(stream, host, tls).await
+    } else {
+        // Whether the host hears it is of no account.
+        let _gone = stream.get_mut().write_all(b"QUIT\r\n").await;
+        let _farewell = reply(&mut stream).await;
+        Starttls::NotOffered
+    };
     Ok(Heard { greeting: shorten(&first(&greeting)), hello: first(&offers), starttls })
+}
+
+/// STARTTLS, the handshake, and QUIT inside.
+async fn encrypt(mut stream: BufReader<TcpStream>, host: &str, tls: &TlsClient) -> Starttls {
+    let asked = stream.get_mut().write_all(b"STARTTLS\r\n").await;
+    let answered = match asked {
+        Ok(()) => reply(&mut stream).await,
+        Err(error) => Err(error.to_string()),
+    };
+    match answered {
+        Ok((220, _)) if stream.buffer().is_empty() => {}
+        Ok((220, _)) => return Starttls::Broken("somebody speaks before the handshake".to_owned()),
+        Ok((code, _)) => return Starttls::Broken(format!("STARTTLS was answered with {code}")),
+        Err(why) => return Starttls::Broken(why),
+    }
+    let handshake = tls.connect(host, Rung::Classical, &Verify::Nothing, stream.into_inner());
+    match tokio::time::timeout(REPLY_TIMEOUT, handshake).await {
+        Err(_) => Starttls::Broken("the handshake has no end".to_owned()),
+        Ok(Err(failure)) => Starttls::Broken(failure.to_string()),
+        Ok(Ok(secured)) => {
+            let vouched = secured.verified;
+            let mut wire = Wire::Tls(secured.stream);
+            let suite = wire.tls();
+            let farewell = async {
+                wire.write_all(b"QUIT\r\n").await?;
+                wire.flush().await?;
+                wire.read(&mut [0; 512]).await
+            };
+            // Whether the host hears it is of no account.
+            let _gone = tokio::time::timeout(REPLY_TIMEOUT, farewell).await;
+            Starttls::Done { suite, vouched }
+        }
+    }
 }
 
 /// One reply: its code and its lines.
@@ -166,17 +226,23 @@ fn judge(subject: &str, at: SocketAddr, millis: u128, from: IpAddr, heard: &Hear
         );
     }
     let greeting = &heard.greeting;
-    if heard.starttls {
-        let text = format!("{at} answers in {millis} ms and offers STARTTLS: {greeting}");
-        return pass("port", subject, text);
+    let warn = |text: String, remedy: &str| wrong("port", subject, Grade::Warn, text, remedy);
+    match &heard.starttls {
+        Starttls::Done { suite, vouched } => {
+            let vouched =
+                if *vouched { "its certificate is vouched for" } else { "nobody vouches" };
+            let text = format!("{at} answers in {millis} ms, {suite}, {vouched}: {greeting}");
+            pass("port", subject, text)
+        }
+        Starttls::NotOffered => warn(
+            format!("{at} answers in {millis} ms and offers no STARTTLS: {greeting}"),
+            "if that host is known to offer it, something on the way strips it",
+        ),
+        Starttls::Broken(why) => warn(
+            format!("{at} answers in {millis} ms and offers STARTTLS, but {why}"),
+            "if other ways to that host can encrypt, something on this one breaks it",
+        ),
     }
-    wrong(
-        "port",
-        subject,
-        Grade::Warn,
-        format!("{at} answers in {millis} ms and offers no STARTTLS: {greeting}"),
-        "if that host is known to offer it, something on the way strips it",
-    )
 }
 
 /// The address that a host greets, if it says one in brackets.

@@ -407,6 +407,9 @@ impl Walk<'_> {
             Err(Unusable { phase, reply, stepped_back, report }) => {
                 // A handshake that is tried again is no session yet.
                 if let (Some((held, result)), false) = (report, stepped_back) {
+                    if result == TlsResult::StarttlsNotSupported {
+                        self.context.trust.warn(self.domain, &relay);
+                    }
                     let failure = Some((result, reply.text().to_owned()));
                     self.count(held, failure, host, Some(address));
                 }

@@ -423,5 +423,9 @@ fn poll_read(wire: Pin<&mut Wire>, cx: &mut Waker<'_>, inbox: &mut [u8]) -> Poll
 }
 
 fn lost(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        // TLS has more to say about it, to programmers.
+        return "the connection was lost: the host closed it in the middle".to_owned();
+    }
     format!("the connection was lost: {error}")
 }

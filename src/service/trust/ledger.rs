@@ -89,6 +89,16 @@ impl Ledger {
         fell
     }
 
+    /// A connection would have been worth this much, and was not used.
+    pub(super) fn warn(
+        &self,
+        domain: &Domain,
+        found: Assurance,
+        now: WallTime,
+    ) -> Option<Downgrade> {
+        self.memory().get_mut(domain)?.warn(found, now)
+    }
+
     /// Counts a session of `day`; domains beyond the bound are not counted.
     pub(super) fn count(&self, day: u32, domain: &Domain, session: Session) {
         let mut days = self.days();

@@ -8,7 +8,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::{Trust, WebError};
 use crate::base::limits::{
-    STS_DOMAINS_MAX, STS_FETCH_PAUSE, STS_FETCH_TIMEOUT, STS_RECHECK, STS_REFRESH,
+    STS_DOMAINS_MAX, STS_FETCH_PAUSE, STS_FETCH_TIMEOUT, STS_RECHECK, STS_REFETCH_WAIT, STS_REFRESH,
 };
 use crate::base::time::{Instant, WallTime};
 use crate::config::checked::{Config, Egress};
@@ -142,7 +142,13 @@ impl Policies {
                     failed.id == id && now.since(failed.at) < STS_FETCH_PAUSE
                 });
                 if !current && !paused {
-                    fetch(trust, egress, domain, id, &mut known).await;
+                    // Mail that has a policy to go by does not wait long for a newer one.
+                    let valid = matches!(known.answer(clock::wall()), Sts::Policy(_));
+                    let wait = if valid { STS_REFETCH_WAIT } else { STS_FETCH_TIMEOUT };
+                    match ask(trust, egress, domain, wait).await {
+                        Some(answer) => known.learn(trust, domain, id, answer),
+                        None => known.looked = None,
+                    }
                 }
             }
         }
@@ -157,9 +163,16 @@ impl Policies {
         let mut refreshed = 0;
         for (domain, slot) in all {
             // Whoever holds the lock is looking the same thing up.
-            let Ok(mut known) = slot.known.try_lock() else { continue };
-            let Some((egress, id)) = known.due(config) else { continue };
-            fetch(trust, egress, &domain, id, &mut known).await;
+            let due = slot.known.try_lock().ok().and_then(|known| known.due(config));
+            let Some((egress, id)) = due else { continue };
+            // Nobody waits for this: the lock is free meanwhile.
+            if let Some(answer) = ask(trust, egress, &domain, STS_FETCH_TIMEOUT).await {
+                let mut known = slot.known.lock().await;
+                let same = known.policy.as_ref().is_some_and(|policy| policy.id == id);
+                if same {
+                    known.learn(trust, &domain, id, answer);
+                }
+            }
             refreshed += 1;
             if refreshed == REFRESHED_AT_ONCE {
                 return;
@@ -185,14 +198,35 @@ impl Known {
     }
 }
 
-/// Asks the policy host. What comes back takes the place of what was known; what does not leaves it
-/// as it is, and is counted.
-async fn fetch(trust: &Trust, egress: &Egress, domain: &Domain, id: String, known: &mut Known) {
-    let asked = trust.web.policy(egress, domain.as_str());
-    let answer = tokio::time::timeout(STS_FETCH_TIMEOUT, asked).await;
-    let answer = answer.unwrap_or_else(|_| Err(WebError::Other("timed out".to_owned())));
-    let (result, cause) = match answer {
-        Ok(text) => match Policy::parse(&text) {
+/// Asks the policy host, for `wait` at most. `None`: our own way out is suspended, and nothing is
+/// known.
+async fn ask(
+    trust: &Trust,
+    egress: &Egress,
+    domain: &Domain,
+    wait: Duration,
+) -> Option<Result<Policy, (TlsResult, String)>> {
+    let asked = tokio::time::timeout(wait, trust.web.policy(egress, domain.as_str())).await;
+    let answer = asked.unwrap_or_else(|_| Err(WebError::Other("timed out".to_owned())));
+    Some(match answer {
+        Ok(text) => {
+            Policy::parse(&text).map_err(|error| (TlsResult::StsPolicyInvalid, error.to_string()))
+        }
+        Err(WebError::Suspended(_)) => return None,
+        Err(error) => Err((error.result(), error.to_string())),
+    })
+}
+
+impl Known {
+    /// A policy takes the place of what was known; a failure leaves it as it is, and is counted.
+    fn learn(
+        &mut self,
+        trust: &Trust,
+        domain: &Domain,
+        id: String,
+        answer: Result<Policy, (TlsResult, String)>,
+    ) {
+        let (result, cause) = match answer {
             Ok(policy) => {
                 let fetched = clock::wall();
                 let expires = fetched.after(Duration::from_secs(policy.max_age_secs));
@@ -200,18 +234,16 @@ async fn fetch(trust: &Trust, egress: &Egress, domain: &Domain, id: String, know
                 if let Some(store) = &trust.store {
                     store.put_policy(domain, Some(&kept));
                 }
-                known.keep(kept);
-                return;
+                return self.keep(kept);
             }
-            Err(error) => (TlsResult::StsPolicyInvalid, error.to_string()),
-        },
-        Err(WebError::Suspended(_)) => return known.looked = None,
-        Err(error) => (error.result(), error.to_string()),
-    };
-    known.failed = Some(Failed { at: clock::now(), id, result, cause: cause.clone() });
-    let policy = PolicySeen { kind: PolicyKind::Sts, strings: Vec::new(), mx_hosts: Vec::new() };
-    let failure = Some((result, cause));
-    trust.count(domain, Session { policy, failure, sending: None, host: None, receiving: None });
+            Err(failure) => failure,
+        };
+        self.failed = Some(Failed { at: clock::now(), id, result, cause: cause.clone() });
+        let policy =
+            PolicySeen { kind: PolicyKind::Sts, strings: Vec::new(), mx_hosts: Vec::new() };
+        let (failure, sending, host, receiving) = (Some((result, cause)), None, None, None);
+        trust.count(domain, Session { policy, failure, sending, host, receiving });
+    }
 }
 
 /// Forgets domains without a policy first, then those that were not asked for.

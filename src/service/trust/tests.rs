@@ -1,7 +1,7 @@
 //! The keeper against a Web and name servers that are tables.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
 
@@ -63,6 +63,7 @@ impl Names for Records {
 struct OnePage {
     text: Mutex<Option<Result<&'static str, WebError>>>,
     fetches: AtomicU32,
+    hangs: AtomicBool,
     posted: Mutex<Vec<(String, Bytes)>>,
 }
 
@@ -71,6 +72,9 @@ impl Web for OnePage {
         Box::pin(async move {
             self.fetches.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
+            if self.hangs.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             let text = self.text.lock().unwrap().clone();
             let nothing = Err(WebError::Other("HTTP status 404".to_owned()));
             text.unwrap_or(nothing).map(|text| Bytes::from_static(text.as_bytes()))
@@ -238,6 +242,39 @@ async fn a_fetch_that_fails_is_not_repeated_at_once_and_is_counted() {
     assert_eq!(counts.sums(), (0, 3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_policy_host_that_hangs_delays_mail_for_a_bounded_time() {
+    let stage = Stage::new(None);
+    stage.names.say("v=STSv1; id=1;");
+    stage.serve(ENFORCE);
+    stage.sts().await;
+    stage.web.hangs.store(true, Ordering::SeqCst);
+    stage.names.say("v=STSv1; id=2;");
+    let begun = tokio::time::Instant::now();
+    assert_eq!(mode(&stage.look_again().await), Some(Mode::Enforce));
+    assert_eq!(begun.elapsed().as_secs(), 10);
+    // Without a policy the minute of the RFC is waited for, once.
+    let fresh = Stage::new(None);
+    fresh.names.say("v=STSv1; id=1;");
+    fresh.web.hangs.store(true, Ordering::SeqCst);
+    let begun = tokio::time::Instant::now();
+    for _ in 0..2 {
+        assert!(matches!(fresh.look_again().await, Sts::Lost { .. }));
+    }
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    // A refresh is waited for by nobody.
+    stage.trust.policies.grow_old().await;
+    let config = stage.config.load_full();
+    let begun = tokio::time::Instant::now();
+    let refresh = stage.trust.policies.refresh(&stage.trust, &config);
+    let (_, sts) = tokio::join!(refresh, async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let sts = stage.sts().await;
+        (sts, begun.elapsed().as_secs())
+    });
+    assert_eq!((mode(&sts.0), sts.1), (Some(Mode::Enforce), 1));
+}
+
 #[tokio::test]
 async fn many_who_ask_at_once_ask_once() {
     let stage = Stage::new(None);
@@ -287,6 +324,23 @@ async fn policies_memory_and_counts_survive_a_restart() {
     );
     let today = day_of(clock::wall());
     assert_eq!(stage.trust.ledger.counts(today, &there).unwrap().sums(), (1, 0));
+}
+
+#[tokio::test]
+async fn a_host_that_was_left_for_want_of_tls_raises_the_alarm_too() {
+    let stage = Stage::new(None);
+    let there = name("there.example");
+    stage.trust.warn(&there, "mx[192.0.2.1]:25");
+    stage.trust.note(&there, "mx[192.0.2.1]:25", Assurance::Encrypted);
+    assert!(stage.told.lock().unwrap().is_empty());
+    for _ in 0..3 {
+        stage.trust.warn(&there, "mx[192.0.2.1]:25");
+    }
+    let told = stage.told.lock().unwrap();
+    assert!(
+        matches!(&told[..], [Event::TlsDowngraded { found: Assurance::Clear, .. }]),
+        "{told:?}"
+    );
 }
 
 fn session(failure: Option<TlsResult>) -> Session {
