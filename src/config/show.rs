@@ -268,6 +268,7 @@ fn put_trust(s: &mut Settings, trust: &TrustConfig) {
     s.put("trust.mta_sts", trust.mta_sts);
     s.put("trust.remember", word(&trust.remember));
     s.maybe("trust.roots", trust.roots.as_ref().map(|path| path.display()));
+    s.put("trust.unsigned", list(&trust.unsigned));
     s.maybe("trust.anchors", trust.anchors.as_ref().map(|path| path.display()));
     for one in &trust.overrides {
         let path = format!("trust.override.{}", matched(&one.matches));

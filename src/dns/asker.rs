@@ -1,6 +1,7 @@
 //! One egress's resolvers: one that proves what it hears, and one that does not.
 
 use std::net::SocketAddr;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,10 @@ use super::answer::{self, CHAIN_LINKS_MAX, Denied, Found, Step};
 use super::memory::Memory;
 use super::provider::Provider;
 use super::trial::Trial;
+use crate::base::fault::Fault;
 use crate::base::limits::{DNS_CACHE_RECORDS, DNS_PROOFS_MAX, DNS_TTL_MAX};
-use crate::config::checked::{DaneMode, Egress};
+use crate::config::checked::{DaneMode, Egress, TrustConfig};
+use crate::mail::address::Domain;
 use crate::route::LookupError;
 
 /// One question to one server; three of them fit into `DNS_TIMEOUT`.
@@ -29,6 +32,42 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Rounds of questions that get no answer.
 const ATTEMPTS: usize = 2;
+
+/// Whether answers are proved, and from where.
+#[derive(Clone)]
+pub(super) struct Proofs {
+    pub(super) mode: DaneMode,
+    /// Zones that are taken as not signed.
+    pub(super) unsigned: Arc<Vec<Name>>,
+    /// The file of anchors, if there is one.
+    pub(super) text: Option<String>,
+    anchors: Arc<TrustAnchors>,
+}
+
+impl Proofs {
+    pub(super) fn read(trust: &TrustConfig) -> Result<Self, Fault> {
+        let zone = |domain: &Domain| {
+            let name = Name::from_ascii(format!("{domain}."));
+            name.map_err(|error| Fault::new("reading the zone", domain, error))
+        };
+        let unsigned = trust.unsigned.iter().map(zone).collect::<Result<Vec<_>, _>>()?;
+        let mut proofs = Self {
+            mode: trust.dane,
+            unsigned: Arc::new(unsigned),
+            text: None,
+            anchors: Arc::default(),
+        };
+        let Some(path) = &trust.anchors else { return Ok(proofs) };
+        let fault = |cause: String| Fault::new("reading anchors of", path.display(), cause);
+        let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let anchors = TrustAnchors::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        if anchors.is_empty() {
+            return Err(fault("there is no DNSKEY of the root in it".to_owned()));
+        }
+        (proofs.text, proofs.anchors) = (Some(text), Arc::new(anchors));
+        Ok(proofs)
+    }
+}
 
 /// A resolver that takes answers as they come.
 pub(super) type Plain = Resolver<Provider>;
@@ -43,6 +82,7 @@ pub(super) struct Proving {
 pub(super) struct Asker {
     pub(super) servers: Vec<SocketAddr>,
     pub(super) mode: DaneMode,
+    unsigned: Arc<Vec<Name>>,
     pub(super) plain: Plain,
     /// None: nothing is to be proved.
     pub(super) proving: Option<Proving>,
@@ -80,25 +120,30 @@ impl Asker {
     pub(super) fn new(
         sockets: &Arc<dyn Sockets>,
         egress: &Egress,
-        mode: DaneMode,
-        anchors: &Arc<TrustAnchors>,
+        proofs: Proofs,
     ) -> Result<Self, NetError> {
         let provider = Provider::new(Arc::clone(sockets), &egress.name);
         let servers = ResolverConfig::from_parts(None, Vec::new(), servers(egress));
         let mut builder = Resolver::builder_with_config(servers, provider.clone());
         *builder.options_mut() = options();
-        let proving = match mode {
+        let proving = match proofs.mode {
             DaneMode::Off => None,
-            DaneMode::Auto | DaneMode::On => Some(Proving::new(provider, egress, anchors)?),
+            DaneMode::Auto | DaneMode::On => Some(Proving::new(provider, egress, &proofs.anchors)?),
         };
         Ok(Self {
             servers: egress.resolvers.clone(),
-            mode,
+            mode: proofs.mode,
+            unsigned: proofs.unsigned,
             plain: builder.build()?,
             proving,
             trial: Trial::default(),
             memory: Memory::default(),
         })
+    }
+
+    /// Whether the site has said that the zone of `name` is not signed.
+    pub(super) fn is_unsigned(&self, name: &Name) -> bool {
+        self.unsigned.iter().any(|zone| zone.zone_of(name))
     }
 
     /// An answer as it comes.
@@ -143,6 +188,9 @@ impl Asker {
                     whole &= secure;
                     least = least.min(span);
                     current = target;
+                    if self.is_unsigned(&current) {
+                        return self.believe(name, kind).await;
+                    }
                     continue;
                 }
                 Step::Found { data, secure, span } => {

@@ -10,21 +10,18 @@
 //! ([`trial`](super::trial)) and their answers taken as they are, as proof of nothing.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::pin::pin;
-use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::sync::watch;
 
 use super::answer::{Denied, Found};
-use super::asker::{Asker, Missing, Proving};
+use super::asker::{Asker, Missing, Proofs, Proving};
 use super::{ByName, Lookup, Names, Sockets, Verdict};
 use crate::base::fault::Fault;
 use crate::base::limits::{DNS_FAMILY_GRACE, DNS_TIMEOUT};
-use crate::config::checked::{DaneMode, Egress};
+use crate::config::checked::{DaneMode, Egress, TrustConfig};
 use crate::mail::trust::Tlsa;
 use crate::route::{Addresses, LookupError, MxAnswer, TlsaAnswer};
 
@@ -36,43 +33,31 @@ pub struct Resolvers {
     verdicts: watch::Sender<ByName<Verdict>>,
 }
 
-/// Whether answers are proved, and from where.
-#[derive(Clone)]
-struct Proofs {
-    mode: DaneMode,
-    /// The file of anchors, if there is one.
-    text: Option<String>,
-    anchors: Arc<TrustAnchors>,
-}
-
 impl Resolvers {
     /// Resolvers that ask through `sockets`, and prove what they hear unless DANE is off.
-    /// `anchors` is a file of DNSKEY records that are trusted in place of the root's.
     ///
     /// # Errors
-    /// The file cannot be read or holds something else.
-    pub fn new(
-        sockets: impl Sockets,
-        mode: DaneMode,
-        anchors: Option<&Path>,
-    ) -> Result<Self, Fault> {
+    /// The file of anchors cannot be read or holds something else.
+    pub fn new(sockets: impl Sockets, trust: &TrustConfig) -> Result<Self, Fault> {
         Ok(Self {
             sockets: Arc::new(sockets),
-            proofs: RwLock::new(Proofs::read(mode, anchors)?),
+            proofs: RwLock::new(Proofs::read(trust)?),
             known: Mutex::default(),
             verdicts: watch::Sender::default(),
         })
     }
 
-    /// Takes another mode and other anchors, after a reload. What is known is kept if they are the
+    /// Takes other settings after a reload. What is known is kept if they are the
     /// same.
     ///
     /// # Errors
     /// As [`Resolvers::new`]; the old ones stay in force.
-    pub fn reload(&self, mode: DaneMode, anchors: Option<&Path>) -> Result<(), Fault> {
-        let new = Proofs::read(mode, anchors)?;
+    pub fn reload(&self, trust: &TrustConfig) -> Result<(), Fault> {
+        let new = Proofs::read(trust)?;
         let mut proofs = self.proofs.write().unwrap_or_else(PoisonError::into_inner);
-        if (proofs.mode, &proofs.text) == (new.mode, &new.text) {
+        let said =
+            |proofs: &Proofs| (proofs.mode, proofs.text.clone(), Vec::clone(&proofs.unsigned));
+        if said(&proofs) == said(&new) {
             return Ok(());
         }
         *proofs = new;
@@ -115,9 +100,8 @@ impl Resolvers {
         {
             return Ok(Arc::clone(asker));
         }
-        let Proofs { mode, anchors, .. } =
-            self.proofs.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let asker = Asker::new(&self.sockets, egress, mode, &anchors)
+        let proofs = self.proofs.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let asker = Asker::new(&self.sockets, egress, proofs)
             .map(Arc::new)
             .map_err(|error| LookupError::Temporary(format!("resolver: {error}")))?;
         known.insert(egress.name.clone(), Arc::clone(&asker));
@@ -139,6 +123,7 @@ impl Resolvers {
         fqdn.set_fqdn(true);
         let proving = match &asker.proving {
             None => None,
+            Some(_) if asker.is_unsigned(&fqdn) => None,
             Some(proving) => match (self.tried(egress, &asker, proving).await, asker.mode) {
                 (Some(Err(_)), DaneMode::Auto) => None,
                 _ => Some(proving),
@@ -230,21 +215,6 @@ impl Resolvers {
             second.await
         };
         both(first, second)
-    }
-}
-
-impl Proofs {
-    fn read(mode: DaneMode, file: Option<&Path>) -> Result<Self, Fault> {
-        let Some(path) = file else {
-            return Ok(Self { mode, text: None, anchors: Arc::new(TrustAnchors::default()) });
-        };
-        let fault = |cause: String| Fault::new("reading anchors of", path.display(), cause);
-        let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
-        let anchors = TrustAnchors::from_str(&text).map_err(|error| fault(error.to_string()))?;
-        if anchors.is_empty() {
-            return Err(fault("there is no DNSKEY of the root in it".to_owned()));
-        }
-        Ok(Self { mode, text: Some(text), anchors: Arc::new(anchors) })
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::watch;
 
-use crate::dns::resolver::Resolvers;
 use crate::dns::{Opening, Sockets, Verdict};
 use crate::event::Event;
 use crate::event::herald::Herald;
@@ -34,9 +34,11 @@ impl Sockets for EgressClient {
     }
 }
 
-/// Tells, as long as the gateway lives, whether the names of each egress can be proved.
-pub(super) async fn tell_dnssec(names: Arc<Resolvers>, herald: Arc<Herald>) {
-    let mut verdicts = names.verdicts();
+/// Tells, as long as there is a resolver, whether the names of each egress can be proved.
+pub(super) async fn tell_dnssec(
+    mut verdicts: watch::Receiver<BTreeMap<String, Verdict>>,
+    herald: Arc<Herald>,
+) {
     let mut told = BTreeMap::new();
     while verdicts.changed().await.is_ok() {
         let now = verdicts.borrow_and_update().clone();

@@ -131,7 +131,7 @@ impl Gateway {
             ways: ways.clone(),
             tls,
             authorities: context.tls.clone(),
-            names: names.clone(),
+            names,
             bell,
             herald: herald.clone(),
             document: place.document.clone(),
@@ -148,7 +148,6 @@ impl Gateway {
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         tasks.push(tokio::spawn(checker.keep_checking()));
-        tasks.push(tokio::spawn(tell_dnssec(names, herald.clone())));
         board.apply_switches();
         tasks.extend(start_desk(&desk, context, outbox));
         tasks.push(tokio::spawn(recover(board.clone(), vault.0.clone(), suspects, recovery)));
@@ -299,11 +298,12 @@ impl Parts {
         Ok(Arc::new(ways))
     }
 
-    /// Where names are looked up.
+    /// Where names are looked up. What becomes of DNSSEC is told as long as they are.
     fn names(&self, egress: &EgressClient) -> Result<Arc<Resolvers>, Fault> {
         let config = self.config.load_full();
-        let anchors = config.trust.anchors.as_deref();
-        Ok(Arc::new(Resolvers::new(egress.clone(), config.trust.dane, anchors)?))
+        let names = Resolvers::new(egress.clone(), &config.trust)?;
+        tokio::spawn(tell_dnssec(names.verdicts(), self.herald.clone()));
+        Ok(Arc::new(names))
     }
 
     /// What carriers share: names, TLS, and the keeper of trust with its database.

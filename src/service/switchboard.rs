@@ -225,9 +225,7 @@ impl Switchboard {
         self.authorities
             .reload(config.trust.roots.as_deref())
             .map_err(|fault| vec![fault.to_string()])?;
-        self.names
-            .reload(config.trust.dane, config.trust.anchors.as_deref())
-            .map_err(|fault| vec![fault.to_string()])?;
+        self.names.reload(&config.trust).map_err(|fault| vec![fault.to_string()])?;
         if let (Some(tls), Some(files)) = (&self.tls, &config.tls) {
             tls.reload(files).map_err(|fault| vec![fault.to_string()])?;
         }

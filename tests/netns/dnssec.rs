@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::rr::RecordType;
-use postern::config::checked::{DaneMode, Egress};
+use postern::config::checked::{DaneMode, Egress, TrustConfig};
 use postern::dns::Names;
 use postern::dns::resolver::Resolvers;
+use postern::mail::address::Domain;
 use postern::mail::trust::Tlsa;
 use postern::net::egress::EgressClient;
 use postern::route::{LookupError, TlsaAnswer};
@@ -32,8 +33,12 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+fn trust(dane: DaneMode, anchor: &Path) -> TrustConfig {
+    TrustConfig { dane, anchors: Some(anchor.to_owned()), ..TrustConfig::default() }
+}
+
 async fn resolvers(egress: &Egress, mode: DaneMode, anchor: &Path) -> Resolvers {
-    Resolvers::new(client(egress).await, mode, Some(anchor)).unwrap()
+    Resolvers::new(client(egress).await, &trust(mode, anchor)).unwrap()
 }
 
 /// Waits until a server on `port` answers.
@@ -323,6 +328,15 @@ fn answers_say_what_dane_needs_to_know_and_are_remembered() {
             let refused = tlsa(host).await;
             assert!(matches!(refused, Err(LookupError::Bogus(_))), "{host} {refused:?}");
         }
+        // A zone that the site vouches for is taken as it is, also behind an alias.
+        let unsigned = vec![Domain::parse("bogus.zone").unwrap()];
+        let site = TrustConfig { unsigned, ..trust(DaneMode::On, &world.anchor()) };
+        let site = Resolvers::new(client(&egress).await, &site).unwrap();
+        for host in ["mx.bogus.zone", "to-bogus.sec.zone"] {
+            let taken = site.addresses(&egress, host).await.unwrap();
+            assert_eq!((taken.v4.len(), taken.secure), (1, false), "{host}");
+        }
+        assert!(site.addresses(&egress, "mx.sec.zone").await.unwrap().secure);
         // The server of its TLSA records is dead: nobody's forgery, and nobody's knowledge.
         assert!(addresses("held.sec.zone").await.unwrap().secure);
         let dead = tlsa("held.sec.zone").await;
@@ -346,7 +360,7 @@ fn anchors_must_be_keys_of_the_root() {
     let path = folder.path().join("anchors");
     let read = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        Resolvers::new(EgressClient::new(), DaneMode::Auto, Some(&path)).err()
+        Resolvers::new(EgressClient::new(), &trust(DaneMode::Auto, &path)).err()
     };
     assert!(read("").is_some());
     assert!(read("; nothing").is_some());
@@ -356,5 +370,5 @@ fn anchors_must_be_keys_of_the_root() {
     assert!(read(&format!("example. 300 IN DNSKEY 257 3 13 {key}")).is_some());
     assert!(read(&format!(". 300 IN DNSKEY 257 3 13 {key}")).is_none());
     std::fs::remove_file(&path).unwrap();
-    assert!(Resolvers::new(EgressClient::new(), DaneMode::Auto, Some(&path)).is_err());
+    assert!(Resolvers::new(EgressClient::new(), &trust(DaneMode::Auto, &path)).is_err());
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use postern::config::checked::{DaneMode, Egress};
+use postern::config::checked::{DaneMode, Egress, TrustConfig};
 use postern::dns::Names;
 use postern::dns::resolver::Resolvers;
 use postern::route::{Addresses, LookupError};
@@ -61,7 +61,8 @@ fn unbound(folder: &Path) -> Program {
 }
 
 async fn resolvers(egress: &Egress) -> Resolvers {
-    Resolvers::new(client(egress).await, DaneMode::Off, None).unwrap()
+    let trust = TrustConfig { dane: DaneMode::Off, ..TrustConfig::default() };
+    Resolvers::new(client(egress).await, &trust).unwrap()
 }
 
 /// Waits until the name server answers.

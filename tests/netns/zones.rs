@@ -35,7 +35,9 @@ fn records(zone: &str) -> String {
         "$ORIGIN {zone}.\n$TTL 300\n@ SOA ns. hostmaster 1 3600 600 86400 60\n@ NS ns.\n\
          @ MX 10 mx\nmx A 192.0.2.1\nmx AAAA 2001:db8::1\n_25._tcp.mx TLSA 3 1 1 {tlsa}\n\
          bare A 192.0.2.2\nheld A 192.0.2.3\n_tcp.held NS ns.dead.\nnull MX 0 .\n\
-         deep.ent A 192.0.2.4\n*.wild A 192.0.2.5\nreal.wild A 192.0.2.7\n*.wild MX 10 mx\n*.wilder CNAME mx\n*.far CNAME mx.n3.zone.\n\
+         deep.ent A 192.0.2.4\n*.wild A 192.0.2.5\nreal.wild A 192.0.2.7\n*.wild MX 10 mx\n\
+         *.wilder CNAME mx\n\
+         *.far CNAME mx.n3.zone.\n\
          *.farther CNAME nosuch.rsa.zone.\n\
          alias CNAME mx\nalias2 CNAME alias\nnodata CNAME bare\ndangling CNAME nosuch\n\
          tlsaalias A 192.0.2.6\n_25._tcp.tlsaalias CNAME _25._tcp.mx\n\

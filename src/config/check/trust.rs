@@ -42,7 +42,10 @@ pub(super) fn trust(
     let remedy = "Write the path of a PEM file with certificates of authorities";
     trust.roots = section.parsed("roots", remedy, absolute);
     readable(&mut section, "roots", trust.roots.as_deref(), surroundings);
-    let remedy = "Write the path of a file with DS or DNSKEY records of the root";
+    let remedy =
+        "Write zones that only your own name servers know, for example [\"corp.internal\"]";
+    trust.unsigned = section.list("unsigned", remedy, host_name);
+    let remedy = "Write the path of a file with DNSKEY records of the root";
     trust.anchors = section.parsed("anchors", remedy, absolute);
     readable(&mut section, "anchors", trust.anchors.as_deref(), surroundings);
     trust.overrides = overrides(&mut section, desk, surroundings.now());

@@ -43,7 +43,10 @@ pub struct TrustConfig {
     pub remember: Remember,
     /// PEM of authorities that are trusted beside the Web's.
     pub roots: Option<PathBuf>,
-    /// DNSSEC trust anchors (DS or DNSKEY records of the root) in place of the built-in ones; a
+    /// Zones that are taken as not signed, whatever the world above them proves: names that only
+    /// the site's own name servers know.
+    pub unsigned: Vec<Domain>,
+    /// DNSSEC trust anchors (DNSKEY records of the root) in place of the built-in ones; a
     /// laboratory's.
     pub anchors: Option<PathBuf>,
     /// Exceptions with an end, the most specific first.
@@ -59,6 +62,7 @@ impl Default for TrustConfig {
             mta_sts: true,
             remember: Remember::Alarm,
             roots: None,
+            unsigned: Vec::new(),
             anchors: None,
             overrides: Vec::new(),
             reports: None,
