@@ -67,6 +67,8 @@
 //! *Cost.* A host that refuses everyone for good is tried until the mail expires.
 //!
 //! # 11. REQUIRETLS is 5.7.30 until TLS is authenticated
+//! Reversed by 27.
+//!
 //! *Context.* RFC 8689 asks for an authenticated next hop; opportunistic TLS checks nothing.
 //! *Choice.* Such mail is accepted and fails with 5.7.30; it is never sent on a lesser promise.
 //! *Cost.* REQUIRETLS is of use only once DANE and MTA-STS are there.
@@ -116,3 +118,75 @@
 //! *Choice.* If label and envelope are whole, its recipients fail with 5.3.0 and the sender gets a
 //! report without the content; else it is quarantined, and the event is all that can be said.
 //! *Cost.* One report per destination.
+//!
+//! # 20. Names are proved in-process
+//! *Context.* DANE needs DNSSEC (RFC 7672 1.3); the alternative is an unbound whose outgoing
+//! interface is the egress, and trust in its AD bit.
+//! *Choice.* hickory validates, per egress, over the broker's sockets: one path for every packet,
+//! no second daemon, nobody's word is taken. Absence is judged by ourselves: a name in a signed
+//! zone is only absent with a proof. Where the given name servers strip signatures, `dane = "auto"`
+//! finds it out and says so, and proves nothing; `"on"` makes mail wait.
+//! *Cost.* The first question to a signed domain asks for its keys too.
+//!
+//! # 21. A pool has a home for every source and domain
+//! *Context.* Receivers judge addresses; mail of one sender that hops between them looks like a
+//! botnet. Shares must follow weights without a memory that could be lost.
+//! *Choice.* Weighted rendezvous hashing of (source, domain) names the home; queue, connections and
+//! limits are kept by domain and home. A home that is not whole is stood in for by another member
+//! of the same pool and by nobody else. A route's egress goes before a source's pool.
+//! *Cost.* One busy source to one provider domain stays on one address, however the weights are.
+//!
+//! # 22. Each family of addresses is judged by itself
+//! *Choice.* An egress whose IPv6 is gone goes on with IPv4, and hosts that have IPv6 alone wait
+//! without an attempt.
+//! *Cost.* A half-broken egress works and must be seen: an event, and `egress list`.
+//!
+//! # 23. Five walls around the way out
+//! *Context.* Measured over 36 sets of walls: source bind alone leaks with everything well, the
+//! usual `ip rule from` leaks in some states.
+//! *Choice.* Device bind, source bind, rules by source, an unreachable end of every table, and a
+//! guard by user, interface and source, all from one configuration (`postern egress plan`). A test
+//! takes each away and must notice; any one may fall without a packet on another wire.
+//! *Cost.* The guard belongs to the system: off the box somebody has to apply the plan, and
+//! `postern egress check` says so until it is done.
+//!
+//! # 24. A reply is understood by provider, status and text
+//! *Context.* "5.7.30" is a missing DKIM signature at one provider and a kind of login at another;
+//! 421 may mean fewer connections, less mail or a blocked address.
+//! *Choice.* A table of rules, the document's before the built-in ones, from replies to meanings.
+//! Limits pause the lane (1 to 60 minutes while it is told so); a listed address is the way's
+//! matter, and such mail waits even after a 5xx, because the message is not at fault.
+//! *Cost.* The table ages; it is data, and a document can go over it.
+//!
+//! # 25. A fault of ours is held, not tried
+//! *Context.* Every refused attempt for a missing PTR or a broken DMARC costs reputation.
+//! *Choice.* Such mail is held with an alarm: the source's mail to that provider, or for a fault of
+//! the way the whole lane. One message in four hours looks whether it is mended; an operator may
+//! release it. The hold does not survive a restart: one message learns it again.
+//! *Cost.* Mail waits without a bounce until somebody looks; `status` says so on every look.
+//!
+//! # 26. What counts as delivery with `BY=..;R`
+//! *Context.* RFC 2852 4.1.4.1 forbids mode R towards hosts without DELIVERBY, and hardly any
+//! offers it.
+//! *Choice.* A source is granted `deliver_by = "strict"`, which obeys, or `"handover"`, which gives
+//! the message to any host until the deadline and to none after it. Mode N tells of the delay once,
+//! at the deadline.
+//! *Cost.* `handover` breaks a MUST NOT; it is a named exception in the table of conformance.
+//!
+//! # 27. REQUIRETLS
+//! *Choice.* It goes to hosts that DANE or MTA-STS authenticates and that offer it. 5.7.10 if the
+//! host is not authenticated, 5.7.30 if it does not offer it. Reports about such mail ask for it,
+//! return the header only, and are not lost for want of it.
+//! *Cost.* The header in a report may travel with less protection.
+//!
+//! # 28. MT-PRIORITY
+//! *Context.* Nobody may be put first without authorization (RFC 6710 section 9.1).
+//! *Choice.* The lower of what is asked and the source's `priority_max` (0 unless it is set), told
+//! with 2.3.6; it orders the mail of one source. The MT-Priority header field (RFC 6758) is passed
+//! on and never obeyed.
+//! *Cost.* A priority ends at hosts without the extension.
+//!
+//! # 29. Segments carry the version of their records in their names
+//! *Context.* A program of version 1 would set records of version 2 aside as damaged.
+//! *Choice.* New segments end in `.v2`, which version 1 refuses to open; version 1 is still read.
+//! *Cost.* No way back to version 1 with mail in the spool.
