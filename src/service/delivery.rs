@@ -263,7 +263,7 @@ struct Round<'a, D> {
 impl<D: Desk> Round<'_, D> {
     async fn serve(&self, mut link: Link, mut job: Job) -> Served {
         for carried in 0..self.messages_max {
-            // Its allowance is used up, it is suspended, or its home is back: another member's turn.
+            // Allowance used up, suspended, or the home is back: another member's turn.
             let (ways, egress) = (&self.context.ways, &link.egress);
             let leave =
                 carried > 0 && !ways.is_wanted(self.way, self.domain, egress, &link.provider);

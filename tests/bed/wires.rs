@@ -410,6 +410,10 @@ fn guard(guard: bool) -> String {
                  oifname ea0 ip6 saddr {a6} ct state established accept
                  oifname eb0 ip saddr {b4} ct state established accept
                  oifname eb0 ip6 saddr {b6} ct state established accept
+                 # The kernel's answers for sockets that are gone are stopped too, and not counted:
+                 # they answer what an earlier trouble left in the Internet.
+                 oifname != ea0 ip saddr {a4} tcp flags & rst == rst drop
+                 oifname != ea0 ip6 saddr {a6} tcp flags & rst == rst drop
                  oifname != ea0 ip saddr {a4} counter name stopped drop
                  oifname != ea0 ip6 saddr {a6} counter name stopped drop
                  oifname != eb0 ip saddr {b4} counter name stopped drop

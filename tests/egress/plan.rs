@@ -80,7 +80,8 @@ const BREAKS: [(&str, &str); 12] = [
     ),
     (
         "addresses on B",
-        "addr del A4 dev ea0\naddr del A6 dev ea0\naddr add A4 dev eb0\naddr add A6 dev eb0 nodad\n",
+        "addr del A4 dev ea0\naddr del A6 dev ea0\n\
+         addr add A4 dev eb0\naddr add A6 dev eb0 nodad\n",
     ),
     ("renamed", "link set ea0 name ea9\n"),
     ("unplugged", "link del ea0\n"),

@@ -38,7 +38,8 @@ impl Town {
         bed.add_hosts(&hosts);
         let [v4, v6] = hosts;
         let records = format!(
-            "example.net. MX 10 mx.example.net.\nmx.example.net. A {v4}\nmx.example.net. AAAA {v6}\n\
+            "example.net. MX 10 mx.example.net.\n\
+             mx.example.net. A {v4}\nmx.example.net. AAAA {v6}\n\
              four.test. MX 10 mx.four.test.\nmx.four.test. A {v4}\n\
              six.test. MX 10 mx.six.test.\nmx.six.test. AAAA {v6}\n\
              example.org. MX 10 mx.example.net.\n{zone}"

@@ -149,6 +149,8 @@ fn open(stack: Stack, who: Speaker, to: SocketAddr) -> io::Result<Socket> {
     if stack.device && who == Speaker::Broker {
         socket.bind_device(Some(Wire::A.near().as_bytes()))?;
     }
+    // What is closed is gone: the kernel's last words for it would fall into the next cell.
+    socket.set_linger(Some(Duration::ZERO))?;
     setsockopt(&socket, IpBindAddressNoPort, &true)?;
     if stack.source && who != Speaker::Stranger {
         socket.bind(&SockAddr::from(SocketAddr::new(Wire::A.ours(family), 0)))?;
