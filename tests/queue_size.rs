@@ -6,7 +6,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test: to stop is to say no")]
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant as Watch};
 
 use postern::base::id::QueueId;

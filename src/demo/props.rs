@@ -2,7 +2,6 @@
 //!
 //! What is secret is made new, or taken from the folder of an earlier run.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -89,22 +88,7 @@ impl Props {
     /// The configuration document, with the name server and the receiving host of this run.
     #[must_use]
     pub fn document(&self, names: SocketAddr, internet: SocketAddr) -> String {
-        let mut keys = String::new();
-        for key in &self.keys {
-            let algorithm = match key.algorithm {
-                DkimAlgorithm::RsaSha256 => "rsa-sha256",
-                DkimAlgorithm::Ed25519Sha256 => "ed25519-sha256",
-            };
-            // Writing to a String cannot fail.
-            let _ = write!(
-                keys,
-                "\n[[dkim]]\ndomain = \"{}\"\nselector = \"{}\"\nalgorithm = {algorithm:?}\n\
-                 file = {}\n",
-                key.domain,
-                key.selector,
-                quoted(&key.file)
-            );
-        }
+        let keys: String = self.keys.iter().map(section).collect();
         let scram = self.verifier.scram_sha256.as_ref();
         let scram = scram.map_or_else(String::new, |keys| format!("scram_sha256 = {keys:?}\n"));
         format!(
@@ -174,6 +158,20 @@ socket = {control}
             control = quoted(&self.control),
         )
     }
+}
+
+/// The section of a key.
+fn section(key: &DkimKey) -> String {
+    let algorithm = match key.algorithm {
+        DkimAlgorithm::RsaSha256 => "rsa-sha256",
+        DkimAlgorithm::Ed25519Sha256 => "ed25519-sha256",
+    };
+    format!(
+        "\n[[dkim]]\ndomain = \"{}\"\nselector = \"{}\"\nalgorithm = {algorithm:?}\nfile = {}\n",
+        key.domain,
+        key.selector,
+        quoted(&key.file)
+    )
 }
 
 /// A path as a TOML string; the escapes of JSON are those of TOML, too.

@@ -6,8 +6,8 @@
 //! *Which member:* weighted rendezvous hashing (Thaler and Ravishankar 1998, with the logarithmic
 //! weights of Schindelhauer and Schomaker 2005). Every member draws a lot for every (source,
 //! domain), the same one each time: `-weight / ln(u)`, with `u` between 0 and 1 out of a hash of
-//! the three names; the highest lot is the home. So one source always comes to one receiver from one
-//! address, shares follow the weights, and a member that is added or removed moves no more mail
+//! the three names; the highest lot is the home. So one source always comes to one receiver from
+//! one address, shares follow the weights, and a member that is added or removed moves no more mail
 //! than its own share. Nothing is remembered, so a restart changes nothing.
 //!
 //! *Who stands in:* the other members in the order of their lots for (home, domain): mail that has

@@ -7,9 +7,9 @@
 //!  warm-up, listed by one provider ──► barred towards that provider alone
 //! ```
 //!
-//! Nothing here sends anything. Carriers ask before they approach a domain ([`Ways::members`]), when
-//! they know its provider ([`Ways::bar`]) and before every message ([`Ways::take`]); whoever hears
-//! news tells them and carries [`Ways::news`] to the queue.
+//! Nothing here sends anything. Carriers ask before they approach a domain ([`Ways::members`]),
+//! when they know its provider ([`Ways::bar`]) and before every message ([`Ways::take`]); whoever
+//! hears news tells them and carries [`Ways::news`] to the queue.
 
 mod listings;
 mod state;
@@ -104,8 +104,8 @@ impl Ways {
         self.lock().stale = true;
     }
 
-    /// Who may carry mail of `way` to `domain`, the most wanted first: its home, then stand-ins that
-    /// receivers know, then those that are warming up.
+    /// Who may carry mail of `way` to `domain`, the most wanted first: its home, then stand-ins
+    /// that receivers know, then those that are warming up.
     ///
     /// # Errors
     /// Nobody.

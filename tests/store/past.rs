@@ -1,5 +1,5 @@
-//! A ledger that a program of version 1 wrote before it was killed: `tests/store/version-1`, without
-//! the zeros at its end. Three letters from one application; the second has two recipients.
+//! A ledger that a program of version 1 wrote before it was killed: `tests/store/version-1`,
+//! without the zeros at its end. Three letters from one application; the second has two recipients.
 
 use std::path::Path;
 

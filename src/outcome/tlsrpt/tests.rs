@@ -1,3 +1,5 @@
+//! Reports as their receivers read them.
+
 use std::io::Read as _;
 
 use flate2::read::GzDecoder;

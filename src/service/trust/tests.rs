@@ -267,7 +267,7 @@ async fn a_policy_host_that_hangs_delays_mail_for_a_bounded_time() {
     let config = stage.config.load_full();
     let begun = tokio::time::Instant::now();
     let refresh = stage.trust.policies.refresh(&stage.trust, &config);
-    let (_, sts) = tokio::join!(refresh, async {
+    let ((), sts) = tokio::join!(refresh, async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let sts = stage.sts().await;
         (sts, begun.elapsed().as_secs())
