@@ -173,11 +173,15 @@
 //! at the deadline.
 //! *Cost.* `handover` breaks a MUST NOT; it is a named exception in the table of conformance.
 //!
-//! # 27. REQUIRETLS
-//! *Choice.* It goes to hosts that DANE or MTA-STS authenticates and that offer it. 5.7.10 if the
-//! host is not authenticated, 5.7.30 if it does not offer it. Reports about such mail ask for it,
-//! return the header only, and are not lost for want of it.
-//! *Cost.* The header in a report may travel with less protection.
+//! # 27. REQUIRETLS goes to hosts that somebody vouches for
+//! *Context.* RFC 8689 4.2.1 asks for an authenticated host; a valid certificate for a name that an
+//! unproved MX record gave proves nothing.
+//! *Choice.* DANE, a policy of MTA-STS that names the host, or a valid certificate for a name that
+//! DNSSEC or the administrator vouches for. Nobody vouches, or the host does not offer it: 5.7.30;
+//! no STARTTLS or a bad certificate: 5.7.10. Reports about such mail ask for it, return the header
+//! only, and are not lost for want of it.
+//! *Cost.* Whoever strips STARTTLS causes an early bounce; the header in a report may travel with
+//! less protection.
 //!
 //! # 28. MT-PRIORITY
 //! *Context.* Nobody may be put first without authorization (RFC 6710 section 9.1).
@@ -190,3 +194,45 @@
 //! *Context.* A program of version 1 would set records of version 2 aside as damaged.
 //! *Choice.* New segments end in `.v2`, which version 1 refuses to open; version 1 is still read.
 //! *Cost.* No way back to version 1 with mail in the spool.
+//!
+//! # 30. An override lies over everything but REQUIRETLS
+//! *Context.* One domain's broken policy must not need a switch for all.
+//! *Choice.* `[[trust.override]]` lies over DANE, MTA-STS, memory and the route's floor, has a
+//! reason and ends within a year. What happens under it is neither reported nor remembered.
+//! *Cost.* Failures under an override are unseen.
+//!
+//! # 31. Memory of TLS warns, and refuses only where it is told to
+//! *Context.* Opportunistic TLS promises nothing, so its loss is no proof of an attack.
+//! *Choice.* An alarm, once an hour and domain, for clear text after TLS and for no policy after
+//! one; `remember = "enforce"` keeps mail from clear text after thirty days of unbroken TLS. What
+//! was not seen for thirty days is forgotten.
+//! *Cost.* The loss of a certificate that was merely valid is no alarm.
+//!
+//! # 32. Our own 4.7.5 shuts the destination, not its provider
+//! *Choice.* A host that is not as well known as the domain asks makes that domain wait; the lane
+//! goes on for others behind the same MX.
+//! *Cost.* A provider whose TLS is broken altogether is tried once for each domain.
+//!
+//! # 33. TLS sessions are not resumed towards receivers
+//! *Context.* A resumed session proves no key, so "verified" would be a memory.
+//! *Choice.* Every connection makes a full handshake; connections carry many messages.
+//! *Cost.* About 0.3 ms of processor time a connection.
+//!
+//! # 34. Dead connections are found by keep-alives
+//! *Context.* A session whose interface was replaced hung for minutes and kept its place in the
+//! lane.
+//! *Choice.* Probes after 20 s, four of them 5 s apart; not a limit on unacknowledged octets, which
+//! could end a receiver that is only slow.
+//! *Cost.* What is in flight still waits for the kernel to give up.
+//!
+//! # 35. A check that cannot know says so
+//! *Context.* A list that refuses to answer, a dead name server or a firewall that only root may
+//! read proves nothing.
+//! *Choice.* UNKNOWN is a grade of its own: it neither raises nor ends an alarm.
+//! *Cost.* Some checks stay unknown until somebody acts.
+//!
+//! # 36. An SPF evaluator of our own
+//! *Context.* mail-auth's verifier brings its own resolver; ours asks through the broker.
+//! *Choice.* A pure evaluator (RFC 7208 with macros, ten look-ups, two voids) that returns
+//! questions.
+//! *Cost.* 600 lines.

@@ -42,13 +42,27 @@ impl Gateway {
 
     /// As `start`, with files in its folder, which `more` calls `FOLDER`.
     pub(crate) fn start_with(bed: &Bed, retry: &str, more: &str, files: &[(&str, &str)]) -> Self {
+        Self::start_upon(bed, retry, more, files, |_| ())
+    }
+
+    /// As `start_with`, upon what an earlier run left in its spool.
+    pub(crate) fn start_upon(
+        bed: &Bed,
+        retry: &str,
+        more: &str,
+        files: &[(&str, &str)],
+        left: impl FnOnce(&Path),
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("postern").tempdir().unwrap();
         for (name, text) in files {
             fs::write(folder.path().join(name), text).unwrap();
             chown(folder.path().join(name), Some(BROKER), Some(BROKER)).unwrap();
         }
         let more = &more.replace("FOLDER", &folder.path().display().to_string());
-        fs::create_dir(folder.path().join("spool")).unwrap();
+        let spool = folder.path().join("spool");
+        fs::create_dir(&spool).unwrap();
+        left(&spool);
+        give_to_broker(&spool);
         let intake = SocketAddr::new(Wire::Intake.ours4().into(), INTAKE);
         let path = folder.path().join("postern.toml");
         fs::write(&path, document(folder.path(), intake, retry, more)).unwrap();
@@ -137,6 +151,17 @@ impl Gateway {
         let name = "gw.example.org".try_into().unwrap();
         let connection = ClientConnection::new(tls, name).unwrap();
         Application::greet(Box::new(StreamOwned::new(connection, stream)))
+    }
+}
+
+/// Everything below `folder` belongs to the daemon's user.
+fn give_to_broker(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        chown(&path, Some(BROKER), Some(BROKER)).unwrap();
+        if path.is_dir() {
+            give_to_broker(&path);
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Taken {
     pub(crate) at: Instant,
     /// It came encrypted.
     pub(crate) encrypted: bool,
+    /// Header and body as they came, dots stuffed.
+    pub(crate) letter: String,
     /// Where the gateway came from.
     pub(crate) from: IpAddr,
 }
@@ -226,13 +228,20 @@ impl Session<'_> {
                 }
                 "DATA" => {
                     self.say(lines.get_mut(), "354 Go ahead")?;
-                    while line(&mut lines)?.as_slice() != b".\r\n" {}
+                    let mut letter = Vec::new();
+                    loop {
+                        let octets = line(&mut lines)?;
+                        if octets.as_slice() == b".\r\n" {
+                            break;
+                        }
+                        letter.extend(octets);
+                    }
                     if let Manner::DropsAfterDot(count) = self.host.manner
                         && self.state.transactions.fetch_add(1, Ordering::Relaxed) < count
                     {
                         return Some(End::Over);
                     }
-                    self.keep();
+                    self.keep(&String::from_utf8_lossy(&letter));
                     self.say(lines.get_mut(), "250 2.0.0 Ok")?;
                 }
                 "RSET" | "NOOP" => self.say(lines.get_mut(), "250 2.0.0 Ok")?,
@@ -267,12 +276,12 @@ impl Session<'_> {
         "250 2.1.5 Ok"
     }
 
-    fn keep(&mut self) {
+    fn keep(&mut self, letter: &str) {
         let mut taken = self.state.taken.lock().unwrap();
         for to in self.recipients.drain(..) {
             let (mail, at) = (self.mail.clone(), Instant::now());
             let (encrypted, from) = (self.encrypted, self.from);
-            taken.push(Taken { to, mail, at, encrypted, from });
+            taken.push(Taken { to, mail, at, encrypted, letter: letter.to_owned(), from });
         }
     }
 }

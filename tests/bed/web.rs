@@ -1,7 +1,7 @@
 //! The policy host of MTA-STS: HTTPS on one address, for every domain that has a policy.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +16,18 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// The host.
 pub(crate) struct Web {
     asked: Arc<Mutex<Vec<String>>>,
+    posted: Arc<Mutex<Vec<Posted>>>,
+}
+
+/// What was posted to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Posted {
+    /// The path.
+    pub(crate) path: String,
+    /// `Content-Type`.
+    pub(crate) content_type: String,
+    /// The body.
+    pub(crate) body: Vec<u8>,
 }
 
 impl Web {
@@ -27,16 +39,23 @@ impl Web {
         policies: BTreeMap<String, String>,
     ) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (policies, log) = (Arc::new(policies), asked.clone());
+        let posted = Arc::new(Mutex::new(Vec::new()));
+        let (policies, log, letters) = (Arc::new(policies), asked.clone(), posted.clone());
         let listener = space.within(|| TcpListener::bind(place)).unwrap();
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 let (policies, log, tls) = (policies.clone(), log.clone(), tls.clone());
+                let letters = letters.clone();
                 // A client that breaks off is an ordinary event for a host of the Web.
-                std::thread::spawn(move || answer(stream, tls, &policies, &log));
+                std::thread::spawn(move || answer(stream, tls, &policies, &log, &letters));
             }
         });
-        Self { asked }
+        Self { asked, posted }
+    }
+
+    /// What was posted so far.
+    pub(crate) fn posted(&self) -> Vec<Posted> {
+        self.posted.lock().unwrap().clone()
     }
 
     /// The hosts that were asked for, in order.
@@ -50,11 +69,13 @@ fn answer(
     tls: Arc<ServerConfig>,
     policies: &BTreeMap<String, String>,
     log: &Mutex<Vec<String>>,
+    letters: &Mutex<Vec<Posted>>,
 ) -> Option<()> {
     stream.set_read_timeout(Some(SILENCE)).ok()?;
     let connection = ServerConnection::new(tls).ok()?;
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
     let (mut host, mut path) = (String::new(), String::new());
+    let (mut verb, mut length, mut content_type) = (String::new(), 0, String::new());
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).ok()?;
@@ -63,12 +84,27 @@ fn answer(
             break;
         }
         if path.is_empty() {
-            line.split(' ').nth(1)?.clone_into(&mut path);
-        } else if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("host")
-        {
-            value.trim().clone_into(&mut host);
+            let mut words = line.split(' ');
+            words.next()?.clone_into(&mut verb);
+            words.next()?.clone_into(&mut path);
+        } else if let Some((name, value)) = line.split_once(':') {
+            match name.to_ascii_lowercase().as_str() {
+                "host" => value.trim().clone_into(&mut host),
+                "content-length" => length = value.trim().parse().ok()?,
+                "content-type" => value.trim().clone_into(&mut content_type),
+                _ => {}
+            }
         }
+    }
+    if verb == "POST" {
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).ok()?;
+        letters.lock().unwrap().push(Posted { path, content_type, body });
+        let out = stream.get_mut();
+        let ok = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        out.write_all(ok.as_bytes()).ok()?;
+        out.conn.send_close_notify();
+        return out.flush().ok();
     }
     log.lock().unwrap().push(host.clone());
     let policy = policies.get(&host).filter(|_| path == "/.well-known/mta-sts.txt");

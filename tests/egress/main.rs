@@ -10,6 +10,7 @@ mod chaos;
 mod matrix;
 mod plan;
 mod policies;
+mod reports;
 mod storm;
 mod town;
 mod walls;
