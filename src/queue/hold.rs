@@ -293,6 +293,17 @@ impl Queue {
         ended
     }
 
+    /// Ends the pause of a lane: what its provider said of the address of `home` no longer counts.
+    pub fn end_pause(&mut self, name: &str, home: &str, now: Instant) {
+        self.now = now;
+        let mine = |lane: &super::Lane| *lane.name == *name && *lane.home == *home;
+        let lane = self.lanes.iter().find(|(_, lane)| mine(lane)).map(|(number, _)| number);
+        if let Some(lane) = lane.filter(|lane| self.lanes[*lane].pause.is_on(now)) {
+            self.lanes[lane].pause = super::pause::Pause::default();
+            self.wake_lane(lane);
+        }
+    }
+
     /// Everything of a lane that may go asks for a carrier again. Looks at all destinations.
     pub(super) fn wake_lane(&mut self, lane: u32) {
         let here = self.destinations.iter().filter(|(_, entry)| entry.lane == lane);

@@ -144,10 +144,16 @@ impl Switchboard {
     ) -> Result<(), Fault> {
         let _turn = self.turn.lock().await;
         let stored = self.switches().hold_egress(name, reason.as_deref(), by, clock::wall());
+        let states = self.ways.states();
+        let listed = states.into_iter().find(|state| state.name == name).map(|state| state.listed);
         if reason.is_none() {
             self.ways.forgive(name);
         }
         self.tell_ways();
+        // The word that made the address rest made its lane pause, too.
+        for (provider, _) in listed.filter(|_| reason.is_none()).unwrap_or_default() {
+            self.desk.end_pause(&provider, name);
+        }
         stored
     }
 

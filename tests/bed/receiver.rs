@@ -27,6 +27,8 @@ pub(crate) enum Manner {
     Tarpits(Duration),
     /// The first so many connections end after the dot, without a reply.
     DropsAfterDot(u64),
+    /// The first so many transactions hear this.
+    Refuses(u64, &'static str),
 }
 
 /// A message that was taken.
@@ -259,6 +261,11 @@ impl Session<'_> {
             && self.state.transactions.fetch_add(1, Ordering::Relaxed) < count
         {
             return "450 4.7.28 Our system has detected an unusual rate of mail";
+        }
+        if let Manner::Refuses(count, reply) = self.host.manner
+            && self.state.transactions.fetch_add(1, Ordering::Relaxed) < count
+        {
+            return reply;
         }
         "250 2.1.0 Ok"
     }

@@ -359,3 +359,39 @@ fn difficult_receivers_get_their_mail() {
     assert!(!told.contains("status=bounced") && !told.contains("status=expired"), "{told}");
     stage.listen();
 }
+
+/// Replies about us and not about the message: the address rests towards a receiver that calls it
+/// listed, mail is held for a defect of ours; neither bounces, and an operator's word lets it go.
+#[test]
+fn what_is_our_fault_waits_for_us() {
+    let polite = |domain| case(domain, SELF, Outcome::Sent(""));
+    let listed = "550 5.7.1 Service unavailable; client host blocked using zen.spamhaus.org";
+    let defect = "550 5.7.25 The IP address sending this message does not have a PTR record";
+    let stage = stage(&[
+        (polite("listed.test"), Manner::Refuses(1, listed)),
+        (polite("ptr.test"), Manner::Refuses(1, defect)),
+    ]);
+    let mut application = stage.gateway.application(&stage.bed);
+    for (domain, words) in [("listed.test", "has a bad name"), ("ptr.test", "PTR record")] {
+        let id = application.post(&format!("x@{domain}"));
+        println!("{}", stage.gateway.wait_told(0, words));
+        let line = stage.gateway.wait_told(0, &format!("{id}: to="));
+        assert!(line.contains("status=deferred"), "{line}");
+    }
+    // Retries would come within two seconds.
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(stage.gateway.queued(), 2);
+    assert!(stage.world.receivers.iter().all(|receiver| receiver.taken().is_empty()));
+    println!("{}", stage.gateway.json(&["egress", "list"]));
+    println!("{}", stage.gateway.json(&["queue", "lanes"]));
+    println!("{}", stage.gateway.json(&["status"])["held"]);
+
+    stage.gateway.json(&["egress", "resume", "a"]);
+    stage.world.receivers[0].wait("x@listed.test", PATIENCE);
+    assert_eq!(stage.gateway.queued(), 1, "the other one is still held");
+    stage.gateway.json(&["lane", "release", "ptr.test"]);
+    stage.gateway.json(&["queue", "retry", "--lane", "ptr.test"]);
+    stage.world.receivers[1].wait("x@ptr.test", PATIENCE);
+    assert!(!stage.gateway.told().contains("status=bounced"), "{}", stage.gateway.told());
+    stage.listen();
+}

@@ -138,6 +138,11 @@ impl<S: Store, R: Reporter> Dispatch<S, R> {
         self.with(|queue, at| queue.release_lane(lane, source, at.now))
     }
 
+    /// Ends the pause of a lane; see [`crate::queue::Queue::end_pause`].
+    pub fn end_pause(&self, lane: &str, home: &str) {
+        self.with(|queue, at| queue.end_pause(lane, home, at.now));
+    }
+
     /// Mail that is held for faults of ours.
     pub fn held_mail(&self) -> Vec<HeldMail> {
         let at = (self.clock)();
