@@ -48,7 +48,7 @@ pub async fn serve(socket: OwnedFd) -> io::Result<()> {
     let channel = Arc::new(Channel::new(socket)?);
     let opening = Arc::new(Semaphore::new(EGRESS_OPENING_MAX));
     let mut orders = Arc::new(Orders::default());
-    let mut known = BTreeMap::new();
+    let (mut known, mut lost) = (BTreeMap::new(), health::Lost::default());
     let mut beat = tokio::time::interval(EGRESS_HEALTH_BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut packet = vec![0; PACKET_OCTETS_MAX];
@@ -59,11 +59,11 @@ pub async fn serve(socket: OwnedFd) -> io::Result<()> {
                 Some((Order::Orders(new), _)) => {
                     orders = Arc::new(new);
                     known.clear();
-                    tell_health(&channel, &orders, &mut known).await?;
+                    tell_health(&channel, &orders, &mut known, &mut lost).await?;
                 }
                 Some((Order::Health, _)) => {
                     known.clear();
-                    tell_health(&channel, &orders, &mut known).await?;
+                    tell_health(&channel, &orders, &mut known, &mut lost).await?;
                 }
                 Some((Order::Open { id, egress, transport, to, wait_millis }, _)) => {
                     let wait = Duration::from_millis(wait_millis).min(CONNECT_TIMEOUT);
@@ -87,7 +87,10 @@ pub async fn serve(socket: OwnedFd) -> io::Result<()> {
                     });
                 }
             },
-            _ = beat.tick() => tell_health(&channel, &orders, &mut known).await?,
+            _ = beat.tick() => {
+                tell_health(&channel, &orders, &mut known, &mut lost).await?;
+                lost.prod(&orders);
+            }
         }
     }
 }
@@ -119,7 +122,9 @@ async fn fulfil(wish: Wish, orders: &Orders, channel: &Channel) {
 fn blame(error: EgressError, wish: &Wish, orders: &Orders) -> EgressError {
     match error {
         EgressError::TimedOut | EgressError::Unreachable(_) => {
-            let condition = health::examine(orders).remove(&wish.egress).unwrap_or_default();
+            let condition = health::examine(orders, &mut health::Lost::suspected(orders))
+                .remove(&wish.egress)
+                .unwrap_or_default();
             let unwell = condition.of(wish.to.ip()).suspended();
             unwell.map_or(error, |cause| EgressError::Suspended(cause.to_owned()))
         }
@@ -132,8 +137,9 @@ async fn tell_health(
     channel: &Channel,
     orders: &Orders,
     known: &mut BTreeMap<String, Condition>,
+    lost: &mut health::Lost,
 ) -> io::Result<()> {
-    let now = health::examine(orders);
+    let now = health::examine(orders, lost);
     for (egress, condition) in &now {
         if known.get(egress) != Some(condition) {
             let (egress, condition) = (egress.clone(), condition.clone());

@@ -131,6 +131,44 @@ fn mail_waits_until_the_way_is_back() {
     }
 }
 
+/// A router that does not answer is our own trouble and not the hosts': no attempt is counted.
+#[test]
+fn mail_waits_for_its_router() {
+    let town = Town::new("");
+    let mut application = town.application();
+    application.post("before@example.net");
+    town.receiver.wait("before@example.net", PATIENCE);
+    let told = town.gateway.told().len();
+    for family in Family::BOTH {
+        let router = Wire::A.router(family);
+        town.bed.internet.ip(&format!("addr del {router}{} dev af0\n", family.prefix()));
+    }
+    town.bed.gateway.ip("neigh flush dev ea0\n");
+    let ids: Vec<String> = ["example.net", "four.test", "six.test"]
+        .iter()
+        .map(|domain| application.post(&format!("during@{domain}")))
+        .collect();
+    let line = town.gateway.wait_told(told, "egress a suspended");
+    assert!(line.contains("the router") && line.contains("does not answer"), "{line}");
+    // It is asked again all the time, and stays lost as long as it is silent.
+    let silent = town.gateway.told().len();
+    std::thread::sleep(Duration::from_secs(8));
+    let since = town.gateway.told();
+    assert!(!since[silent..].contains("whole again"), "{}", &since[silent..]);
+    for id in &ids {
+        let shown = town.gateway.json(&["queue", "show", id]);
+        assert_eq!(shown["attempts"], 0, "{shown}");
+    }
+    let (told, mended) = (town.gateway.told().len(), Instant::now());
+    mend(&town.bed, Walls::ALL);
+    for domain in ["example.net", "four.test", "six.test"] {
+        town.receiver.wait(&format!("during@{domain}"), PATIENCE);
+    }
+    println!("all delivered {} ms after the router was back", mended.elapsed().as_millis());
+    town.gateway.wait_told(told, "egress a is whole again");
+    town.listen("all the time");
+}
+
 /// A resolver that is gone is doubt, not an answer: mail waits and goes when it is back.
 #[test]
 fn mail_waits_for_its_name_server() {

@@ -1,4 +1,8 @@
-//! Watches the local side of every egress: interface, link, addresses, route.
+//! Watches the local side of every egress: interface, link, addresses, route, router.
+//!
+//! A router is judged by what the kernel found out when it had to ask for it (ARP, RFC 4861): one
+//! that did not answer, or that is still being asked at three looks, is lost until it does. While
+//! it is lost a name server is asked once a beat, so that the kernel asks again.
 //!
 //! Looked up once a second (one netlink dump, some 50 microseconds); a socket that is asked for in
 //! between finds out by itself.
@@ -11,7 +15,8 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 
-use super::open::routed;
+use super::open::{prod, routed};
+use super::way::{Neighbour, neighbour};
 use super::words::{Condition, EgressError, Family, Orders};
 use crate::config::checked::Egress;
 
@@ -22,12 +27,41 @@ struct Interface {
     addresses: Vec<IpAddr>,
 }
 
-/// How every egress is.
+/// Looks at which a router is still being asked for, until it is taken for lost.
+const PATIENCE: u8 = 3;
+
+/// Routers that have not answered yet: the egress and a name server behind it, and at how many
+/// looks.
+#[derive(Clone, Debug, Default)]
+pub struct Lost(BTreeMap<(String, SocketAddr), u8>);
+
+impl Lost {
+    /// Whoever does not answer now is lost: for a look after something was lost on the way.
+    #[must_use]
+    pub fn suspected(orders: &Orders) -> Self {
+        let all = orders.egresses.iter().flat_map(|egress| {
+            egress.resolvers.iter().map(|server| ((egress.name.clone(), *server), PATIENCE))
+        });
+        Self(all.collect())
+    }
+
+    /// Has the kernel ask again.
+    pub fn prod(&self, orders: &Orders) {
+        for ((name, server), _) in self.0.iter().filter(|(_, looks)| **looks >= PATIENCE) {
+            if let Some(egress) = orders.egresses.iter().find(|egress| egress.name == *name) {
+                prod(egress, *server);
+            }
+        }
+    }
+}
+
+/// How every egress is, and whose router is lost.
 #[must_use]
-pub fn examine(orders: &Orders) -> BTreeMap<String, Condition> {
+pub fn examine(orders: &Orders, lost: &mut Lost) -> BTreeMap<String, Condition> {
     let interfaces = interfaces();
-    let judged = |egress: &Egress| match &interfaces {
-        Ok(interfaces) => judge(egress, interfaces),
+    let before = std::mem::take(lost);
+    let mut judged = |egress: &Egress| match &interfaces {
+        Ok(interfaces) => judge(egress, interfaces, &before, lost),
         Err(error) => {
             let cause = format!("the kernel's list of interfaces: {error}");
             Condition::all(egress, &Family::Suspended(cause))
@@ -37,7 +71,12 @@ pub fn examine(orders: &Orders) -> BTreeMap<String, Condition> {
 }
 
 /// A missing interface or link is the end of both families; address and route are each one's own.
-fn judge(egress: &Egress, interfaces: &BTreeMap<String, Interface>) -> Condition {
+fn judge(
+    egress: &Egress,
+    interfaces: &BTreeMap<String, Interface>,
+    before: &Lost,
+    lost: &mut Lost,
+) -> Condition {
     let at = match &egress.device {
         None => "this machine".to_owned(),
         Some(device) => {
@@ -56,15 +95,38 @@ fn judge(egress: &Egress, interfaces: &BTreeMap<String, Interface>) -> Condition
     let here = |(name, _): &(&String, &Interface)| {
         egress.device.as_ref().is_none_or(|device| device == *name)
     };
-    let family = |source: Option<IpAddr>| {
+    let mut family = |source: Option<IpAddr>| {
         let Some(source) = source else { return Family::Unused };
         let mut held = interfaces.iter().filter(here).flat_map(|(_, known)| &known.addresses);
         if !source.is_loopback() && !held.any(|address| *address == source) {
             return Family::Suspended(format!("{at} has lost the address {source}"));
         }
-        lost_route(egress, source).map_or(Family::Whole, Family::Suspended)
+        let cause = lost_route(egress, source).or_else(|| {
+            let (server, router, looks) = silent_router(egress, source, before)?;
+            lost.0.insert((egress.name.clone(), server), looks);
+            (looks >= PATIENCE).then(|| format!("the router {router} does not answer"))
+        });
+        cause.map_or(Family::Whole, Family::Suspended)
     };
     Condition { v4: family(egress.ipv4.map(IpAddr::V4)), v6: family(egress.ipv6.map(IpAddr::V6)) }
+}
+
+/// The router on the way to the first name server of this family, if it has not answered, and at
+/// how many looks.
+fn silent_router(
+    egress: &Egress,
+    source: IpAddr,
+    before: &Lost,
+) -> Option<(SocketAddr, IpAddr, u8)> {
+    let mut servers = egress.resolvers.iter();
+    let server = *servers.find(|server| server.is_ipv4() == source.is_ipv4())?;
+    let (index, router) = routed(egress, server).ok().flatten()?;
+    let looks = before.0.get(&(egress.name.clone(), server)).copied().unwrap_or(0);
+    match neighbour(index, router).ok()? {
+        Neighbour::Silent => Some((server, router, PATIENCE)),
+        Neighbour::Asked => Some((server, router, looks.saturating_add(1).min(PATIENCE))),
+        Neighbour::Quiet => None,
+    }
 }
 
 /// Why nothing that an egress speaks to in this family has a route.
@@ -134,7 +196,7 @@ mod tests {
 
     fn verdict(egress: Egress) -> Option<String> {
         let orders = Orders { egresses: vec![egress], ..Orders::default() };
-        examine(&orders)
+        examine(&orders, &mut Lost::default())
             .remove("wan")
             .and_then(|condition| condition.suspended().map(str::to_owned))
     }
@@ -157,14 +219,14 @@ mod tests {
             ..egress(Some("lo"), "127.0.0.1")
         };
         let orders = Orders { egresses: vec![both], ..Orders::default() };
-        let condition = examine(&orders).remove("wan").unwrap();
+        let condition = examine(&orders, &mut Lost::default()).remove("wan").unwrap();
         assert_eq!(condition.v4, Family::Whole);
         let lost = condition.v6.suspended().unwrap();
         assert!(lost.contains("lost the address 2001:db8::77"), "{lost}");
         assert_eq!((condition.suspended(), condition.amiss()), (None, Some(lost)));
         let nowhere = Egress { device: Some("nosuch0".to_owned()), ..orders.egresses[0].clone() };
         let orders = Orders { egresses: vec![nowhere], ..Orders::default() };
-        let condition = examine(&orders).remove("wan").unwrap();
+        let condition = examine(&orders, &mut Lost::default()).remove("wan").unwrap();
         assert!(condition.v4.suspended().is_some() && condition.v6.suspended().is_some());
         assert!(condition.suspended().is_some());
     }

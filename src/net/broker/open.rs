@@ -44,11 +44,12 @@ pub async fn open(
     }
 }
 
-/// Checks that the local side of an egress is whole on the way to `to`. Sends nothing.
+/// Checks that the local side of an egress is whole on the way to `to`. Sends nothing. Returns the
+/// interface and the router on the way, as far as there are any.
 ///
 /// # Errors
 /// `Suspended`, with what is missing.
-pub fn routed(egress: &Egress, to: SocketAddr) -> Result<(), EgressError> {
+pub fn routed(egress: &Egress, to: SocketAddr) -> Result<Option<(u32, IpAddr)>, EgressError> {
     let source = source(egress, to.ip())?;
     let index = match &egress.device {
         None => None,
@@ -57,7 +58,20 @@ pub fn routed(egress: &Egress, to: SocketAddr) -> Result<(), EgressError> {
                 .map_err(|error| EgressError::Suspended(format!("interface {device}: {error}")))?,
         ),
     };
-    way::exists(index, source, to.ip()).map_err(|error| unrouted(&error))
+    let router = way::exists(index, source, to.ip()).map_err(|error| unrouted(&error))?;
+    Ok(index.zip(router))
+}
+
+/// Asks a name server of the egress for the name servers of the root, and does not wait: a router
+/// that was silent is spoken to again, and the kernel hears whether it answers.
+pub fn prod(egress: &Egress, server: SocketAddr) {
+    // RFC 1035 4.1: recursion is wanted, one question: the root, NS, IN.
+    const QUESTION: [u8; 17] = [0x70, 0x72, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
+    let Ok(socket) = bound(egress, Transport::Udp, server.ip()) else { return };
+    // Whatever is missing is found by the next look at the egress.
+    if socket.connect(&SockAddr::from(server)).is_ok() {
+        let _ = socket.send(&QUESTION);
+    }
 }
 
 fn allowed(
