@@ -240,7 +240,7 @@
 //! # 37. A silent router suspends, and is asked again
 //! *Context.* A router that is dead behind a live link looks like hosts that do not answer: every
 //! message would burn its attempts and bounce for a fault of ours.
-//! *Choice.* The kernel's neighbour table is a sign of health: a router that failed to answer, or is
-//! still being asked for at three looks, suspends the family. While it is lost one question goes to
-//! a name server every second, so that the kernel asks again.
+//! *Choice.* The kernel's neighbour table is a sign of health: a router that failed to answer, or
+//! is still being asked for at three looks, suspends the family. While it is lost one question goes
+//! to a name server every second, so that the kernel asks again.
 //! *Cost.* It is noticed some seconds after somebody speaks; a router beyond the first is not seen.

@@ -88,13 +88,13 @@ fn id(octets: &[u8]) -> Option<QueueId> {
 }
 
 fn read_suspects(folder: &Path) -> Vec<(QueueId, u8)> {
-    let octets = std::fs::read(folder.join("suspects")).unwrap_or_default();
+    let octets = std::fs::read(folder.join("hands.suspects")).unwrap_or_default();
     let suspects = octets.chunks_exact(SUSPECT_OCTETS);
     suspects.filter_map(|one| Some((id(&one[..MARK_OCTETS])?, one[MARK_OCTETS]))).collect()
 }
 
 fn write_suspects(folder: &Path, suspects: &[(QueueId, u8)]) -> std::io::Result<()> {
-    let path = folder.join("suspects");
+    let path = folder.join("hands.suspects");
     if suspects.is_empty() {
         drop(std::fs::remove_file(path));
         return Ok(());
@@ -104,7 +104,7 @@ fn write_suspects(folder: &Path, suspects: &[(QueueId, u8)]) -> std::io::Result<
         octets.extend(id.octets());
         octets.push(*crashes);
     }
-    let new = folder.join("suspects.new");
+    let new = folder.join("hands.suspects.new");
     let mut open = OpenOptions::new();
     open.write(true).create(true).truncate(true).mode(0o600);
     open.open(&new)?.write_all(&octets)?;
