@@ -435,6 +435,14 @@ pub const PEER_REPLY_KEPT_OCTETS_MAX: usize = 512;
 pub const CONTROL_REQUEST_OCTETS_MAX: usize = 64 * 1024;
 /// One answer on the control socket: a page of 1,000 rows of about 1 KB, with room.
 pub const CONTROL_ANSWER_OCTETS_MAX: usize = 4 * 1024 * 1024;
+/// One request to the host role: a document of 10,000 sources takes 8 MB.
+pub const HOST_REQUEST_OCTETS_MAX: usize = 16 * 1024 * 1024;
+/// One answer of the host role: a backup or a support bundle in base64.
+pub const HOST_ANSWER_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// Connections to the host role at a time: two consoles, a few commands, an updater.
+pub const HOST_CONNECTIONS_MAX: usize = 16;
+/// Silence on a connection to the host role before it is closed; a console asks more often.
+pub const HOST_IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Connections to the control socket at a time.
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 /// Silence on a control connection before it is closed.
