@@ -4,6 +4,7 @@
 mod checks;
 mod limits;
 mod network;
+mod setup;
 mod trust;
 mod ways;
 
@@ -23,6 +24,7 @@ use crate::mail::source::{Source, SourceName};
 pub use checks::CheckConfig;
 pub use limits::{ProviderRule, ReplyRule};
 pub use network::{Link, NetworkConfig, Vlan};
+pub use setup::SetupConfig;
 pub use trust::{DaneMode, Remember, TlsOverride, TlsReports, TrustConfig};
 pub use ways::{Member, Pool, WarmUp};
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub checks: CheckConfig,
     /// The parts that other interfaces play.
     pub network: NetworkConfig,
+    /// Setup files for a box that is configured already.
+    pub setup: SetupConfig,
     /// The control socket.
     pub control: ControlConfig,
 }

@@ -261,6 +261,7 @@ fn put_network(s: &mut Settings, config: &Config) {
         s.maybe(format!("network.{key}"), (!devices.is_empty()).then(|| list(devices)));
     }
     s.put("network.egress_user", network.egress_user());
+    s.maybe("setup.key", config.setup.key.as_ref());
 }
 
 fn put_trust(s: &mut Settings, trust: &TrustConfig) {

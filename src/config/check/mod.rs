@@ -8,6 +8,7 @@ mod network;
 mod patience;
 mod pools;
 mod providers;
+mod setup;
 mod source;
 mod trust;
 
@@ -94,7 +95,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let (retry, lanes) = (patience::retry(top, lab), patience::lanes(top));
     let providers = providers::providers(top);
     let replies = providers::replies(top, &providers);
-    let trust = trust::trust(top, &dkim, desk, surroundings);
+    let (trust, setup) = (trust::trust(top, &dkim, desk, surroundings), setup::setup(top));
     let (checks, network) = (network::checks(top, surroundings), network::network(top));
     let declared = cross::Declared {
         lab,
@@ -127,6 +128,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         trust,
         checks,
         network,
+        setup,
         control: control?,
     })
 }
