@@ -46,7 +46,11 @@ pub enum Verb {
         spool: Option<PathBuf>,
     },
     /// Run the gateway by the document of --config, until SIGTERM; SIGHUP reads it again
-    Serve,
+    Serve {
+        /// The egress broker listens here, as a unit of its own [default: a child of the gateway]
+        #[arg(long, value_name = "PATH")]
+        broker: Option<PathBuf>,
+    },
     /// DKIM keys
     #[command(subcommand)]
     Key(KeyVerb),
@@ -71,8 +75,8 @@ pub enum Verb {
     StopAll,
     /// Let mail run again
     ResumeAll,
-    /// Ways out. Without a verb: the broker's role, which the daemon starts with a channel as
-    /// standard input
+    /// Ways out. Without a verb: the broker's role, on a socket that systemd passes, or on a channel
+    /// as standard input, as the daemon starts it
     Egress {
         /// What about them.
         #[command(subcommand)]

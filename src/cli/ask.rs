@@ -168,7 +168,7 @@ fn request(verb: Verb) -> Result<Request, String> {
             Request::EgressAttest { egress }
         }
         Verb::Egress { verb: None | Some(EgressVerb::Plan(_) | EgressVerb::Apply { .. }) }
-        | Verb::Serve
+        | Verb::Serve { .. }
         | Verb::Key(_)
         | Verb::Spool(_)
         | Verb::Demo { .. } => {

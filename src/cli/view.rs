@@ -99,7 +99,11 @@ fn status(status: &Status) -> String {
         rows.push(("held", lanes::held(held, status.now)));
     }
     for wall in &status.walls {
-        let stands = if wall.stands { "stands" } else { "does not stand" };
+        let stands = match (wall.stands, wall.unknown) {
+            (true, _) => "stands",
+            (_, true) => "is UNKNOWN",
+            _ => "does not stand",
+        };
         rows.push(("wall", format!("{} {stands}: {}", wall.name, wall.note)));
     }
     if status.lab {

@@ -6,7 +6,7 @@ use crate::base::time::WallTime;
 use crate::config::show;
 use crate::control::answer::{
     EgressRow, FamilyRow, QueueMessage, QueueRow, QueueSums, RecipientRow, SourceDetail, SourceRow,
-    SpoolRow, Status, StepRow, Trouble, TroubleKind, WallRow,
+    SpoolRow, Status, StepRow, Trouble, TroubleKind,
 };
 use crate::control::office::Done;
 use crate::event::{Attempt, Event, harmless, omission, secured};
@@ -290,7 +290,7 @@ impl Rooms {
                 sync_micros: usage.sync_micros,
             },
             totals: self.board.herald.counters().totals(),
-            walls: walls(),
+            walls: super::walls::rows(self.board.egress.broker_user()),
             held: self.held_rows(),
             delays: self.board.herald.counters().delays(),
         }
@@ -338,37 +338,6 @@ fn lanes_of(view: &MessageView) -> Vec<String> {
         }
     }
     lanes
-}
-
-/// Which walls stand around this process.
-fn walls() -> Vec<WallRow> {
-    let wall = |name: &str, stands: bool, note: &str| WallRow {
-        name: name.to_owned(),
-        stands,
-        note: note.to_owned(),
-    };
-    let confined = crate::host::walls::network_is_empty();
-    vec![
-        wall("egress broker", true, "Internet sockets are opened by another process"),
-        wall(
-            "own network",
-            confined,
-            if confined {
-                "this process has no network interface of its own"
-            } else {
-                "this process shares the machine's network; the unit's PrivateNetwork= separates it"
-            },
-        ),
-        wall(
-            "user",
-            !crate::host::walls::is_root(),
-            if crate::host::walls::is_root() {
-                "runs as root: use the unit, which has a user of its own"
-            } else {
-                "runs as an ordinary user"
-            },
-        ),
-    ]
 }
 
 /// A fact as steps of the route.
