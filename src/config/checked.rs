@@ -2,6 +2,7 @@
 //! `Arc<Config>`.
 
 mod checks;
+mod health;
 mod limits;
 mod network;
 mod trust;
@@ -21,6 +22,7 @@ use crate::mail::class::MessageClass;
 use crate::mail::source::{Source, SourceName};
 
 pub use checks::CheckConfig;
+pub use health::HealthConfig;
 pub use limits::{ProviderRule, ReplyRule};
 pub use network::{Link, NetworkConfig, Vlan};
 pub use trust::{DaneMode, Remember, TlsOverride, TlsReports, TrustConfig};
@@ -69,6 +71,8 @@ pub struct Config {
     pub checks: CheckConfig,
     /// The parts that other interfaces play.
     pub network: NetworkConfig,
+    /// The health gate's message; its listener, source, egress, route and key are among the others.
+    pub health: Option<HealthConfig>,
     /// The control socket.
     pub control: ControlConfig,
 }
@@ -96,6 +100,9 @@ pub enum ListenerKind {
     Submissions,
     /// Port 25: as 587, for applications that cannot be told otherwise; network sources live here.
     Smtp,
+    /// Loopback, without TLS: for the health gate's message alone. No document can write it.
+    #[serde(skip_deserializing)]
+    Health,
 }
 
 /// One listening socket.

@@ -230,6 +230,7 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::EgressCheckFailed { reason, .. }
         | Event::EgressCheckMended { reason, .. }
         | Event::RoleRestarted { reason, .. }
+        | Event::HealthChecked { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,
     }

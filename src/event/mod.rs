@@ -185,6 +185,8 @@ pub enum Event {
     RoleStopped { role: String, reason: String },
     /// Everything stops, or runs again.
     StopAllChanged { stopped: bool, by: String },
+    /// The health gate has examined this machine; `reason` is all that is wrong.
+    HealthChecked { healthy: bool, trial: bool, line: String, reason: String },
     /// Somebody acted through the control socket.
     ControlActed { by: String, action: String, subject: String, messages: u64 },
     /// Something of ours failed; peers hear 4xx.

@@ -94,6 +94,7 @@ impl Event {
             Self::RoleRestarted { .. } => "role_restarted",
             Self::RoleStopped { .. } => "role_stopped",
             Self::StopAllChanged { .. } => "stop_all_changed",
+            Self::HealthChecked { .. } => "health_checked",
             Self::ControlActed { .. } => "control_acted",
             Self::FaultSeen { .. } => "fault_seen",
         }
@@ -103,9 +104,10 @@ impl Event {
     #[must_use]
     pub fn loudness(&self) -> Loudness {
         match self {
-            Self::SpoolLatched { .. } | Self::RoleStopped { .. } | Self::OwnDefectSeen { .. } => {
-                Loudness::Error
-            }
+            Self::SpoolLatched { .. }
+            | Self::RoleStopped { .. }
+            | Self::OwnDefectSeen { .. }
+            | Self::HealthChecked { healthy: false, .. } => Loudness::Error,
             Self::ConfigRefused { .. }
             | Self::SourceRefused { .. }
             | Self::RecipientFailed(_)
@@ -409,6 +411,7 @@ impl Event {
             Self::RoleStopped { role, reason } => {
                 format!("{role} ended too often and rests for a minute: {reason}")
             }
+            Self::HealthChecked { line, .. } => line.clone(),
             Self::StopAllChanged { stopped: true, by } => format!("{by} stopped all mail"),
             Self::StopAllChanged { stopped: false, by } => format!("{by} lets mail run again"),
             Self::ControlActed { by, action, subject, messages } => {

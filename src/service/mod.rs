@@ -5,6 +5,7 @@ mod check;
 pub mod custody;
 pub mod delivery;
 pub mod dispatch;
+mod gate;
 mod names;
 pub mod office;
 pub mod post;

@@ -4,6 +4,7 @@
 mod cross;
 mod egress;
 mod gateway;
+mod health;
 mod network;
 mod patience;
 mod pools;
@@ -106,7 +107,8 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         routes: &routes,
     };
     cross::check(&declared, &network, desk);
-    Some(Config {
+    let health = health::health(top, lab);
+    let mut config = Config {
         hostname: hostname?,
         lab,
         message_octets_max,
@@ -127,8 +129,11 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         trust,
         checks,
         network,
+        health,
         control: control?,
-    })
+    };
+    health::add(&mut config, desk);
+    Some(config)
 }
 
 /// A host name: no address literal.
