@@ -4,7 +4,7 @@
 //! Seven floors. A floor looks down, never up, never sideways; rooms meet only in `service/`.
 //!
 //! ```text
-//! 6 faces    console/ cli/ demo/ main.rs
+//! 6 faces    console/ cli/ demo/ health/ main.rs
 //! 5 service  service/                            tasks: where rooms meet pipes
 //! 4 pipes    store/ net/ dns/ host/ control/     the only code that touches the outside
 //! 3 rooms    source/ policy/ scan/ sign/ spool/ queue/ route/ outcome/    pure decisions
@@ -47,5 +47,6 @@ pub mod service;
 
 pub mod cli;
 pub mod demo;
+pub mod health;
 
 pub mod manual;

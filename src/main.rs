@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use postern::cli::args::HealthVerb;
 use postern::cli::{self, Role};
 use postern::demo;
+use postern::health::{self, Deed};
 use postern::host::passed;
 use postern::net::broker;
 use postern::service;
@@ -14,6 +16,15 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(Role::Egress) => egress(),
         Err(Role::Serve { config, broker }) => block_on(service::run::run(config, broker)),
+        Err(Role::Health { arguments, config, socket, json }) => {
+            let deed = match (arguments.verb, arguments.last) {
+                (Some(HealthVerb::Record), _) => Deed::Record,
+                (None, true) => Deed::Last,
+                (None, false) => Deed::Examine { boot: arguments.boot },
+            };
+            let (state, patience) = (arguments.state, arguments.wait);
+            health::run(&health::Options { deed, config, socket, state, patience, json })
+        }
         Err(Role::Demo { once, json, spool }) => {
             block_on(demo::run(demo::Options { once, json, spool }))
         }

@@ -40,6 +40,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("service", 5),
     ("cli", 6),
     ("demo", 6),
+    ("health", 6),
     ("manual", 6),
     ("main", 7),
 ];

@@ -1,5 +1,7 @@
 //! What may be typed. The help texts are the manual of the command line.
 
+mod health;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use crate::control::request::{PageAsk, QueueFilter};
 use crate::mail::address::Domain;
 use crate::mail::class::MessageClass;
 use crate::mail::source::SourceName;
+
+pub use health::{HealthArguments, HealthVerb};
 
 /// A hardened gateway for transactional mail.
 #[derive(Clone, Debug, Parser)]
@@ -88,6 +92,8 @@ pub enum Verb {
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Whether this machine is healthy: looks at everything, and sends a message to itself
+    Health(HealthArguments),
 }
 
 /// What about keys.

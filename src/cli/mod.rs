@@ -17,7 +17,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, ConfigVerb, EgressVerb, KeyVerb, SourceVerb, SpoolVerb, Verb};
+use args::{
+    Arguments, ConfigVerb, EgressVerb, HealthArguments, KeyVerb, SourceVerb, SpoolVerb, Verb,
+};
 
 /// How a command ended, for the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,17 @@ pub enum Role {
     },
     /// `postern egress`: the broker, as the daemon or systemd starts it.
     Egress,
+    /// `postern health`.
+    Health {
+        /// How, as it was typed.
+        arguments: Box<HealthArguments>,
+        /// The document.
+        config: PathBuf,
+        /// The control socket.
+        socket: Option<PathBuf>,
+        /// One JSON document instead of words.
+        json: bool,
+    },
 }
 
 /// Runs the command that the arguments of the process name, or says which role it is.
@@ -77,6 +90,10 @@ pub fn main() -> Result<ExitCode, Role> {
     let ending = match verb {
         Verb::Demo { once, spool } => return Err(Role::Demo { once, json, spool }),
         Verb::Serve { broker } => return Err(Role::Serve { config, broker }),
+        Verb::Health(arguments) => {
+            let (arguments, socket) = (Box::new(arguments), place.socket);
+            return Err(Role::Health { arguments, config, socket, json });
+        }
         Verb::Key(KeyVerb::Generate(key)) => keys::generate(&key, json),
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),

@@ -2,6 +2,7 @@
 //! `Arc<Config>`.
 
 mod checks;
+mod health;
 mod interface;
 mod limits;
 mod network;
@@ -23,6 +24,7 @@ use crate::mail::class::MessageClass;
 use crate::mail::source::{Source, SourceName};
 
 pub use checks::CheckConfig;
+pub use health::HealthConfig;
 pub use interface::{
     BondMode, Hardware, Interface, Ipv4Way, Ipv6Way, MacAddress, Nts, Role, TimeConfig,
 };
@@ -77,6 +79,8 @@ pub struct Config {
     pub network: NetworkConfig,
     /// Setup files for a box that is configured already.
     pub setup: SetupConfig,
+    /// The health gate's message; its listener, source, egress, route and key are among the others.
+    pub health: Option<HealthConfig>,
     /// The control socket.
     pub control: ControlConfig,
 }
@@ -104,6 +108,9 @@ pub enum ListenerKind {
     Submissions,
     /// Port 25: as 587, for applications that cannot be told otherwise; network sources live here.
     Smtp,
+    /// Loopback, without TLS: for the health gate's message alone. No document can write it.
+    #[serde(skip_deserializing)]
+    Health,
 }
 
 /// One listening socket.

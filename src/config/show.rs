@@ -133,6 +133,9 @@ fn flatten(config: &Config) -> Settings {
     config.providers.iter().for_each(|rule| put_provider(s, rule));
     config.replies.iter().enumerate().for_each(|(index, rule)| put_reply(s, index, rule));
     put_trust(s, &config.trust);
+    s.put("health.enabled", config.health.is_some());
+    s.maybe("health.listener", config.health.map(|health| health.listener));
+    s.maybe("health.sink", config.health.map(|health| health.sink));
     s.put("control.socket", config.control.socket.display());
     s.put("control.viewers", list(&config.control.viewers));
     s.put("control.operators", list(&config.control.operators));
@@ -177,6 +180,7 @@ fn put_source(s: &mut Settings, source: &Source) {
             s.put(format!("{path}.certificate_spki_sha256"), list(spki_sha256));
         }
         Proof::Network => s.put(format!("{path}.proof"), "network"),
+        Proof::Health => s.put(format!("{path}.proof"), "health"),
     }
     s.put(format!("{path}.networks"), list(&source.networks));
     for (index, pair) in source.pairs.iter().enumerate() {

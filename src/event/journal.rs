@@ -232,6 +232,7 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::GenerationTakenBack { reason, .. }
         | Event::SetupRefused { reason, .. }
         | Event::RoleRestarted { reason, .. }
+        | Event::HealthChecked { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,
     }

@@ -195,6 +195,8 @@ pub enum Event {
     SetupTaken { place: String, generation: u64 },
     /// A setup file was refused and left alone.
     SetupRefused { place: String, reason: String },
+    /// The health gate has examined this machine; `reason` is all that is wrong.
+    HealthChecked { healthy: bool, trial: bool, line: String, reason: String },
     /// Somebody acted through the control socket.
     ControlActed { by: String, action: String, subject: String, messages: u64 },
     /// Something of ours failed; peers hear 4xx.

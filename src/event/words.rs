@@ -99,6 +99,7 @@ impl Event {
             Self::GenerationTakenBack { .. } => "generation_taken_back",
             Self::SetupTaken { .. } => "setup_taken",
             Self::SetupRefused { .. } => "setup_refused",
+            Self::HealthChecked { .. } => "health_checked",
             Self::ControlActed { .. } => "control_acted",
             Self::FaultSeen { .. } => "fault_seen",
         }
@@ -108,9 +109,10 @@ impl Event {
     #[must_use]
     pub fn loudness(&self) -> Loudness {
         match self {
-            Self::SpoolLatched { .. } | Self::RoleStopped { .. } | Self::OwnDefectSeen { .. } => {
-                Loudness::Error
-            }
+            Self::SpoolLatched { .. }
+            | Self::RoleStopped { .. }
+            | Self::OwnDefectSeen { .. }
+            | Self::HealthChecked { healthy: false, .. } => Loudness::Error,
             Self::ConfigRefused { .. }
             | Self::SourceRefused { .. }
             | Self::RecipientFailed(_)
@@ -416,6 +418,7 @@ impl Event {
             Self::RoleStopped { role, reason } => {
                 format!("{role} ended too often and rests for a minute: {reason}")
             }
+            Self::HealthChecked { line, .. } => line.clone(),
             Self::StopAllChanged { stopped: true, by } => format!("{by} stopped all mail"),
             Self::StopAllChanged { stopped: false, by } => format!("{by} lets mail run again"),
             Self::ControlActed { by, action, subject, messages } => {

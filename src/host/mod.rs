@@ -15,4 +15,5 @@ pub mod paths;
 pub mod peer;
 pub mod plan;
 pub mod signals;
+pub mod vitals;
 pub mod walls;

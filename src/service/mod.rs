@@ -6,6 +6,7 @@ mod check;
 pub mod custody;
 pub mod delivery;
 pub mod dispatch;
+mod gate;
 pub mod host;
 mod names;
 pub mod office;

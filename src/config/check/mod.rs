@@ -4,6 +4,7 @@
 mod cross;
 mod egress;
 mod gateway;
+mod health;
 mod interface;
 mod network;
 mod patience;
@@ -111,7 +112,8 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         routes: &routes,
     };
     cross::check(&declared, &network, desk);
-    Some(Config {
+    let health = health::health(top, lab);
+    let mut config = Config {
         hostname: hostname?,
         lab,
         message_octets_max,
@@ -133,8 +135,11 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         checks,
         network,
         setup,
+        health,
         control: control?,
-    })
+    };
+    health::add(&mut config, desk);
+    Some(config)
 }
 
 /// A host name: no address literal.

@@ -149,6 +149,8 @@ impl Plan {
     /// The plan of a configuration.
     #[must_use]
     pub fn of(config: &Config) -> Self {
+        // The health gate's parts lie on loopback, which every guard lets pass.
+        let config = &*config.outward();
         let mut plan = Self {
             outlets: Vec::new(),
             devices: BTreeMap::new(),
