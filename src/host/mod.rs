@@ -10,4 +10,5 @@ pub mod passed;
 pub mod peer;
 pub mod plan;
 pub mod signals;
+pub mod slots;
 pub mod walls;

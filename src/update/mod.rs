@@ -24,5 +24,6 @@ pub mod promise;
 pub mod record;
 pub mod slots;
 pub mod state;
+pub mod steps;
 pub mod transfer;
 pub mod version;

@@ -265,6 +265,14 @@ impl Trial {
     }
 }
 
+impl Healthy {
+    /// The release.
+    #[must_use]
+    pub fn release(&self) -> &Release {
+        &self.release
+    }
+}
+
 /// What is seen of the machine when a record is settled.
 #[derive(Clone, Debug)]
 pub struct Seen {
