@@ -32,6 +32,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("queue", ROOMS),
     ("route", ROOMS),
     ("outcome", ROOMS),
+    ("update", ROOMS),
     ("store", PIPES),
     ("net", PIPES),
     ("dns", PIPES),

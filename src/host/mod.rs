@@ -15,5 +15,6 @@ pub mod paths;
 pub mod peer;
 pub mod plan;
 pub mod signals;
+pub mod slots;
 pub mod vitals;
 pub mod walls;

@@ -1,0 +1,92 @@
+//! A USB stick with updates: a file system with the label `POSTERNUPD`, mounted for reading.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::base::fault::Fault;
+use crate::update::version::Version;
+
+/// The label that a stick with updates has.
+pub const LABEL: &str = "POSTERNUPD";
+
+/// File systems that sticks come with; the kernel says which it is.
+const KINDS: [&str; 4] = ["vfat", "exfat", "ext4", "iso9660"];
+
+/// A stick that is mounted; dropping it takes it off again.
+#[derive(Debug)]
+pub struct Stick {
+    folder: PathBuf,
+}
+
+impl Stick {
+    /// Mounts the stick below `run`.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn mount(run: &Path) -> Result<Self, Fault> {
+        let device = Path::new("/dev/disk/by-label").join(LABEL);
+        let fault = |cause: String| Fault::new("mounting", device.display(), cause);
+        if !device.exists() {
+            return Err(fault(format!("no stick or disk has the label {LABEL}")));
+        }
+        let folder = run.join("usb");
+        fs::create_dir_all(&folder).map_err(|error| fault(error.to_string()))?;
+        let flags =
+            MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+        let mut last = "no file system is known".to_owned();
+        for kind in KINDS {
+            match mount(Some(&device), &folder, Some(kind), flags, None::<&str>) {
+                Ok(()) => return Ok(Self { folder }),
+                Err(error) => last = format!("{kind}: {error}"),
+            }
+        }
+        Err(fault(last))
+    }
+
+    /// The newest bundle in its top folder.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn newest(&self) -> Result<PathBuf, Fault> {
+        newest(&self.folder)
+    }
+}
+
+fn newest(folder: &Path) -> Result<PathBuf, Fault> {
+    let fault = |cause: String| Fault::new("looking for a bundle on", "the stick", cause);
+    let mut best: Option<(Version, PathBuf)> = None;
+    for entry in fs::read_dir(folder).map_err(|error| fault(error.to_string()))? {
+        let entry = entry.map_err(|error| fault(error.to_string()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let version = name.strip_prefix("postern-").and_then(|name| name.strip_suffix(".pbu"));
+        let Some(version) = version.and_then(|text| text.parse::<Version>().ok()) else { continue };
+        if best.as_ref().is_none_or(|(known, _)| *known < version) {
+            best = Some((version, entry.path()));
+        }
+    }
+    best.map(|(_, path)| path).ok_or_else(|| fault("there is no postern-X.Y.Z.pbu".to_owned()))
+}
+
+impl Drop for Stick {
+    fn drop(&mut self) {
+        // A stick that was pulled out is gone either way.
+        let _gone = umount2(&self.folder, MntFlags::MNT_DETACH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_bundle_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(newest(folder.path()).is_err());
+        for name in ["postern-1.9.0.pbu", "postern-1.10.0.pbu", "postern-x.pbu", "other"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert!(newest(folder.path()).unwrap().ends_with("postern-1.10.0.pbu"));
+    }
+}
