@@ -7,7 +7,6 @@
 # The first half of the SHA-256 of Cargo.lock: other crates, another archive. Renewed together with
 # the sum in postern-crates.hash by "buildroot-config/vendor --renew".
 POSTERN_CRATES_VERSION = a85177bfe92c5b52553ca1fbca5ab4e2
-POSTERN_CRATES_SOURCE = postern-crates-$(POSTERN_CRATES_VERSION).tar.gz
 POSTERN_CRATES_SITE = $(call qstrip,$(BR2_PACKAGE_POSTERN_CRATES_SITE))
 # Every licence that occurs in an expression of a crate, often as one of a choice; what is really
 # built is held to the list in .deny.toml. Which crate has which: LICENSES.txt of the archive.
