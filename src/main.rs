@@ -16,6 +16,8 @@ fn main() -> ExitCode {
             Err(cause) => failed(&format!("the broker's channel broke: {cause}")),
         },
         Err(Role::Serve { config }) => block_on(service::run::run(config)),
+        Err(Role::Host(options)) => block_on(service::host::run::run(options)),
+        Err(Role::SetupAtBoot { root }) => service::host::run::setup_at_boot(&root),
         Err(Role::Demo { once, json, spool }) => {
             block_on(demo::run(demo::Options { once, json, spool }))
         }

@@ -171,6 +171,8 @@ fn request(verb: Verb) -> Result<Request, String> {
         | Verb::Serve
         | Verb::Key(_)
         | Verb::Spool(_)
+        | Verb::Machine(_)
+        | Verb::Config(ConfigVerb::Generation(_))
         | Verb::Demo { .. } => {
             return Err("a role is no request".to_owned());
         }
