@@ -25,6 +25,8 @@ fn main() -> ExitCode {
             let (state, patience) = (arguments.state, arguments.wait);
             health::run(&health::Options { deed, config, socket, state, patience, json })
         }
+        Err(Role::Host(options)) => block_on(service::host::run::run(options)),
+        Err(Role::SetupAtBoot { root }) => service::host::run::setup_at_boot(&root),
         Err(Role::Demo { once, json, spool }) => {
             block_on(demo::run(demo::Options { once, json, spool }))
         }

@@ -1,6 +1,7 @@
 //! What may be typed. The help texts are the manual of the command line.
 
 mod health;
+pub mod host;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,6 +95,9 @@ pub enum Verb {
     Audit(AuditVerb),
     /// Whether this machine is healthy: looks at everything, and sends a message to itself
     Health(HealthArguments),
+    /// The machine.
+    #[command(flatten)]
+    Machine(host::MachineVerb),
 }
 
 /// What about keys.
@@ -422,6 +426,9 @@ pub enum ConfigVerb {
     },
     /// Read the file again and put it in force, if it is good
     Reload,
+    /// Generations.
+    #[command(flatten)]
+    Generation(host::GenerationVerb),
 }
 
 /// `postern audit ..`

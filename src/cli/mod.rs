@@ -5,6 +5,7 @@
 pub mod args;
 mod ask;
 mod check;
+mod host;
 mod keys;
 mod local;
 mod plan;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::service::host::run::Options as HostOptions;
 use args::{
     Arguments, ConfigVerb, EgressVerb, HealthArguments, KeyVerb, SourceVerb, SpoolVerb, Verb,
 };
@@ -77,6 +79,13 @@ pub enum Role {
         /// One JSON document instead of words.
         json: bool,
     },
+    /// `postern host`.
+    Host(HostOptions),
+    /// `postern setup --boot`.
+    SetupAtBoot {
+        /// The root of the machine.
+        root: PathBuf,
+    },
 }
 
 /// Runs the command that the arguments of the process name, or says which role it is.
@@ -112,6 +121,8 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Audit(args::AuditVerb::Verify { file: Some(file) }) => {
             local::audit_verify(&file, json)
         }
+        Verb::Machine(verb) => host::machine(verb, &place)?,
+        Verb::Config(ConfigVerb::Generation(verb)) => host::generation(verb, &place),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())
