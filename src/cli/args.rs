@@ -88,6 +88,12 @@ pub enum Verb {
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Tell the operator that a unit has failed; systemd starts it (`OnFailure=`)
+    #[command(hide = true)]
+    Failure {
+        /// The unit, with its type
+        unit: String,
+    },
 }
 
 /// What about keys.

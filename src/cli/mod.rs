@@ -95,6 +95,7 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Audit(args::AuditVerb::Verify { file: Some(file) }) => {
             local::audit_verify(&file, json)
         }
+        Verb::Failure { unit } => local::failure(&unit),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())
