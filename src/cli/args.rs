@@ -98,6 +98,12 @@ pub enum Verb {
     /// The machine.
     #[command(flatten)]
     Machine(host::MachineVerb),
+    /// Tell the operator that a unit has failed; systemd starts it (`OnFailure=`)
+    #[command(hide = true)]
+    Failure {
+        /// The unit, with its type
+        unit: String,
+    },
 }
 
 /// What about keys.

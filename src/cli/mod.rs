@@ -123,6 +123,7 @@ pub fn main() -> Result<ExitCode, Role> {
         }
         Verb::Machine(verb) => host::machine(verb, &place)?,
         Verb::Config(ConfigVerb::Generation(verb)) => host::generation(verb, &place),
+        Verb::Failure { unit } => local::failure(&unit),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod disk;
 pub mod durable;
 pub mod facts;
+pub mod failures;
 pub mod journal;
 pub mod last_words;
 pub mod machine;

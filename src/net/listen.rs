@@ -71,16 +71,16 @@ pub fn open_doors(
     }
 }
 
-/// The remedy stands in the fault, because it is the unit's, not the document's.
+/// The remedy stands in the fault, because it is a unit's, not the document's.
 fn missing(listener: &Listener) -> Fault {
     let Listener { name, address, .. } = listener;
     Fault::new(
         "taking the passed socket",
         format!("{name} ({address})"),
         format!(
-            "this process has no network of its own, and systemd passed no socket of this name: \
-             enable postern-{name}.socket (ListenStream={address}, FileDescriptorName={name}, \
-             Service=postern.service) and start postern.service again"
+            "this process has no network of its own, and systemd passed no socket with \
+             FileDescriptorName={name}: enable postern-{name}.socket (on the box `postern network \
+             apply` makes postern-listener-{name}.socket) and start postern.service again"
         ),
     )
 }

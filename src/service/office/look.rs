@@ -1,5 +1,8 @@
 //! What the office sees when it looks: rows and pictures, nothing that changes anything.
 
+use std::path::Path;
+use std::time::Duration;
+
 use super::{Rooms, not_found};
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
@@ -10,7 +13,7 @@ use crate::control::answer::{
 };
 use crate::control::office::Done;
 use crate::event::{Attempt, Event, harmless, omission, secured};
-use crate::host::clock;
+use crate::host::{clock, failures};
 use crate::mail::source::{Proof, Source, SourceState};
 use crate::mail::trust::Assurance;
 use crate::queue::{LegView, MessageView, Selection};
@@ -18,6 +21,9 @@ use crate::service::dispatch::{FetchError, Store};
 use crate::service::gate;
 use crate::service::ways::{EgressState, FamilyState};
 use crate::store::Health;
+
+/// How long a failed unit makes the gateway look worse than it is.
+const FAILURE_SHOWN: Duration = Duration::from_secs(3600);
 
 /// Domains that a row shows.
 const DOMAINS_SHOWN: usize = 3;
@@ -322,6 +328,7 @@ impl Rooms {
             }));
         }
         reasons.extend(self.held_reasons());
+        reasons.extend(failed_lately(clock::wall()));
         let word = match (health, stopped.is_some(), reasons.is_empty()) {
             (Health::Latched, ..) => "latched",
             (_, true, _) => "stopped",
@@ -341,6 +348,14 @@ fn lanes_of(view: &MessageView) -> Vec<String> {
         }
     }
     lanes
+}
+
+/// Units beside this one that failed within the last hour; one that failed earlier and is needed is
+/// seen by what it does not do.
+fn failed_lately(now: WallTime) -> Vec<String> {
+    let all = failures::recorded(Path::new(failures::FOLDER)).into_iter();
+    let lately = all.filter(|failure| now.since(failure.at) < FAILURE_SHOWN);
+    lately.map(|failure| failure.to_string()).collect()
 }
 
 /// A fact as steps of the route.
