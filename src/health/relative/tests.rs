@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::control::check;
-use crate::control::health::Verdict;
 use crate::health::daemon::sample;
 use crate::host::vitals::Interface;
 
