@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use postern::base::time::WallTime;
 use postern::config::show::{diff, settings};
 use postern::config::{Anywhere, Surroundings, read};
+use postern::host::plan::Plan;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -285,4 +286,37 @@ fn a_pool_whose_members_differ_in_family_is_warned_about() {
     assert_eq!(value("egress.eth7.warm_up.first_day"), Some("2026-11-20"));
     assert_eq!(value("egress.eth7.warm_up.steps"), Some("5, 10"));
     assert_eq!(value("pool.main.members"), None);
+}
+
+/// The health gate's parts are added to the configuration, shown, and no part of what surrounds the
+/// machine.
+#[test]
+fn a_health_gate_changes_nothing_outside() {
+    let gate = format!("{}\n[health]\nenabled = true\n", sample());
+    let with = read(&gate, &Anywhere).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
+    assert_eq!(with.warnings, []);
+    let without = read(&sample(), &Anywhere).unwrap().config;
+    let shown = settings(&with.config);
+    for (key, value) in [
+        ("health.enabled", "true"),
+        ("health.sink", "127.0.0.1:2526"),
+        ("listener.health.address", "127.0.0.1:2587"),
+        ("listener.health.kind", "health"),
+        ("source.health.proof", "health"),
+        ("source.health.pairs[0].from", "*@health.invalid"),
+        ("egress.health.device", "lo"),
+        ("route.health.invalid.hosts", "127.0.0.1:2526"),
+        ("dkim.health.invalid.health.file", "/var/lib/postern/spool/health.pem"),
+    ] {
+        let pair = (key.to_owned(), value.to_owned());
+        assert!(shown.contains(&pair), "{pair:?} is not in {shown:#?}");
+    }
+    // It is neither the default pool nor in any.
+    assert_eq!(with.config.pool(None), without.pool(None));
+    assert_eq!(*with.config.outward(), without);
+    assert_eq!(Plan::of(&with.config), Plan::of(&without));
+    assert_eq!(with.config.ways_out().count(), without.egresses.len());
+    // Switched off, it is not there.
+    let off = gate.replace("enabled = true", "enabled = false");
+    assert_eq!(read(&off, &Anywhere).unwrap().config, without);
 }

@@ -62,6 +62,25 @@ fn set_aside(metrics: &str) -> u64 {
     metrics.lines().find_map(value).unwrap_or_default()
 }
 
+/// A daemon that is well, for tests.
+#[cfg(test)]
+pub(super) fn sample() -> Status {
+    let status = serde_json::json!({
+        "state": "running", "reasons": [], "version": "1", "hostname": "gw.example.org",
+        "lab": true, "started": 1, "now": 2, "config": "", "listeners": [],
+        "egresses": [{ "name": "main", "device": "lo", "addresses": [], "state": "up",
+                       "reason": null }],
+        "sources_active": 1, "sources": 1,
+        "queue": { "messages": 0, "recipients": 0, "held": 0, "in_flight": 0, "lanes": 0 },
+        "spool": { "state": "open", "path": "", "segments": 1, "free_octets": 1,
+                   "sync_micros": 1 },
+        "totals": { "sessions_open": 0, "accepted": 0, "refused": 0, "delivered": 0,
+                    "deferred": 0, "failed": 0, "expired": 0, "faults": 0 },
+        "walls": [],
+    });
+    serde_json::from_value(status).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

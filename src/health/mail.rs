@@ -56,7 +56,7 @@ struct Stage<'a> {
 /// Sends it and judges what becomes of it.
 pub(super) fn examine(socket: &Path, status: &Status, boxed: bool, until: Instant) -> Vec<Finding> {
     let Some(gate) = &status.health else {
-        let text = "no message was sent: [health] is not enabled in the document";
+        let text = "no message was sent: [health] is not enabled";
         return vec![if boxed {
             Finding::state("mail", text)
         } else {

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::Scene;
 use super::daemon::{ask, odd};
-use super::{BEAT, Scene};
 use crate::base::time::WallTime;
 use crate::control::answer::{Answer, EgressRow, Status};
 use crate::control::call::Line;
 use crate::control::check::{EgressCheck, Grade};
-use crate::control::health::Finding;
+use crate::control::health::{Finding, Verdict};
 use crate::control::request::Request;
 use crate::host::vitals::{self, Vitals};
 use crate::mail::gate;
@@ -28,6 +28,8 @@ const PROBE: &str = "port";
 /// Facts that are asked for at a time, and how often at most.
 const FACTS: u64 = 1000;
 const FACT_PAGES_MAX: usize = 60;
+/// Between two looks: each asks strangers' hosts.
+const RELATIVE_BEAT: Duration = Duration::from_secs(5);
 /// The window of the count of deliveries.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -210,11 +212,11 @@ pub(super) fn compare(scene: &Scene, before: Option<&Before>, until: Instant) ->
     let mut view = View::take(&scene.vitals, &scene.socket);
     loop {
         let findings = judge(before, &view);
-        let lacks = findings.iter().any(|f| f.verdict == crate::control::health::Verdict::Waiting);
+        let lacks = findings.iter().any(|f| f.verdict == Verdict::Waiting);
         if !lacks || Instant::now() >= until {
             return findings;
         }
-        std::thread::sleep(BEAT);
+        std::thread::sleep(RELATIVE_BEAT);
         view = View::take(&vitals::take(), &scene.socket);
     }
 }

@@ -244,3 +244,37 @@
 //! is still being asked for at three looks, suspends the family. While it is lost one question goes
 //! to a name server every second, so that the kernel asks again.
 //! *Cost.* It is noticed some seconds after somebody speaks; a router beyond the first is not seen.
+//!
+//! # 56. The health gate has types of its own
+//! *Context.* A synthetic message must take the real way: listener, identity, scan, signature,
+//! spool, broker. Written as a network source with a route, it would need loopback, a shared
+//! interface and an unbound port where the rules forbid them, and anybody on the machine could
+//! relay with it.
+//! *Choice.* `[health]` makes the check add a listener of a kind, a source of a proof and an
+//! egress on `lo` that no document can write, after everything else was checked. At that
+//! listener only the gate is known, and the gate nowhere else; it writes to `health.invalid`
+//! alone, and nobody else does. `Config::outward` is the configuration without it: plan, guard,
+//! checks and statements see that. The key is made by the daemon, and made anew when it is
+//! damaged.
+//! *Cost.* One more word in three enums; the broker's unit must let 127.0.0.1 pass.
+//!
+//! # 57. The gate is root with one capability
+//! *Context.* It asks PID 1 about units without a message bus, reads the firewall, tells the
+//! queue to try again and writes below `/var/lib/postern-host`. Each needs root's name or
+//! CAP_NET_ADMIN.
+//! *Choice.* A oneshot as root with CAP_NET_ADMIN and nothing else, a read-only system but for
+//! its folder, AF_UNIX, AF_NETLINK and loopback. By hand it runs as anybody and says what it
+//! may not see.
+//! *Cost.* A score near 2 instead of 0.2, for minutes after a boot.
+//!
+//! # 58. What people decided or what was missing before fails no gate
+//! *Context.* The gate decides whether a new version is kept. A way back because an operator
+//! has stopped mail, or because a provider's line is down, would help nobody.
+//! *Choice.* `stop-all`, a disabled gate, a suspended egress are states: told, and healthy.
+//! What worked before the update and does not after four minutes fails; what did not work
+//! before never does. A full spool fails unless it was full before. A failed gate blesses
+//! nothing; whether the machine boots again is the unit's decision and meant for trials alone.
+//! A machine without a configuration is healthy when what it has is.
+//! *Cost.* A version whose mail is broken is kept if mail was stopped during its trial; the
+//! line on the console says that no message was sent. Scanning for malware is not tried before
+//! there are engines: the scan is shown by its rules of structure.

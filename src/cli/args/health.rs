@@ -22,7 +22,7 @@ pub struct HealthArguments {
     #[arg(long)]
     pub boot: bool,
     /// How long to wait for what is not ready yet
-    #[arg(long, value_name = "TIME", default_value = "4m30s", value_parser = measure::duration)]
+    #[arg(long, value_name = "TIME", default_value = "4m", value_parser = measure::duration)]
     pub wait: Duration,
     /// Where results are kept
     #[arg(long, global = true, value_name = "DIR", default_value = STATE_FOLDER)]

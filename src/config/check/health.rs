@@ -132,8 +132,11 @@ fn collisions(config: &Config, health: HealthConfig, desk: &Desk) {
             taken(format!("pool.{}", pool.name), "has the name of");
         }
     }
-    let own = |route: &&Route| matches!(&route.matches, RouteMatch::Domain(domain) if domain.as_str() == gate::DOMAIN);
-    if config.routes.iter().any(|route| own(&route)) {
+    let own = |route: &Route| match &route.matches {
+        RouteMatch::Domain(domain) => domain.as_str() == gate::DOMAIN,
+        RouteMatch::Subdomains(_) | RouteMatch::Any => false,
+    };
+    if config.routes.iter().any(own) {
         taken("route".to_owned(), "names the domain of");
     }
     if config.dkim.iter().any(|key| key.domain.as_str() == gate::DOMAIN) {
