@@ -8,7 +8,9 @@ mod check;
 mod keys;
 mod local;
 mod plan;
+mod release;
 pub mod table;
+mod update;
 mod view;
 
 use std::io::Write;
@@ -93,6 +95,7 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Audit(args::AuditVerb::Verify { file: Some(file) }) => {
             local::audit_verify(&file, json)
         }
+        Verb::Update(verb) => update::update(verb, &config, json),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())

@@ -5,6 +5,7 @@ mod checks;
 mod limits;
 mod network;
 mod trust;
+mod updates;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use checks::CheckConfig;
 pub use limits::{ProviderRule, ReplyRule};
 pub use network::{Link, NetworkConfig, Vlan};
 pub use trust::{DaneMode, Remember, TlsOverride, TlsReports, TrustConfig};
+pub use updates::{UpdateConfig, UpdateUrl, Window};
 pub use ways::{Member, Pool, WarmUp};
 
 /// Everything that an administrator decides.
@@ -69,6 +71,8 @@ pub struct Config {
     pub checks: CheckConfig,
     /// The parts that other interfaces play.
     pub network: NetworkConfig,
+    /// Updates of the appliance.
+    pub updates: UpdateConfig,
     /// The control socket.
     pub control: ControlConfig,
 }

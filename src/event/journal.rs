@@ -229,6 +229,7 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::DnssecLost { reason, .. }
         | Event::EgressCheckFailed { reason, .. }
         | Event::EgressCheckMended { reason, .. }
+        | Event::UpdateMoved { reason, .. }
         | Event::RoleRestarted { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,

@@ -95,6 +95,7 @@ impl Event {
             Self::RoleStopped { .. } => "role_stopped",
             Self::StopAllChanged { .. } => "stop_all_changed",
             Self::ControlActed { .. } => "control_acted",
+            Self::UpdateMoved { .. } => "update_moved",
             Self::FaultSeen { .. } => "fault_seen",
         }
     }
@@ -103,6 +104,8 @@ impl Event {
     #[must_use]
     pub fn loudness(&self) -> Loudness {
         match self {
+            Self::UpdateMoved { state, .. } if state == "rolled-back" => Loudness::Error,
+            Self::UpdateMoved { state, .. } if state == "failed" => Loudness::Warning,
             Self::SpoolLatched { .. } | Self::RoleStopped { .. } | Self::OwnDefectSeen { .. } => {
                 Loudness::Error
             }
@@ -420,6 +423,9 @@ impl Event {
                     let _ = write!(text, " ({messages} messages)");
                 }
                 text
+            }
+            Self::UpdateMoved { version, state, reason } => {
+                format!("update to {version} is {state}: {reason}")
             }
             Self::FaultSeen { room, fault } => format!("fault in {room}: {fault}"),
             _ => String::new(),
