@@ -2,6 +2,7 @@
 
 mod health;
 pub mod host;
+mod update;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::mail::class::MessageClass;
 use crate::mail::source::SourceName;
 
 pub use health::{HealthArguments, HealthVerb};
+pub use update::{BundleArguments, RestartArguments, UpdateVerb};
 
 /// A hardened gateway for transactional mail.
 #[derive(Clone, Debug, Parser)]
@@ -90,6 +92,9 @@ pub enum Verb {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Updates of the appliance; needs root, no daemon
+    #[command(subcommand)]
+    Update(UpdateVerb),
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),

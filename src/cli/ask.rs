@@ -176,6 +176,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         Verb::Egress { verb: None | Some(EgressVerb::Plan(_) | EgressVerb::Apply { .. }) }
         | Verb::Serve { .. }
         | Verb::Failure { .. }
+        | Verb::Update(_)
         | Verb::Key(_)
         | Verb::Spool(_)
         | Verb::Health(_)

@@ -9,7 +9,9 @@ mod host;
 mod keys;
 mod local;
 mod plan;
+mod release;
 pub mod table;
+mod update;
 mod view;
 
 use std::io::Write;
@@ -124,6 +126,7 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Machine(verb) => host::machine(verb, &place)?,
         Verb::Config(ConfigVerb::Generation(verb)) => host::generation(verb, &place),
         Verb::Failure { unit } => local::failure(&unit),
+        Verb::Update(verb) => update::update(verb, &config, json),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())

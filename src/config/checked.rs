@@ -8,6 +8,7 @@ mod limits;
 mod network;
 mod setup;
 mod trust;
+mod updates;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub use limits::{ProviderRule, ReplyRule};
 pub use network::{Link, NetworkConfig, Vlan};
 pub use setup::SetupConfig;
 pub use trust::{DaneMode, Remember, TlsOverride, TlsReports, TrustConfig};
+pub use updates::{UpdateConfig, UpdateUrl, Window};
 pub use ways::{Member, Pool, WarmUp};
 
 /// Everything that an administrator decides.
@@ -81,6 +83,8 @@ pub struct Config {
     pub setup: SetupConfig,
     /// The health gate's message; its listener, source, egress, route and key are among the others.
     pub health: Option<HealthConfig>,
+    /// Updates of the appliance.
+    pub updates: UpdateConfig,
     /// The control socket.
     pub control: ControlConfig,
 }

@@ -27,6 +27,9 @@ use crate::base::time::WallTime;
 use checked::Config;
 use complaint::Complaint;
 
+/// The versions of the document that this program reads.
+pub const VERSIONS: [u8; 1] = [1];
+
 /// What a check must know of the machine. The daemon's answer is `host::disk::Disk`.
 pub trait Surroundings {
     /// Whether a file can be read.

@@ -259,6 +259,11 @@ fn put_network(s: &mut Settings, config: &Config) {
     s.maybe("checks.probe", checks.probe.as_ref().map(|(host, port)| format!("{host}:{port}")));
     s.maybe("checks.dnsbl", (!checks.dnsbl.is_empty()).then(|| list(&checks.dnsbl)));
     s.maybe("checks.key", checks.key.as_ref().map(|path| path.display()));
+    let updates = &config.updates;
+    s.maybe("updates.url", updates.url.as_ref());
+    s.put("updates.channel", &updates.channel);
+    s.maybe("updates.window", updates.window);
+    s.maybe("updates.roots", updates.roots.as_ref().map(|path| path.display()));
     for (key, devices) in
         [("manage", &network.manage), ("intake", &network.intake), ("public", &network.public)]
     {

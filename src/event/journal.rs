@@ -231,6 +231,7 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::EgressCheckMended { reason, .. }
         | Event::GenerationTakenBack { reason, .. }
         | Event::SetupRefused { reason, .. }
+        | Event::UpdateMoved { reason, .. }
         | Event::RoleRestarted { reason, .. }
         | Event::HealthChecked { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),

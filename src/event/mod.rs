@@ -199,6 +199,8 @@ pub enum Event {
     HealthChecked { healthy: bool, trial: bool, line: String, reason: String },
     /// Somebody acted through the control socket.
     ControlActed { by: String, action: String, subject: String, messages: u64 },
+    /// An update of the appliance is `staged`, on `trial`, `healthy`, `rolled-back` or `failed`.
+    UpdateMoved { version: String, state: String, reason: String },
     /// Something of ours failed; peers hear 4xx.
     FaultSeen { room: String, fault: String },
 }

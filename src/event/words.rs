@@ -101,6 +101,7 @@ impl Event {
             Self::SetupRefused { .. } => "setup_refused",
             Self::HealthChecked { .. } => "health_checked",
             Self::ControlActed { .. } => "control_acted",
+            Self::UpdateMoved { .. } => "update_moved",
             Self::FaultSeen { .. } => "fault_seen",
         }
     }
@@ -113,6 +114,11 @@ impl Event {
             | Self::RoleStopped { .. }
             | Self::OwnDefectSeen { .. }
             | Self::HealthChecked { healthy: false, .. } => Loudness::Error,
+            Self::UpdateMoved { state, .. } if state == "rolled-back" => Loudness::Error,
+            Self::UpdateMoved { state, .. } if state == "failed" => Loudness::Warning,
+            Self::SpoolLatched { .. } | Self::RoleStopped { .. } | Self::OwnDefectSeen { .. } => {
+                Loudness::Error
+            }
             Self::ConfigRefused { .. }
             | Self::SourceRefused { .. }
             | Self::RecipientFailed(_)
@@ -430,6 +436,9 @@ impl Event {
                     let _ = write!(text, " ({messages} messages)");
                 }
                 text
+            }
+            Self::UpdateMoved { version, state, reason } => {
+                format!("update to {version} is {state}: {reason}")
             }
             Self::FaultSeen { room, fault } => format!("fault in {room}: {fault}"),
             _ => self.machine_text(),

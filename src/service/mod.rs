@@ -20,6 +20,7 @@ pub mod supervise;
 pub mod suspects;
 mod switchboard;
 pub mod trust;
+pub mod update;
 pub mod watchdog;
 pub mod ways;
 mod wire;

@@ -335,3 +335,6 @@ pub fn settled(
     }
     Ok(found.news)
 }
+
+#[cfg(test)]
+mod tests;

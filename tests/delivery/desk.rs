@@ -10,7 +10,7 @@ use postern::base::id::QueueId;
 use postern::base::time::WallTime;
 use postern::config::checked::{
     CheckConfig, Config, ConnectionLimits, ControlConfig, Egress, LaneLimits, Member,
-    NetworkConfig, Pool, Route, SetupConfig, SpoolConfig, TrustConfig,
+    NetworkConfig, Pool, Route, SetupConfig, SpoolConfig, TrustConfig, UpdateConfig,
 };
 use postern::dns::Names;
 use postern::dns::table::Table;
@@ -143,6 +143,7 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
         replies: Vec::new(),
         trust: TrustConfig::default(),
         checks: CheckConfig::default(),
+        updates: UpdateConfig::default(),
         network: NetworkConfig::default(),
         setup: SetupConfig::default(),
         retry: BTreeMap::new(),

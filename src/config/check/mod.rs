@@ -14,6 +14,7 @@ mod setup;
 mod source;
 mod time;
 mod trust;
+mod updates;
 
 use super::checked::Config;
 use super::complaint::{Complaint, Desk};
@@ -21,9 +22,6 @@ use super::file::{Document, Section};
 use super::{Reading, Surroundings};
 use crate::base::limits::{MESSAGE_OCTETS_MAX_CEILING, MESSAGE_OCTETS_MAX_DEFAULT, RECIPIENTS_MAX};
 use crate::mail::address::{AddressError, Domain};
-
-/// The version of the document that this program reads.
-const VERSION: u64 = 1;
 
 /// The smallest ceiling for a message (RFC 5321 4.5.3.1.7: 64 K must be taken).
 const MESSAGE_OCTETS_MAX_FLOOR: u64 = 64 * 1024;
@@ -67,7 +65,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let version = "Write version = 1";
     if let Some(entry) = top.need("version", version)
         && let Some(number) = entry.number(version)
-        && number != VERSION
+        && !super::VERSIONS.iter().any(|version| u64::from(*version) == number)
     {
         entry.complain("is a version that this program does not know", version);
     }
@@ -102,6 +100,9 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let (checks, mut network) = (network::checks(top, surroundings), network::network(top));
     network.time = time::time(top);
     interface::interfaces(top, &mut network, &mut egresses.known, desk);
+    let trust = trust::trust(top, &dkim, desk, surroundings);
+    let (checks, network) = (network::checks(top, surroundings), network::network(top));
+    let updates = updates::updates(top, surroundings);
     let declared = cross::Declared {
         lab,
         listeners: &listeners,
@@ -136,6 +137,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         network,
         setup,
         health,
+        updates,
         control: control?,
     };
     health::add(&mut config, desk);

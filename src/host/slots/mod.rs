@@ -3,6 +3,7 @@
 pub mod esp;
 pub mod gpt;
 pub mod machine;
+pub mod manage;
 pub mod running;
 pub mod shelf;
 pub mod surface;
