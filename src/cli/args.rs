@@ -1,5 +1,7 @@
 //! What may be typed. The help texts are the manual of the command line.
 
+pub mod disks;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +83,12 @@ pub enum Verb {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// The box's partitions. Without a verb: make, open and grow them, as at boot
+    Disks {
+        /// What about them.
+        #[command(subcommand)]
+        verb: Option<disks::DisksVerb>,
+    },
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),

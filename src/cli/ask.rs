@@ -171,6 +171,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         | Verb::Serve
         | Verb::Key(_)
         | Verb::Spool(_)
+        | Verb::Disks { .. }
         | Verb::Demo { .. } => {
             return Err("a role is no request".to_owned());
         }

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod disks;
 pub mod journal;
 pub mod last_words;
 pub mod neighbour;
