@@ -1,5 +1,6 @@
 //! What may be typed. The help texts are the manual of the command line.
 
+pub mod disks;
 mod health;
 pub mod host;
 mod update;
@@ -95,6 +96,12 @@ pub enum Verb {
     /// Updates of the appliance; needs root, no daemon
     #[command(subcommand)]
     Update(UpdateVerb),
+    /// The box's partitions. Without a verb: make, open and grow them, as at boot
+    Disks {
+        /// What about them.
+        #[command(subcommand)]
+        verb: Option<disks::DisksVerb>,
+    },
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),

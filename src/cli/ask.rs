@@ -182,6 +182,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         | Verb::Health(_)
         | Verb::Machine(_)
         | Verb::Config(ConfigVerb::Generation(_))
+        | Verb::Disks { .. }
         | Verb::Demo { .. } => {
             return Err("a role is no request".to_owned());
         }

@@ -5,6 +5,7 @@
 pub mod args;
 mod ask;
 mod check;
+mod disks;
 mod host;
 mod keys;
 mod local;
@@ -108,6 +109,7 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Key(KeyVerb::Generate(key)) => keys::generate(&key, json),
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),
+        Verb::Disks { verb } => disks::disks(verb.as_ref(), json),
         Verb::Egress { verb: None } => return Err(Role::Egress),
         Verb::Egress { verb: Some(EgressVerb::Attest { verify: Some(file), key, .. }) } => {
             check::verify_file(&file, key.as_deref(), json)

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod disks;
 pub mod durable;
 pub mod facts;
 pub mod failures;
