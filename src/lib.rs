@@ -46,6 +46,7 @@ pub mod store;
 pub mod service;
 
 pub mod cli;
+pub mod console;
 pub mod demo;
 
 pub mod manual;
