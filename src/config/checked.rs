@@ -2,6 +2,7 @@
 //! `Arc<Config>`.
 
 mod checks;
+mod interface;
 mod limits;
 mod network;
 mod trust;
@@ -21,6 +22,9 @@ use crate::mail::class::MessageClass;
 use crate::mail::source::{Source, SourceName};
 
 pub use checks::CheckConfig;
+pub use interface::{
+    BondMode, Hardware, Interface, Ipv4Way, Ipv6Way, MacAddress, Nts, Role, TimeConfig,
+};
 pub use limits::{ProviderRule, ReplyRule};
 pub use network::{Link, NetworkConfig, Vlan};
 pub use trust::{DaneMode, Remember, TlsOverride, TlsReports, TrustConfig};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::checked::{
-    Config, Egress, Listener, Member, Pool, ProviderRule, ReplyRule, Route, RouteHost, RouteMatch,
-    TrustConfig,
+    Config, Egress, Hardware, Interface, Ipv4Way, Ipv6Way, Listener, Member, Pool, ProviderRule,
+    ReplyRule, Route, RouteHost, RouteMatch, TrustConfig,
 };
 use super::measure::{write_duration, write_size};
 use crate::base::time::WallTime;
@@ -261,6 +261,47 @@ fn put_network(s: &mut Settings, config: &Config) {
         s.maybe(format!("network.{key}"), (!devices.is_empty()).then(|| list(devices)));
     }
     s.put("network.egress_user", network.egress_user());
+    s.put("network.ssh", network.ssh);
+    s.put("time.servers", list(&network.time.servers));
+    s.put("time.nts", network.time.nts);
+    network.interfaces.iter().for_each(|interface| put_interface(s, interface));
+}
+
+fn put_interface(s: &mut Settings, interface: &Interface) {
+    let path = format!("interface.{}", interface.name);
+    s.put(format!("{path}.role"), interface.role);
+    match &interface.hardware {
+        Some(Hardware::Mac(address)) => s.put(format!("{path}.mac"), address),
+        Some(Hardware::Name(name)) => s.put(format!("{path}.name"), name),
+        None => {}
+    }
+    s.maybe(
+        format!("{path}.ipv4"),
+        interface.ipv4.map(|way| match way {
+            Ipv4Way::Fixed(net) => net.to_string(),
+            Ipv4Way::Dhcp => "dhcp".to_owned(),
+        }),
+    );
+    s.maybe(
+        format!("{path}.ipv6"),
+        interface.ipv6.map(|way| match way {
+            Ipv6Way::Fixed(net) => net.to_string(),
+            Ipv6Way::Slaac => "slaac".to_owned(),
+            Ipv6Way::Dhcp => "dhcp".to_owned(),
+        }),
+    );
+    s.maybe(format!("{path}.gateway4"), interface.gateway4);
+    s.maybe(format!("{path}.gateway6"), interface.gateway6);
+    s.maybe(format!("{path}.dns"), (!interface.dns.is_empty()).then(|| list(&interface.dns)));
+    if let Some((parent, id)) = &interface.vlan {
+        s.put(format!("{path}.vlan.parent"), parent);
+        s.put(format!("{path}.vlan.id"), id);
+    }
+    if !interface.bond.is_empty() {
+        s.put(format!("{path}.bond"), list(&interface.bond));
+        s.put(format!("{path}.bond_mode"), interface.bond_mode);
+    }
+    s.maybe(format!("{path}.mtu"), interface.mtu);
 }
 
 fn put_trust(s: &mut Settings, trust: &TrustConfig) {

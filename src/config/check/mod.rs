@@ -4,11 +4,13 @@
 mod cross;
 mod egress;
 mod gateway;
+mod interface;
 mod network;
 mod patience;
 mod pools;
 mod providers;
 mod source;
+mod time;
 mod trust;
 
 use super::checked::Config;
@@ -88,14 +90,16 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let control = gateway::control(top, surroundings);
     let sources = source::sources(top, message_octets_max, recipients_max);
     let dkim = egress::dkim(top, surroundings);
-    let egresses = egress::egresses(top, hostname.as_ref(), lab);
+    let mut egresses = egress::egresses(top, hostname.as_ref(), lab);
     let pools = pools::pools(top, &egresses, &sources, desk);
     let routes = egress::routes(top, &pools::ways(&pools, &egresses.names));
     let (retry, lanes) = (patience::retry(top, lab), patience::lanes(top));
     let providers = providers::providers(top);
     let replies = providers::replies(top, &providers);
     let trust = trust::trust(top, &dkim, desk, surroundings);
-    let (checks, network) = (network::checks(top, surroundings), network::network(top));
+    let (checks, mut network) = (network::checks(top, surroundings), network::network(top));
+    network.time = time::time(top);
+    interface::interfaces(top, &mut network, &mut egresses.known, desk);
     let declared = cross::Declared {
         lab,
         listeners: &listeners,
