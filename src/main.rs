@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use postern::cli::{self, Role};
+use postern::console;
 use postern::demo;
 use postern::net::broker;
 use postern::service;
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(cause) => failed(&format!("the broker's channel broke: {cause}")),
         },
+        Err(Role::Console { socket }) => console::run(console::Options { socket }),
         Err(Role::Serve { config }) => block_on(service::run::run(config)),
         Err(Role::Demo { once, json, spool }) => {
             block_on(demo::run(demo::Options { once, json, spool }))

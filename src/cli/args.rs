@@ -1,9 +1,13 @@
 //! What may be typed. The help texts are the manual of the command line.
 
+mod console;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use console::ConsoleArguments;
 
 use crate::base::id::QueueId;
 use crate::config::checked::DkimAlgorithm;
@@ -47,6 +51,8 @@ pub enum Verb {
     },
     /// Run the gateway by the document of --config, until SIGTERM; SIGHUP reads it again
     Serve,
+    /// Set-up and break-glass on a terminal: status, login, wizard of first boot
+    Console(ConsoleArguments),
     /// DKIM keys
     #[command(subcommand)]
     Key(KeyVerb),

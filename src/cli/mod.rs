@@ -62,6 +62,11 @@ pub enum Role {
     },
     /// `postern egress`: the broker, as the daemon starts it.
     Egress,
+    /// `postern console`.
+    Console {
+        /// The host role's socket.
+        socket: PathBuf,
+    },
 }
 
 /// Runs the command that the arguments of the process name, or says which role it is.
@@ -75,6 +80,8 @@ pub fn main() -> Result<ExitCode, Role> {
     let ending = match verb {
         Verb::Demo { once, spool } => return Err(Role::Demo { once, json, spool }),
         Verb::Serve => return Err(Role::Serve { config }),
+        // The plain mode is the only one so far.
+        Verb::Console(console) => return Err(Role::Console { socket: console.host_socket }),
         Verb::Key(KeyVerb::Generate(key)) => keys::generate(&key, json),
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),

@@ -11,7 +11,7 @@ use crate::control::request::{PageAsk, Request};
 use crate::mail::source::SourceName;
 
 /// The menu: the number is the place in the list.
-const MENU: [&str; 17] = [
+const MENU: [&str; 18] = [
     "status",
     "stop all mail (! does it from everywhere)",
     "let mail run again",
@@ -27,7 +27,8 @@ const MENU: [&str; 17] = [
     "update: return to the other slot",
     "support bundle to the USB stick",
     "change the passphrase",
-    "restart or power off",
+    "restart",
+    "power off",
     "factory reset",
 ];
 
@@ -57,15 +58,14 @@ impl Console {
                 }
             }
             // The driver gives no lines then.
-            state @ (State::Waiting(_) | State::Ended) => self.state = state,
+            state @ State::Waiting(_) => self.state = state,
         }
     }
 
     /// Two keys from everywhere: `!` and Enter. Where a secret or an answer of the wizard is typed
     /// an exclamation mark is what it is.
     fn stop_from_here(&mut self) -> bool {
-        let typed_text =
-            matches!(self.state, State::Login(_) | State::Change(_) | State::Wizard);
+        let typed_text = matches!(self.state, State::Login(_) | State::Change(_) | State::Wizard);
         if typed_text || !self.host.as_ref().is_some_and(|host| host.configured) {
             return false;
         }
@@ -184,12 +184,9 @@ impl Console {
                 self.state = State::Change(Change::Old);
                 return self.prompt();
             }
-            "16" => {
-                self.out.say("1 restarts this machine, 2 switches it off.");
-                self.state = State::Word("1 or 2".to_owned(), Ask::Host(HostRequest::Reboot {}));
-                return self.prompt();
-            }
-            "17" => {
+            "16" => weigh(Deed::Reboot),
+            "17" => weigh(Deed::PowerOff),
+            "18" => {
                 self.out.say("A factory reset destroys configuration, keys and passphrase.");
                 self.out.say("1 keeps the mail that waits, 2 destroys it too.");
                 self.state = State::Reset;
@@ -287,18 +284,6 @@ impl Console {
     }
 
     fn at_word(&mut self, word: &str, wanted: &str, ask: Ask) {
-        if wanted == "1 or 2" {
-            let deed = match word {
-                "1" => Deed::Reboot,
-                "2" => Deed::PowerOff,
-                _ => {
-                    self.out.say("Nothing was done.");
-                    return self.menu();
-                }
-            };
-            let (ask, then) = weigh(deed);
-            return self.ask(ask, then);
-        }
         if word != wanted {
             self.out.say("Nothing was done.");
             return self.menu();

@@ -21,7 +21,7 @@ use super::status;
 use super::wizard::Wizard;
 use crate::base::secret::Secret;
 use crate::base::time::Instant;
-use crate::control::host::{HostRequest, HostStatus, Passphrase};
+use crate::control::host::{HostAnswer, HostRequest, HostStatus, Passphrase};
 use crate::control::request::Request;
 use crate::mail::source::SourceName;
 
@@ -128,8 +128,6 @@ pub(super) enum State {
         /// The seconds are said again then.
         said: Instant,
     },
-    /// The line is closed.
-    Ended,
 }
 
 /// The console.
@@ -235,7 +233,7 @@ impl Console {
     /// Whether a line may be given to it; otherwise it is kept until it may.
     #[must_use]
     pub fn listens(&self) -> bool {
-        !matches!(self.state, State::Waiting(_) | State::Ended)
+        !matches!(self.state, State::Waiting(_))
     }
 
     /// Whether somebody is logged in.
@@ -248,7 +246,7 @@ impl Console {
     fn idle_after(&self) -> Option<Duration> {
         match self.state {
             // The answer takes as long as it takes; a break is always heard.
-            State::Waiting(_) | State::Confirm { .. } | State::Ended => None,
+            State::Waiting(_) | State::Confirm { .. } => None,
             State::Login(_) => Some(IDLE_LOGIN),
             State::Wizard => Some(IDLE_WIZARD),
             _ => self.admin.then_some(IDLE),
@@ -270,8 +268,6 @@ impl Console {
     /// Asks how things are, for the status screen.
     pub(super) fn screen(&mut self) {
         self.state = State::Waiting(Then::Screen);
-        let tty = Some(self.tty.clone());
-        let _ = tty;
         self.out.ask(Ask::Host(HostRequest::Status {}));
     }
 
@@ -286,7 +282,7 @@ impl Console {
         self.state = State::Status;
         match told {
             Told::Host(answer) => match *answer {
-                crate::control::host::HostAnswer::Status(host) => {
+                HostAnswer::Status(host) => {
                     self.retry = None;
                     self.out.say("");
                     for line in status::screen(&host) {
@@ -349,7 +345,7 @@ impl Console {
             State::Change(Change::New(_)) => self.out.prompt_secret("New passphrase:"),
             State::Change(Change::Again(..)) => self.out.prompt_secret("New passphrase again:"),
             State::Confirm { .. } => self.out.prompt("Type yes to keep it:"),
-            State::Waiting(_) | State::Wizard | State::Ended => {}
+            State::Waiting(_) | State::Wizard => {}
         }
     }
 

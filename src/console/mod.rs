@@ -18,8 +18,20 @@
 //! **Invariant:** nothing here starts another program, least of all a shell.
 
 pub mod ask;
+mod dialog;
+mod draw;
+mod driver;
 pub mod intake;
+pub mod machine;
 pub mod outbox;
+mod pages;
 pub mod paper;
+pub mod status;
 pub mod strength;
+mod term;
+mod told;
 pub mod wizard;
+mod worker;
+
+pub use driver::{Options, run};
+pub use machine::Console;

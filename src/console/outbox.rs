@@ -1,6 +1,7 @@
 //! What the driver must do next, in order.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::ask::Ask;
 use super::paper;
@@ -21,8 +22,8 @@ pub enum Action {
     Ask(Ask),
     /// Drop the connection to the host role, and with it what a login allowed.
     HangUp,
-    /// Leave: the line is closed.
-    End,
+    /// Wait so long before the next action.
+    Pause(Duration),
 }
 
 /// Actions that wait for the driver.

@@ -100,7 +100,11 @@ pub fn octets(octets: u64) -> String {
             let tenths = octets / (size / 10).max(1);
             let (whole, tenth) = (tenths / 10, tenths % 10);
             let short = whole >= 10 || tenth == 0;
-            return if short { format!("{whole} {unit}") } else { format!("{whole}.{tenth} {unit}") };
+            return if short {
+                format!("{whole} {unit}")
+            } else {
+                format!("{whole}.{tenth} {unit}")
+            };
         }
     }
     format!("{octets} B")

@@ -129,9 +129,8 @@ fn mail(lines: &mut Vec<String>, host: &HostStatus) {
         return;
     };
     let oldest = host.oldest_secs.filter(|_| mail.queue.messages > 0);
-    let oldest = oldest.map_or_else(String::new, |secs| {
-        format!(", oldest {}", span(Duration::from_secs(secs)))
-    });
+    let oldest = oldest
+        .map_or_else(String::new, |secs| format!(", oldest {}", span(Duration::from_secs(secs))));
     lines.push(format!(
         "Mail       {}; queue {}, held {}, in flight {}{oldest}",
         mail.state, mail.queue.messages, mail.queue.held, mail.queue.in_flight
@@ -152,11 +151,8 @@ fn mail(lines: &mut Vec<String>, host: &HostStatus) {
 fn port(port: &LinkRow) -> String {
     let role = port.role.as_ref().map_or_else(String::new, |role| format!(" ({role})"));
     let link = if port.state == "up" { "link" } else { "no link" };
-    let addresses = if port.addresses.is_empty() {
-        "no address".to_owned()
-    } else {
-        port.addresses.join(", ")
-    };
+    let addresses =
+        if port.addresses.is_empty() { "no address".to_owned() } else { port.addresses.join(", ") };
     format!("Interface  {}{role}: {link}, {addresses}, {}", port.name, port.mac)
 }
 

@@ -11,8 +11,24 @@ const BITS_MIN: u32 = 30;
 
 /// Words that everybody tries first.
 const KNOWN: &[&str] = &[
-    "password", "passphrase", "postern", "admin", "root", "secret", "letmein", "welcome", "qwerty",
-    "qwertz", "asdf", "abc", "login", "master", "gateway", "changeme", "default", "company",
+    "password",
+    "passphrase",
+    "postern",
+    "admin",
+    "root",
+    "secret",
+    "letmein",
+    "welcome",
+    "qwerty",
+    "qwertz",
+    "asdf",
+    "abc",
+    "login",
+    "master",
+    "gateway",
+    "changeme",
+    "default",
+    "company",
 ];
 
 /// What is thought of a passphrase.

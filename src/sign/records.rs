@@ -61,7 +61,12 @@ pub fn to_publish(config: &Config, keys: &[DnsRecord]) -> Vec<Record> {
     for egress in &config.egresses {
         let name = egress.ehlo.as_str();
         if let Some(address) = egress.ipv4 {
-            add("the gateway's name leads to its address", name.to_owned(), "A", address.to_string());
+            add(
+                "the gateway's name leads to its address",
+                name.to_owned(),
+                "A",
+                address.to_string(),
+            );
             add("and the address back to the name", reverse_v4(address), "PTR", format!("{name}."));
         }
         if let Some(address) = egress.ipv6 {
@@ -74,14 +79,20 @@ pub fn to_publish(config: &Config, keys: &[DnsRecord]) -> Vec<Record> {
     }
     for domain in return_domains(config) {
         let value = spf(config);
-        add("SPF: join it with the domain's, if it has one", domain.as_str().to_owned(), "TXT", value);
+        add(
+            "SPF: join it with the domain's, if it has one",
+            domain.as_str().to_owned(),
+            "TXT",
+            value,
+        );
     }
     for key in keys {
         add("DKIM key", key.name.clone(), "TXT", key.value.clone());
     }
     for domain in author_domains(config) {
         let owner = config.sources.values().find_map(|source| source.owner.as_ref());
-        let told = owner.map_or_else(String::new, |owner| format!("; rua=mailto:{}", owner.as_str()));
+        let told =
+            owner.map_or_else(String::new, |owner| format!("; rua=mailto:{}", owner.as_str()));
         let value = format!("v=DMARC1; p=none{told}");
         let what = "DMARC: none to begin with, quarantine or reject once reports are clean";
         add(what, format!("_dmarc.{domain}"), "TXT", value);
@@ -159,6 +170,9 @@ mod tests {
     fn addresses_are_turned_round() {
         assert_eq!(reverse_v4(Ipv4Addr::new(192, 0, 2, 25)), "25.2.0.192.in-addr.arpa");
         let name = reverse_v6("2001:db8::25".parse().unwrap());
-        assert!(name.starts_with("5.2.0.0.") && name.ends_with("8.b.d.0.1.0.0.2.ip6.arpa"), "{name}");
+        assert!(
+            name.starts_with("5.2.0.0.") && name.ends_with("8.b.d.0.1.0.0.2.ip6.arpa"),
+            "{name}"
+        );
     }
 }

@@ -36,9 +36,7 @@ pub(super) fn keys(question: Question, answers: &Answers) -> Vec<String> {
         Question::ManageDns => network::keys(Role::Manage, &["dns"]),
         Question::Time => vec!["time.servers".to_owned()],
         Question::Source => vec![source.clone(), format!("{source}.user")],
-        Question::From => {
-            (0..32).map(|index| format!("{source}.pairs[{index}].from")).collect()
-        }
+        Question::From => (0..32).map(|index| format!("{source}.pairs[{index}].from")).collect(),
         Question::Bounces => {
             (0..32).map(|index| format!("{source}.pairs[{index}].reverse_path")).collect()
         }

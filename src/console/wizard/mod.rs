@@ -103,6 +103,12 @@ impl Wizard {
         Some((self.answers.get(Question::Source), &drawn.secret))
     }
 
+    /// Whether a question of it is with somebody else.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(self.stage, Stage::Baseline(_) | Stage::Comparing(..) | Stage::Drawing)
+    }
+
     /// Says where it is, at the beginning and whenever somebody comes back; the ports are as they
     /// are now.
     pub fn enter(&mut self, ports: Vec<LinkRow>, out: &mut Outbox) {
@@ -328,13 +334,7 @@ impl Wizard {
         }
     }
 
-    fn compare(
-        &mut self,
-        role: Role,
-        before: &[LinkRow],
-        after: Vec<LinkRow>,
-        out: &mut Outbox,
-    ) {
+    fn compare(&mut self, role: Role, before: &[LinkRow], after: Vec<LinkRow>, out: &mut Outbox) {
         let changed = |port: &&LinkRow| {
             let old = before.iter().find(|old| old.name == port.name);
             old.is_some_and(|old| review::linked(old) != review::linked(port))
@@ -364,7 +364,8 @@ impl Wizard {
         let Some(passphrase) = self.answers.passphrase.clone() else {
             return self.put(Question::Passphrase, out);
         };
-        let domains = self.answers.words(Question::Dkim).filter_map(|text| Domain::parse(text).ok());
+        let domains =
+            self.answers.words(Question::Dkim).filter_map(|text| Domain::parse(text).ok());
         let order = Draw { passphrase, domains: domains.collect() };
         if self.drawn.as_ref().is_some_and(|drawn| drawn.order == order) {
             return self.review(out);
@@ -392,8 +393,14 @@ impl Wizard {
             return Turn::Stay;
         }
         match (word, self.drawn.as_ref()) {
-            ("apply", Some(drawn)) if review::complaints(&self.answers, &self.ports, drawn).is_empty() => {
-                return Turn::Apply(Secret::new(document::setup(&self.answers, &self.ports, drawn)));
+            ("apply", Some(drawn))
+                if review::complaints(&self.answers, &self.ports, drawn).is_empty() =>
+            {
+                return Turn::Apply(Secret::new(document::setup(
+                    &self.answers,
+                    &self.ports,
+                    drawn,
+                )));
             }
             ("apply", _) => out.say("Not yet: change what is wrong first."),
             ("", _) => {}

@@ -68,11 +68,7 @@ pub fn take(
 }
 
 /// What the real check says about the answer.
-fn second_opinion(
-    question: Question,
-    answers: &Answers,
-    ports: &[LinkRow],
-) -> Result<(), Refusal> {
+fn second_opinion(question: Question, answers: &Answers, ports: &[LinkRow]) -> Result<(), Refusal> {
     let keys = document::keys(question, answers);
     let text = document::document(answers, ports, None);
     let Err(complaints) = check(&text, &Anywhere) else { return Ok(()) };
@@ -111,7 +107,8 @@ fn attachment(
             None => ports.iter().find(|port| port.name == word),
         };
         let Some(port) = port else {
-            let list = if ports.len() == 1 { "1".to_owned() } else { format!("1 to {}", ports.len()) };
+            let list =
+                if ports.len() == 1 { "1".to_owned() } else { format!("1 to {}", ports.len()) };
             return refuse(format!("There is no port {word}."), format!("Type a number: {list}."));
         };
         if chosen.contains(&port.name) {
@@ -292,9 +289,7 @@ fn time(line: &str) -> Result<String, Refusal> {
 fn patterns(line: &str) -> Result<String, Refusal> {
     let found: Vec<&str> = words(line).collect();
     match found.iter().find(|word| !word.contains('@')) {
-        _ if found.is_empty() => {
-            refuse("No address is named.", "Type for example *@example.com.")
-        }
+        _ if found.is_empty() => refuse("No address is named.", "Type for example *@example.com."),
         Some(word) => refuse(
             format!("{word} is no mail address."),
             format!("Type for example *@{}.", word.trim_start_matches(['*', '.'])),
