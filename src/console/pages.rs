@@ -189,7 +189,7 @@ fn rotated(rotated: &Rotated) -> Vec<String> {
     let left = rotated.grace_until.rfc3339();
     vec![
         "The new secret, shown this once:".to_owned(),
-        format!("  user:     {}", rotated.user),
+        format!("  user: {}", rotated.user),
         format!("  password: {}", rotated.password),
         format!("The old one ends at {left}."),
     ]

@@ -32,6 +32,9 @@ pub fn ascii(text: &str) -> String {
 #[must_use]
 pub fn fold(text: &str, indent: usize) -> Vec<String> {
     let indent = " ".repeat(indent.min(COLUMNS / 2));
+    if text.is_empty() {
+        return vec![String::new()];
+    }
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let paragraph = ascii(paragraph);

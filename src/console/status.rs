@@ -32,7 +32,7 @@ pub fn screen(host: &HostStatus) -> Vec<String> {
     }
     mail(&mut lines, host);
     some(&mut lines, &host.links, PORTS_MAX, port);
-    lines.push(machine(host));
+    lines.extend(machine(host));
     lines.push(format!("Software   {}", software(host)));
     let now = host.now.rfc3339();
     let now = now.get(..19).unwrap_or_default().replace('T', " ");
@@ -156,17 +156,19 @@ fn port(port: &LinkRow) -> String {
     format!("Interface  {}{role}: {link}, {addresses}, {}", port.name, port.mac)
 }
 
-fn machine(host: &HostStatus) -> String {
+fn machine(host: &HostStatus) -> [String; 2] {
     let part = |free: u64, all: u64| match all {
         0 => format!("{} free", octets(free)),
         all => format!("{} of {} free", octets(free), octets(all)),
     };
-    format!(
-        "Machine    memory {}; state {}; spool {}",
-        part(host.memory_available_octets, host.memory_octets),
-        part(host.state_free_octets, host.state_octets),
-        part(host.spool_free_octets, host.spool_octets),
-    )
+    [
+        format!("Memory     {}", part(host.memory_available_octets, host.memory_octets)),
+        format!(
+            "Disk       state {}; spool {}",
+            part(host.state_free_octets, host.state_octets),
+            part(host.spool_free_octets, host.spool_octets)
+        ),
+    ]
 }
 
 /// The slot and the update, as far as the updater wrote them down.

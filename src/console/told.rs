@@ -256,7 +256,7 @@ impl Console {
         {
             self.out.say("");
             self.out.say("The first source, shown this once; menu 5 makes a new secret:");
-            self.out.say(&format!("  user:     {source}"));
+            self.out.say(&format!("  user: {source}"));
             self.out.say(&format!("  password: {}", secret.expose()));
         }
         self.out.say("");

@@ -8,6 +8,8 @@ use crate::mail::address::Domain;
 
 /// Characters of a string of a record on one line of a terminal.
 const PIECE_OCTETS: usize = 64;
+/// Characters of a line; a terminal has 80.
+const LINE_OCTETS: usize = 79;
 
 /// A record to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,24 +29,36 @@ impl Record {
     /// as they are.
     #[must_use]
     pub fn zone_lines(&self) -> Vec<String> {
-        let head = format!("{}. IN {}", self.name, self.kind);
-        if self.kind != "TXT" {
-            return vec![format!("{head} {}", self.value)];
+        let mut lines = Vec::new();
+        let mut head = format!("{}. IN {}", self.name, self.kind);
+        let value = if self.kind == "TXT" { pieces(&self.value) } else { vec![self.value.clone()] };
+        let whole = value.iter().map(|piece| piece.len() + 1).sum::<usize>();
+        if head.len() + whole <= LINE_OCTETS {
+            return vec![format!("{head} {}", value.join(" "))];
         }
-        let octets = self.value.as_bytes();
-        let piece = |octets: &[u8]| format!("\"{}\"", String::from_utf8_lossy(octets));
-        let one = format!("{head} {}", piece(octets));
-        if one.len() <= PIECE_OCTETS + 14 {
-            return vec![one];
+        if head.len() + 2 > LINE_OCTETS {
+            // The names of IPv6 addresses: the zone is said first.
+            let middle = self.name.len() / 2;
+            let dot = self.name.get(middle..).and_then(|rest| rest.find('.'));
+            if let Some((own, zone)) = dot.and_then(|dot| self.name.split_at_checked(middle + dot))
+            {
+                lines.push(format!("$ORIGIN {}.", zone.trim_start_matches('.')));
+                head = format!("{own} IN {}", self.kind);
+            }
         }
-        let pieces: Vec<&[u8]> = octets.chunks(PIECE_OCTETS).collect();
-        let mut lines = vec![format!("{head} (")];
-        for (at, octets) in pieces.iter().enumerate() {
-            let end = if at + 1 == pieces.len() { " )" } else { "" };
-            lines.push(format!("  {}{end}", piece(octets)));
+        lines.push(format!("{head} ("));
+        for (at, piece) in value.iter().enumerate() {
+            let end = if at + 1 == value.len() { " )" } else { "" };
+            lines.push(format!("  {piece}{end}"));
         }
         lines
     }
+}
+
+/// The strings of a TXT record, none longer than a line.
+fn pieces(value: &str) -> Vec<String> {
+    let piece = |octets: &[u8]| format!("\"{}\"", String::from_utf8_lossy(octets));
+    value.as_bytes().chunks(PIECE_OCTETS).map(piece).collect()
 }
 
 /// Everything to publish for a configuration; `keys` are the records of its DKIM keys, as far as
@@ -164,6 +178,22 @@ mod tests {
         let strings: String = lines.join(" ").split('"').skip(1).step_by(2).collect();
         assert_eq!(strings, record.value);
         assert!(lines[0].ends_with('(') && lines.last().unwrap().ends_with(')'));
+    }
+
+    #[test]
+    fn the_name_of_an_ipv6_address_fits_too() {
+        let record = Record {
+            what: String::new(),
+            name: reverse_v6("2001:db8::25".parse().unwrap()),
+            kind: "PTR",
+            value: "relay.example.com.".to_owned(),
+        };
+        let lines = record.zone_lines();
+        assert!(lines.iter().all(|line| line.len() < 80), "{lines:?}");
+        let zone = lines[0].strip_prefix("$ORIGIN ").unwrap();
+        let own = lines[1].strip_suffix(" IN PTR (").unwrap();
+        assert_eq!(format!("{own}.{zone}"), format!("{}.", record.name));
+        assert_eq!(lines[2], "  relay.example.com. )");
     }
 
     #[test]

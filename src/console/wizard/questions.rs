@@ -5,6 +5,8 @@ use super::answers::{Answers, Question, Role};
 
 /// The name servers that are proposed: they validate and filter nothing a gateway needs.
 const RESOLVERS: &str = "9.9.9.9 149.112.112.112";
+/// The same where only IPv6 is spoken.
+const RESOLVERS_V6: &str = "2620:fe::fe 2620:fe::9";
 
 /// A question in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,11 +83,11 @@ fn ports(role: Role) -> Wording {
         Role::Manage => "time, updates and monitoring; never mail",
         Role::Public => "reachable from the Internet, for later features",
     };
-    let none = if role.optional() { " none: there is no such port." } else { "" };
+    let none = if role.optional() { "\nnone: there is no such port." } else { "" };
     Wording {
         title: format!("Port for {}: {what}", role.word()),
         hint: format!(
-            "Its number; 1,2 makes a bond; 1.25 is VLAN 25 on port 1. c: find it by its cable.{none}"
+            "A number; 1,2 is a bond; 1.25 is VLAN 25 on port 1; c finds it by its cable.{none}"
         ),
         more: "Ports are known by their hardware address from now on: it does not matter in which \
                order the kernel finds them. A port may carry several roles only as different \
@@ -180,11 +182,11 @@ pub fn proposal(question: Question, answers: &Answers) -> Option<String> {
         Question::Gateway4(_) => Some("none".to_owned()),
         Question::Gateway6(Role::Egress) => Some("fe80::1".to_owned()),
         Question::Gateway6(_) => Some("none".to_owned()),
-        Question::Resolvers => Some(RESOLVERS.to_owned()),
+        Question::Resolvers => Some(resolvers(Role::Egress, answers).to_owned()),
         Question::ManageDns if answers.get(Question::V4(Role::Manage)) == "dhcp" => {
             Some("dhcp".to_owned())
         }
-        Question::ManageDns => Some(RESOLVERS.to_owned()),
+        Question::ManageDns => Some(resolvers(Role::Manage, answers).to_owned()),
         Question::Time => Some("default".to_owned()),
         Question::Source => Some("app1".to_owned()),
         Question::From => {
@@ -201,4 +203,8 @@ pub fn proposal(question: Question, answers: &Answers) -> Option<String> {
         Question::Dkim => Some(answers.from_domains().join(" ")).filter(|text| !text.is_empty()),
         _ => None,
     }
+}
+
+fn resolvers(role: Role, answers: &Answers) -> &'static str {
+    if answers.get(Question::V4(role)) == "none" { RESOLVERS_V6 } else { RESOLVERS }
 }

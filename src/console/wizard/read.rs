@@ -11,6 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::answers::{Answers, Attachment, Question, Role};
 use super::document;
+use super::questions::wording;
 use crate::config::{Anywhere, read as check};
 use crate::control::host::answer::LinkRow;
 use crate::mail::address::{Domain, Mailbox};
@@ -43,7 +44,16 @@ pub fn take(
         Question::Ports(role) => attachment(role, line, answers, ports)?,
         Question::V4(role) => v4(role, line)?,
         Question::Gateway4(role) => gateway4(role, line, answers)?,
-        Question::V6(role) => v6(role, line)?,
+        Question::V6(role) => {
+            let text = v6(role, line)?;
+            if text == "none" && answers.get(Question::V4(role)) == "none" {
+                return refuse(
+                    format!("Then {} has no address at all.", role.word()),
+                    "Type an address, or < and an IPv4 address.",
+                );
+            }
+            text
+        }
         Question::Gateway6(role) => gateway6(role, line, answers)?,
         Question::Resolvers => addresses(line, 1..=3)?,
         Question::ManageDns if line == "dhcp" => {
@@ -75,8 +85,10 @@ fn second_opinion(question: Question, answers: &Answers, ports: &[LinkRow]) -> R
     let own = |key: &str| keys.iter().any(|own| key == own || key.starts_with(&format!("{own}[")));
     match complaints.into_iter().find(|complaint| own(&complaint.key)) {
         Some(complaint) => {
-            let value = complaint.value.map_or_else(String::new, |value| format!("{value} "));
-            refuse(format!("{value}{}.", complaint.problem), format!("{}.", complaint.remedy))
+            let value = complaint.value.filter(|value| value.starts_with('"'));
+            let value = value.map_or_else(String::new, |value| format!("{value} "));
+            let hint = wording(question).hint;
+            refuse(format!("{value}{}.", complaint.problem), hint)
         }
         None => Ok(()),
     }
@@ -274,7 +286,8 @@ fn time(line: &str) -> Result<String, Refusal> {
     }
     let mut found = Vec::new();
     for word in words(line) {
-        let name = word.parse::<IpAddr>().is_ok() || Domain::parse(word).is_ok();
+        let domain = Domain::parse(word).is_ok_and(|name| name.as_str().contains('.'));
+        let name = domain || word.parse::<IpAddr>().is_ok();
         if !name {
             return refuse(
                 format!("{word} is neither a name nor an address."),
