@@ -64,7 +64,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["net/"]),
     ("hyper_util", &["net/"]),
     ("http_body_util", &["net/"]),
-    ("rcgen", &["demo/"]),
+    ("rcgen", &["demo/", "service/host/certificate.rs"]),
     ("argon2", &["source/"]),
     ("clap", &["cli/", "main.rs"]),
     ("jiff", &["base/"]),

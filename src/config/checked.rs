@@ -5,6 +5,7 @@ mod checks;
 mod interface;
 mod limits;
 mod network;
+mod setup;
 mod trust;
 mod ways;
 
@@ -27,6 +28,7 @@ pub use interface::{
 };
 pub use limits::{ProviderRule, ReplyRule};
 pub use network::{Link, NetworkConfig, Vlan};
+pub use setup::SetupConfig;
 pub use trust::{DaneMode, Remember, TlsOverride, TlsReports, TrustConfig};
 pub use ways::{Member, Pool, WarmUp};
 
@@ -73,6 +75,8 @@ pub struct Config {
     pub checks: CheckConfig,
     /// The parts that other interfaces play.
     pub network: NetworkConfig,
+    /// Setup files for a box that is configured already.
+    pub setup: SetupConfig,
     /// The control socket.
     pub control: ControlConfig,
 }

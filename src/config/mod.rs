@@ -18,6 +18,7 @@ pub mod complaint;
 mod file;
 pub mod measure;
 pub mod providers;
+pub mod setup;
 pub mod show;
 
 use std::path::{Path, PathBuf};

@@ -81,8 +81,6 @@ pub(super) enum Then {
     Wizard,
     /// The setup was tried.
     Applied,
-    /// The passphrase of the new box was said.
-    Claimed,
     /// The configuration was confirmed.
     Confirmed,
     /// The first check of the ways out; so many tries are left.

@@ -80,8 +80,16 @@ pub fn warnings(host: &HostStatus) -> Vec<String> {
     if host.edited_by_hand {
         found.push("The configuration on disk was edited by hand and is not in force".to_owned());
     }
-    found.extend(host.notices.iter().cloned());
+    found.extend(host.notices.iter().filter(|notice| !said(host, notice)).cloned());
     found
+}
+
+/// Whether a notice only repeats what stands on the screen already.
+fn said(host: &HostStatus, notice: &str) -> bool {
+    let mail = host.mail.as_ref().is_some_and(|mail| mail.reasons.iter().any(|why| why == notice));
+    mail || notice == "this box is not set up yet"
+        || (host.pending.is_some() && notice.starts_with("generation ") && notice.contains("trial"))
+        || host.units.iter().any(|unit| notice == format!("{} has failed", unit.name))
 }
 
 /// What the daemon itself complains of.

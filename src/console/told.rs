@@ -8,7 +8,6 @@ use super::outbox::Action;
 use super::pages;
 use super::paper::count;
 use super::wizard::Wizard;
-use crate::base::secret::Secret;
 use crate::control::answer::Answer;
 use crate::control::host::answer::LinkRow;
 use crate::control::host::{HostAnswer, HostRequest, HostStatus};
@@ -35,7 +34,6 @@ impl Console {
             Then::SetUp => self.set_up(told),
             Then::Wizard => self.wizard_told(told),
             Then::Applied => self.applied(told),
-            Then::Claimed => self.claimed(&told),
             Then::Confirmed => self.confirmed(&told),
             Then::FirstCheck(left) => self.first_check(left, &told),
             Then::NewPassphrase => {
@@ -212,9 +210,9 @@ impl Console {
                 for line in found.made.iter().chain(&found.warnings) {
                     self.out.say_indented(&format!("Note: {line}"), 2);
                 }
-                let passphrase =
-                    wizard.passphrase().cloned().unwrap_or_else(|| Secret::new(String::new()));
-                self.login(&passphrase, Then::Claimed);
+                // Who has just said what the passphrase is need not say it again.
+                self.admin = true;
+                self.begin_confirm(super::machine::CONFIRM.as_secs());
             }
             Some(found) => {
                 wizard.handle_refusal(&found.complaints, &mut self.out);
@@ -226,20 +224,6 @@ impl Console {
                 self.state = State::Wizard;
             }
         }
-    }
-
-    fn claimed(&mut self, told: &Told) {
-        let welcome = match told {
-            Told::Host(answer) => matches!(&**answer, HostAnswer::Welcome(w) if w.administrator),
-            _ => false,
-        };
-        if !welcome {
-            self.show(told);
-            self.out.say("It is in force; log in and confirm it.");
-            return self.screen();
-        }
-        self.admin = true;
-        self.begin_confirm(super::machine::CONFIRM.as_secs());
     }
 
     fn confirmed(&mut self, told: &Told) {

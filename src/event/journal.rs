@@ -229,6 +229,8 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::DnssecLost { reason, .. }
         | Event::EgressCheckFailed { reason, .. }
         | Event::EgressCheckMended { reason, .. }
+        | Event::GenerationTakenBack { reason, .. }
+        | Event::SetupRefused { reason, .. }
         | Event::RoleRestarted { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,

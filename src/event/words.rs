@@ -94,6 +94,11 @@ impl Event {
             Self::RoleRestarted { .. } => "role_restarted",
             Self::RoleStopped { .. } => "role_stopped",
             Self::StopAllChanged { .. } => "stop_all_changed",
+            Self::GenerationApplied { .. } => "generation_applied",
+            Self::GenerationConfirmed { .. } => "generation_confirmed",
+            Self::GenerationTakenBack { .. } => "generation_taken_back",
+            Self::SetupTaken { .. } => "setup_taken",
+            Self::SetupRefused { .. } => "setup_refused",
             Self::ControlActed { .. } => "control_acted",
             Self::FaultSeen { .. } => "fault_seen",
         }
@@ -125,6 +130,8 @@ impl Event {
             | Self::TlsDowngraded { .. }
             | Self::RoleRestarted { .. }
             | Self::StopAllChanged { .. }
+            | Self::GenerationTakenBack { .. }
+            | Self::SetupRefused { .. }
             | Self::FaultSeen { .. } => Loudness::Warning,
             _ => Loudness::Info,
         }
@@ -422,6 +429,32 @@ impl Event {
                 text
             }
             Self::FaultSeen { room, fault } => format!("fault in {room}: {fault}"),
+            _ => self.machine_text(),
+        }
+    }
+
+    fn machine_text(&self) -> String {
+        match self {
+            Self::GenerationApplied { generation, by, confirm_secs: Some(secs) } => format!(
+                "{by} put generation {generation} in force on trial: it is taken back unless it is \
+                 confirmed within {secs} s"
+            ),
+            Self::GenerationApplied { generation, by, confirm_secs: None } => {
+                format!("{by} put generation {generation} in force")
+            }
+            Self::GenerationConfirmed { generation, by } => {
+                format!("{by} confirmed generation {generation}")
+            }
+            Self::GenerationTakenBack { generation, back_to: 0, reason } => {
+                format!("generation {generation} was taken back, there is none: {reason}")
+            }
+            Self::GenerationTakenBack { generation, back_to, reason } => format!(
+                "generation {generation} was taken back, {back_to} is in force again: {reason}"
+            ),
+            Self::SetupTaken { place, generation } => {
+                format!("setup file {place} taken, generation {generation} in force")
+            }
+            Self::SetupRefused { place, reason } => format!("setup file {place} refused: {reason}"),
             _ => String::new(),
         }
     }

@@ -2,11 +2,16 @@
 
 pub mod clock;
 pub mod disk;
+pub mod durable;
+pub mod facts;
 pub mod journal;
 pub mod last_words;
+pub mod machine;
+pub mod mount;
 pub mod neighbour;
 pub mod notify;
 pub mod passed;
+pub mod paths;
 pub mod peer;
 pub mod plan;
 pub mod signals;

@@ -19,6 +19,20 @@ pub fn sockets() -> Result<Vec<(String, std::net::TcpListener)>, Fault> {
     passed.map(|(descriptor, name)| own(descriptor, &name).map(|socket| (name, socket))).collect()
 }
 
+/// The Unix socket that the service manager passed; none if it passed none. Takes what
+/// [`sockets`] would take.
+///
+/// # Errors
+/// As [`sockets`], or more than one socket was passed.
+pub fn unix_socket() -> Result<Option<std::os::unix::net::UnixListener>, Fault> {
+    let mut passed = sockets()?;
+    if passed.len() > 1 {
+        return Err(Fault::new("taking the passed socket", "LISTEN_FDS", "more than one"));
+    }
+    // A listening socket is a descriptor; of which family it is, accept(2) finds by itself.
+    Ok(passed.pop().map(|(_, socket)| std::os::fd::OwnedFd::from(socket).into()))
+}
+
 // JUSTIFICATION: sockets of socket activation arrive as bare descriptor numbers.
 #[allow(unsafe_code, reason = "socket activation passes bare descriptor numbers")]
 fn own(descriptor: RawFd, name: &str) -> Result<std::net::TcpListener, Fault> {

@@ -5,6 +5,7 @@ mod check;
 pub mod custody;
 pub mod delivery;
 pub mod dispatch;
+pub mod host;
 mod names;
 pub mod office;
 pub mod post;

@@ -10,7 +10,7 @@ use postern::base::id::QueueId;
 use postern::base::time::WallTime;
 use postern::config::checked::{
     CheckConfig, Config, ConnectionLimits, ControlConfig, Egress, LaneLimits, Member,
-    NetworkConfig, Pool, Route, SpoolConfig, TrustConfig,
+    NetworkConfig, Pool, Route, SetupConfig, SpoolConfig, TrustConfig,
 };
 use postern::dns::Names;
 use postern::dns::table::Table;
@@ -144,6 +144,7 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
         trust: TrustConfig::default(),
         checks: CheckConfig::default(),
         network: NetworkConfig::default(),
+        setup: SetupConfig::default(),
         retry: BTreeMap::new(),
         lanes: LaneLimits {
             connections_first: 1,

@@ -9,6 +9,7 @@ mod network;
 mod patience;
 mod pools;
 mod providers;
+mod setup;
 mod source;
 mod time;
 mod trust;
@@ -96,7 +97,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let (retry, lanes) = (patience::retry(top, lab), patience::lanes(top));
     let providers = providers::providers(top);
     let replies = providers::replies(top, &providers);
-    let trust = trust::trust(top, &dkim, desk, surroundings);
+    let (trust, setup) = (trust::trust(top, &dkim, desk, surroundings), setup::setup(top));
     let (checks, mut network) = (network::checks(top, surroundings), network::network(top));
     network.time = time::time(top);
     interface::interfaces(top, &mut network, &mut egresses.known, desk);
@@ -131,6 +132,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         trust,
         checks,
         network,
+        setup,
         control: control?,
     })
 }
