@@ -48,6 +48,7 @@ pub mod store;
 pub mod service;
 
 pub mod cli;
+pub mod console;
 pub mod demo;
 pub mod health;
 

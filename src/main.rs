@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use postern::cli::args::HealthVerb;
 use postern::cli::{self, Role};
+use postern::console;
 use postern::demo;
 use postern::health::{self, Deed};
 use postern::host::passed;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         }
         Err(Role::Host(options)) => block_on(service::host::run::run(options)),
         Err(Role::SetupAtBoot { root }) => service::host::run::setup_at_boot(&root),
+        Err(Role::Console { socket }) => console::run(console::Options { socket }),
         Err(Role::Demo { once, json, spool }) => {
             block_on(demo::run(demo::Options { once, json, spool }))
         }

@@ -40,6 +40,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("control", PIPES),
     ("service", 5),
     ("cli", 6),
+    ("console", 6),
     ("demo", 6),
     ("health", 6),
     ("manual", 6),
@@ -52,7 +53,7 @@ const PIPES: u8 = 4;
 const DOORS: &[(&str, &[&str])] = &[
     ("sled", &["store/"]),
     ("socket2", &["net/"]),
-    ("nix", &["host/", "net/", "store/", "control/"]),
+    ("nix", &["host/", "net/", "store/", "control/", "console/term.rs"]),
     ("rustix", &["host/", "net/", "store/", "control/"]),
     ("libc", &["host/"]),
     ("hickory_resolver", &["dns/", "demo/names.rs"]),

@@ -4,11 +4,14 @@ pub mod disks;
 mod health;
 pub mod host;
 mod update;
+mod console;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use console::ConsoleArguments;
 
 use crate::base::id::QueueId;
 use crate::config::checked::DkimAlgorithm;
@@ -59,6 +62,8 @@ pub enum Verb {
         #[arg(long, value_name = "PATH")]
         broker: Option<PathBuf>,
     },
+    /// Set-up and break-glass on a terminal: status, login, wizard of first boot
+    Console(ConsoleArguments),
     /// DKIM keys
     #[command(subcommand)]
     Key(KeyVerb),

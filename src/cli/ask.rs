@@ -177,6 +177,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         | Verb::Serve { .. }
         | Verb::Failure { .. }
         | Verb::Update(_)
+        | Verb::Console(_)
         | Verb::Key(_)
         | Verb::Spool(_)
         | Verb::Health(_)

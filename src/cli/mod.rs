@@ -88,6 +88,10 @@ pub enum Role {
     SetupAtBoot {
         /// The root of the machine.
         root: PathBuf,
+    /// `postern console`.
+    Console {
+        /// The host role's socket.
+        socket: PathBuf,
     },
 }
 
@@ -106,6 +110,8 @@ pub fn main() -> Result<ExitCode, Role> {
             let (arguments, socket) = (Box::new(arguments), place.socket);
             return Err(Role::Health { arguments, config, socket, json });
         }
+        // The plain mode is the only one so far.
+        Verb::Console(console) => return Err(Role::Console { socket: console.host_socket }),
         Verb::Key(KeyVerb::Generate(key)) => keys::generate(&key, json),
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),

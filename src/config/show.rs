@@ -275,6 +275,7 @@ fn put_network(s: &mut Settings, config: &Config) {
     s.put("time.nts", network.time.nts);
     s.maybe("setup.key", config.setup.key.as_ref());
     network.interfaces.iter().for_each(|interface| put_interface(s, interface));
+    s.maybe("setup.key", config.setup.key.as_ref());
 }
 
 fn put_interface(s: &mut Settings, interface: &Interface) {

@@ -57,6 +57,12 @@ pub fn free_octets(path: &Path) -> u64 {
     statvfs(path).map_or(0, |found| found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
+/// Octets of the disk of `path`; 0 if there is none.
+#[must_use]
+pub fn all_octets(path: &Path) -> u64 {
+    statvfs(path).map_or(0, |found| found.blocks().saturating_mul(found.fragment_size()))
+}
+
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
@@ -68,6 +74,10 @@ pub struct Link {
     pub state: String,
     /// Its addresses, without link-local ones.
     pub addresses: Vec<String>,
+    /// The kernel's driver; none for what is made of others.
+    pub driver: Option<String>,
+    /// Megabits a second; none without a link, or where nobody says so.
+    pub speed_mbit: Option<u32>,
 }
 
 /// All interfaces but loopback, by name.
@@ -82,7 +92,12 @@ pub fn links() -> Vec<Link> {
         };
         if name != "lo" && entry.path().join("address").exists() {
             let (mac, state) = (read("address"), read("operstate"));
-            links.insert(name.clone(), Link { name, mac, state, addresses: Vec::new() });
+            let driver = fs::read_link(entry.path().join("device/driver")).ok();
+            let driver = driver.as_deref().and_then(Path::file_name);
+            let driver = driver.map(|name| name.to_string_lossy().into_owned());
+            let speed_mbit = read("speed").parse().ok().filter(|speed| *speed > 0);
+            let addresses = Vec::new();
+            links.insert(name.clone(), Link { name, mac, state, addresses, driver, speed_mbit });
         }
     }
     for found in getifaddrs().into_iter().flatten() {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::time::WallTime;
-use crate::control::answer::{Checked, DifferenceRow, Page, Trouble};
+use crate::control::answer::{Checked, DifferenceRow, Page, Status, Trouble};
 use crate::event::deed::{Recorded, Verification};
 
 /// Who the caller is to the host role.
@@ -59,6 +59,15 @@ pub struct LinkRow {
     pub state: String,
     /// Addresses, without link-local ones.
     pub addresses: Vec<String>,
+    /// The kernel's driver, if there is a device behind it.
+    #[serde(default)]
+    pub driver: Option<String>,
+    /// Megabits a second, if there is a link that says so.
+    #[serde(default)]
+    pub speed_mbit: Option<u32>,
+    /// The role that the configuration gives it.
+    #[serde(default)]
+    pub role: Option<String>,
 }
 
 /// How the machine is.
@@ -108,6 +117,18 @@ pub struct HostStatus {
     pub notices: Vec<String>,
     /// Now, by the machine's clock.
     pub now: WallTime,
+    /// All of the state partition; 0: not known.
+    #[serde(default)]
+    pub state_octets: u64,
+    /// All of the spool's partition; 0: not known.
+    #[serde(default)]
+    pub spool_octets: u64,
+    /// The gateway's own status, if it answers: what everybody may see who stands before the box.
+    #[serde(default)]
+    pub mail: Option<Box<Status>>,
+    /// Age of the message that waits longest.
+    #[serde(default)]
+    pub oldest_secs: Option<u64>,
 }
 
 /// A generation of the configuration.

@@ -1,5 +1,6 @@
 //! How the machine is, put together for the console's first page.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use crate::config::control_socket;
 use crate::control::answer::{Answer, Status};
 use crate::control::call::Line;
 use crate::control::host::answer::{HostStatus, LinkRow, PendingRow, UnitRow};
-use crate::control::request::Request;
+use crate::control::request::{PageAsk, QueueFilter, Request};
 use crate::host::facts;
 use crate::host::paths::Paths;
 
@@ -44,6 +45,17 @@ pub(super) fn document_hostname(paths: &Paths) -> Option<String> {
     Some(reading.config.hostname.to_string())
 }
 
+/// Age of the message that waits longest, if the gateway says so.
+fn oldest_secs(paths: &Paths, now: WallTime) -> Option<u64> {
+    let text = std::fs::read_to_string(paths.document()).ok()?;
+    let mut line = Line::open(&paths.at(control_socket(&text))).ok()?;
+    let page = PageAsk { offset: 0, limit: 1 };
+    // The list begins with the oldest.
+    let ask = Request::QueueList { filter: QueueFilter::default(), page };
+    let Ok(Answer::Queue(page)) = line.ask(&ask) else { return None };
+    page.rows.first().map(|row| now.since(row.accepted).as_secs())
+}
+
 /// How the machine is.
 pub(super) fn of(
     paths: &Paths,
@@ -55,9 +67,16 @@ pub(super) fn of(
     let configured = paths.document().exists();
     let current = generations.current();
     let generation = pending.as_ref().map_or(current, |pending| pending.generation);
-    let (gateway, queued, gateway_notices) = match gateway(paths) {
-        Ok(status) => (status.state, Some(status.queue.messages), status.reasons),
-        Err(why) => (why, None, Vec::new()),
+    let mail = gateway(paths).map(Box::new);
+    let oldest_secs = mail.as_ref().ok().and_then(|_| oldest_secs(paths, now));
+    let (gateway, queued, gateway_notices, mail) = match mail {
+        Ok(status) => (
+            status.state.clone(),
+            Some(status.queue.messages),
+            status.reasons.clone(),
+            Some(status),
+        ),
+        Err(why) => (why, None, Vec::new(), None),
     };
     let (memory_available_octets, memory_octets) = facts::memory();
     let mut status = HostStatus {
@@ -77,7 +96,7 @@ pub(super) fn of(
             .into_iter()
             .map(|unit| UnitRow { name: unit.name, active: unit.active, sub: unit.sub })
             .collect(),
-        links: links(),
+        links: links(paths),
         gateway,
         queued,
         uptime_secs: machine.boot_millis() / 1000,
@@ -90,6 +109,10 @@ pub(super) fn of(
         update: load::<Value>(&paths.update()),
         notices: gateway_notices,
         now,
+        state_octets: facts::all_octets(&paths.state()),
+        spool_octets: facts::all_octets(&paths.at("/var/lib/postern")),
+        mail,
+        oldest_secs,
     };
     notices(paths, &mut status);
     status
@@ -100,14 +123,41 @@ fn edited(paths: &Paths, generations: &Generations) -> bool {
     generations.document(generations.current()).is_ok_and(|known| known != text)
 }
 
-fn links() -> Vec<LinkRow> {
+fn links(paths: &Paths) -> Vec<LinkRow> {
+    let roles = roles(paths);
     let row = |link: facts::Link| LinkRow {
+        role: roles.get(&link.name).cloned(),
         name: link.name,
         mac: link.mac,
         state: link.state,
         addresses: link.addresses,
+        driver: link.driver,
+        speed_mbit: link.speed_mbit,
     };
     facts::links().into_iter().map(row).collect()
+}
+
+/// The parts that the document gives to interfaces.
+fn roles(paths: &Paths) -> BTreeMap<String, String> {
+    let mut roles = BTreeMap::new();
+    let text = std::fs::read_to_string(paths.document()).unwrap_or_default();
+    let Ok(reading) = crate::config::read(&text, &crate::config::Anywhere) else { return roles };
+    let (config, network) = (&reading.config, &reading.config.network);
+    let ways = config.egresses.iter().filter_map(|egress| egress.device.as_ref());
+    let parts = [
+        ("manage", network.manage.iter().collect::<Vec<_>>()),
+        ("intake", network.intake.iter().collect()),
+        ("public", network.public.iter().collect()),
+        ("egress", ways.collect()),
+    ];
+    for (part, devices) in parts {
+        for device in devices {
+            let role: &mut String = roles.entry(device.clone()).or_default();
+            let and = if role.is_empty() { "" } else { ", " };
+            *role += &format!("{and}{part}");
+        }
+    }
+    roles
 }
 
 /// What somebody should know.
