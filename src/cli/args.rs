@@ -1,10 +1,10 @@
 //! What may be typed. The help texts are the manual of the command line.
 
+mod console;
 pub mod disks;
 mod health;
 pub mod host;
 mod update;
-mod console;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -88,6 +88,7 @@ pub enum Role {
     SetupAtBoot {
         /// The root of the machine.
         root: PathBuf,
+    },
     /// `postern console`.
     Console {
         /// The host role's socket.

@@ -116,9 +116,6 @@ impl Event {
             | Self::HealthChecked { healthy: false, .. } => Loudness::Error,
             Self::UpdateMoved { state, .. } if state == "rolled-back" => Loudness::Error,
             Self::UpdateMoved { state, .. } if state == "failed" => Loudness::Warning,
-            Self::SpoolLatched { .. } | Self::RoleStopped { .. } | Self::OwnDefectSeen { .. } => {
-                Loudness::Error
-            }
             Self::ConfigRefused { .. }
             | Self::SourceRefused { .. }
             | Self::RecipientFailed(_)

@@ -100,8 +100,6 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let (checks, mut network) = (network::checks(top, surroundings), network::network(top));
     network.time = time::time(top);
     interface::interfaces(top, &mut network, &mut egresses.known, desk);
-    let trust = trust::trust(top, &dkim, desk, surroundings);
-    let (checks, network) = (network::checks(top, surroundings), network::network(top));
     let updates = updates::updates(top, surroundings);
     let declared = cross::Declared {
         lab,
