@@ -477,7 +477,8 @@ fn installing_twice_changes_nothing() {
 fn the_closed_guard_closes() {
     let script = "set -e
         ip link set lo up
-        ip link add out0 type dummy
+        ip link add out0 type veth peer name far0
+        ip link set far0 up
         ip address add 192.0.2.10/24 dev out0
         ip link set out0 up
         nft -f \"$1/guard.nft\"
