@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use super::Paging;
 use crate::config::measure;
@@ -80,7 +80,7 @@ pub enum HostVerb {
 
 /// Which setup file.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false, args = ["file", "boot"])]
+#[command(group(ArgGroup::new("which").required(true).args(["file", "boot"])))]
 pub struct SetupArguments {
     /// The setup file
     #[arg(long, value_name = "FILE")]
@@ -98,7 +98,7 @@ pub struct SetupArguments {
 
 /// What becomes of the mail that waits.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false, args = ["keep_spool", "everything"])]
+#[command(group(ArgGroup::new("mail").required(true).args(["keep_spool", "everything"])))]
 pub struct ResetArguments {
     /// Mail that waits stays
     #[arg(long)]
