@@ -247,7 +247,7 @@ fn spool(facts: &Facts<'_>) -> Vec<Finding> {
             Document::Missing => Finding::skipped("spool", why),
             // It cannot start by such a document: nothing is waited for.
             Document::Wrong(_) => Finding::fail("spool", why),
-            _ => Finding::waiting("spool", why),
+            Document::Good(_) => Finding::waiting("spool", why),
         }];
     };
     let spool = &status.spool;

@@ -129,7 +129,9 @@ impl View {
         self.status(&status);
         let check = Request::EgressCheck { egress: None, to: None };
         let Answer::EgressChecks(checks) = ask(line, &check)? else { return Err(odd()) };
-        checks.iter().for_each(|check| self.check(check));
+        for check in &checks {
+            self.check(check);
+        }
         self.delivered = delivered(line, now)?;
         Ok(())
     }

@@ -106,7 +106,7 @@ fn session(stream: TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result<(
         let path = || text.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
         match verb.as_str() {
             "EHLO" => {
-                now.helo = text.split(' ').nth(1).unwrap_or_default().to_owned();
+                text.split(' ').nth(1).unwrap_or_default().clone_into(&mut now.helo);
                 say(
                     &mut stream,
                     "250-health.invalid\r\n250-PIPELINING\r\n250-8BITMIME\r\n\

@@ -261,9 +261,9 @@
 //! # 57. The gate is root with one capability
 //! *Context.* It asks PID 1 about units without a message bus, reads the firewall, tells the
 //! queue to try again and writes below `/var/lib/postern-host`. Each needs root's name or
-//! CAP_NET_ADMIN.
-//! *Choice.* A oneshot as root with CAP_NET_ADMIN and nothing else, a read-only system but for
-//! its folder, AF_UNIX, AF_NETLINK and loopback. By hand it runs as anybody and says what it
+//! `CAP_NET_ADMIN`.
+//! *Choice.* A oneshot as root with `CAP_NET_ADMIN` and nothing else, a read-only system but for
+//! its folder, `AF_UNIX`, `AF_NETLINK` and loopback. By hand it runs as anybody and says what it
 //! may not see.
 //! *Cost.* A score near 2 instead of 0.2, for minutes after a boot.
 //!

@@ -154,6 +154,7 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
             messages_per_connection: 100,
             messages_per_minute: None,
         },
+        health: None,
         control: ControlConfig {
             socket: "control".into(),
             viewers: Vec::new(),

@@ -33,7 +33,7 @@ const NO_PORT: u16 = 0;
 const OCTETS_MAX: u64 = 64 * 1024;
 
 /// `[health]`; none: no synthetic message.
-pub(super) fn health(top: &mut Section<'_>, lab: bool) -> Option<HealthConfig> {
+fn health(top: &mut Section<'_>, lab: bool) -> Option<HealthConfig> {
     let mut section = top.find("health")?.section()?;
     let enabled = section.flag("enabled");
     let remedy = "Write a loopback address and a port, for example \"127.0.0.1:2587\"";
@@ -58,14 +58,24 @@ fn loopback(text: &str, lab: bool) -> Result<SocketAddr, &'static str> {
 }
 
 /// Adds the gate's parts to a configuration that is whole otherwise.
-pub(super) fn add(config: &mut Config, desk: &Desk) {
-    let Some(health) = config.health else { return };
-    collisions(config, health, desk);
+pub(super) fn add(top: &mut Section<'_>, config: Option<Config>, desk: &Desk) -> Option<Config> {
+    let lab = top.flag("lab");
+    let health = health(top, lab);
+    let mut config = config?;
+    if let Some(health) = health {
+        collisions(&config, health, desk);
+        put(&mut config, health);
+    }
+    Some(config)
+}
+
+fn put(config: &mut Config, health: HealthConfig) {
     let (Some(domain), Some(name)) =
         (Domain::parse(gate::DOMAIN).ok(), SourceName::new(gate::NAME))
     else {
         unreachable!("constants of the house are well-formed");
     };
+    config.health = Some(health);
     config.listeners.push(Listener {
         name: gate::NAME.to_owned(),
         address: health.listener,

@@ -38,6 +38,8 @@ pub(super) fn document(
     let config = {
         let mut top = document.top();
         let config = whole(&mut top, document.desk(), surroundings);
+        // The gate's parts come last: they are bound by no rule that is for strangers.
+        let config = health::add(&mut top, config, document.desk());
         top.close();
         config
     };
@@ -111,8 +113,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         routes: &routes,
     };
     cross::check(&declared, &network, desk);
-    let health = health::health(top, lab);
-    let mut config = Config {
+    Some(Config {
         hostname: hostname?,
         lab,
         message_octets_max,
@@ -136,10 +137,9 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         setup,
         health,
         updates,
+        health: None,
         control: control?,
-    };
-    health::add(&mut config, desk);
-    Some(config)
+    })
 }
 
 /// A host name: no address literal.

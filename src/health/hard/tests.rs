@@ -121,7 +121,7 @@ impl World {
     }
 }
 
-fn is(found: (Verdict, String, String), verdict: Verdict, check: &str, words: &str) {
+fn is(found: &(Verdict, String, String), verdict: Verdict, check: &str, words: &str) {
     assert_eq!((found.0, found.1.as_str()), (verdict, check), "{}", found.2);
     assert!(found.2.contains(words), "{words:?} is not in {:?}", found.2);
 }
@@ -142,24 +142,24 @@ fn units_that_are_not_as_they_should_be() {
     it.units().ours[1].active = "failed".to_owned();
     it.units().ours[1].result = "exit-code".to_owned();
     it.units().failed = vec!["postern-egress.socket".to_owned()];
-    is(it.wrong(), Verdict::Fail, "units", "postern-egress.socket has failed (exit-code)");
+    is(&it.wrong(), Verdict::Fail, "units", "postern-egress.socket has failed (exit-code)");
     let mut it = world();
     it.units().ours[0].active = "activating".to_owned();
-    is(it.wrong(), Verdict::Waiting, "units", "postern.service is activating");
+    is(&it.wrong(), Verdict::Waiting, "units", "postern.service is activating");
     // Configured, and a condition keeps the daemon from running.
     let mut it = world();
     it.units().ours[0].active = "inactive".to_owned();
     it.units().ours[0].unwanted = true;
-    is(it.wrong(), Verdict::Fail, "units", "held back by a condition");
+    is(&it.wrong(), Verdict::Fail, "units", "held back by a condition");
     let mut it = world();
     it.units().ours[1].load = "not-found".to_owned();
-    is(it.wrong(), Verdict::Fail, "units", "cannot be loaded");
+    is(&it.wrong(), Verdict::Fail, "units", "cannot be loaded");
     let mut it = world();
     it.units().failed = vec!["chrony.service".to_owned()];
-    is(it.wrong(), Verdict::Fail, "units", "chrony.service has failed");
+    is(&it.wrong(), Verdict::Fail, "units", "chrony.service has failed");
     let mut it = world();
     it.units().target = false;
-    is(it.wrong(), Verdict::Fail, "units", "postern.target is not there");
+    is(&it.wrong(), Verdict::Fail, "units", "postern.target is not there");
     // What comes after the gate cannot be ready before it.
     let mut it = world();
     it.units().failed = vec!["systemd-bless-boot.service".to_owned()];
@@ -170,16 +170,16 @@ fn units_that_are_not_as_they_should_be() {
 fn root_and_disks() {
     let mut it = world();
     it.vitals.root.verity = false;
-    is(it.wrong(), Verdict::Fail, "root", "not on a verity device");
+    is(&it.wrong(), Verdict::Fail, "root", "not on a verity device");
     let mut it = world();
     it.vitals.image_version = Some("1.3.0".to_owned());
-    is(it.wrong(), Verdict::Fail, "root", "version 1.3.0 runs from the slot of [postern_1.2.0");
+    is(&it.wrong(), Verdict::Fail, "root", "version 1.3.0 runs from the slot of [postern_1.2.0");
     let mut it = world();
     it.vitals.mounts[1].read_only = true;
-    is(it.wrong(), Verdict::Fail, "disks", "/var/lib/postern has become read-only");
+    is(&it.wrong(), Verdict::Fail, "disks", "/var/lib/postern has become read-only");
     let mut it = world();
     it.vitals.mounts.remove(0);
-    is(it.wrong(), Verdict::Waiting, "disks", "/var is not mounted");
+    is(&it.wrong(), Verdict::Waiting, "disks", "/var is not mounted");
 }
 
 #[test]
@@ -190,15 +190,15 @@ fn configuration_and_clock() {
         settings: settings(&document()).split_off(1),
         set_aside: 0,
     };
-    is(it.wrong(), Verdict::Fail, "config", "not what the document says");
+    is(&it.wrong(), Verdict::Fail, "config", "not what the document says");
     it.boot = false;
-    is(it.wrong(), Verdict::State, "config", "not what the document says");
+    is(&it.wrong(), Verdict::State, "config", "not what the document says");
     let mut it = world();
     it.vitals.made = Some(WallTime(NOW.0 + 1));
-    is(it.wrong(), Verdict::Fail, "clock", "before this system was made");
+    is(&it.wrong(), Verdict::Fail, "clock", "before this system was made");
     let mut it = world();
     it.vitals.made = Some(WallTime(1));
-    is(it.wrong(), Verdict::Fail, "clock", "decades");
+    is(&it.wrong(), Verdict::Fail, "clock", "decades");
     // A document that cannot be put in force: the daemon is not waited for.
     let mut it = world();
     it.document = Document::Wrong("2 complaint(s): hostname is missing".to_owned());
@@ -219,16 +219,16 @@ fn the_spool() {
         it.daemon = speaks(status);
         it
     };
-    is(with("latched").wrong(), Verdict::Waiting, "spool", "the ledger has failed");
-    is(with("full").wrong(), Verdict::Waiting, "spool", "the spool is full");
+    is(&with("latched").wrong(), Verdict::Waiting, "spool", "the ledger has failed");
+    is(&with("full").wrong(), Verdict::Waiting, "spool", "the spool is full");
     // So it was before the update: no other version would mend it.
     let mut it = with("full");
     it.trial = true;
     it.before = Some(Before::default());
-    is(it.wrong(), Verdict::State, "spool", "as before the update");
+    is(&it.wrong(), Verdict::State, "spool", "as before the update");
     let mut it = world();
     it.daemon = Daemon::Silent("no daemon answers".to_owned());
-    is(it.wrong(), Verdict::Waiting, "spool", "no daemon answers");
+    is(&it.wrong(), Verdict::Waiting, "spool", "no daemon answers");
     // A version that cannot read what the one before it wrote.
     let mut it = world();
     it.daemon = Daemon::Speaks {
@@ -236,26 +236,26 @@ fn the_spool() {
         settings: settings(&document()),
         set_aside: 2,
     };
-    is(it.wrong(), Verdict::State, "spool", "2 records or messages were set aside");
+    is(&it.wrong(), Verdict::State, "spool", "2 records or messages were set aside");
     it.trial = true;
-    is(it.wrong(), Verdict::Fail, "spool", "may misread");
+    is(&it.wrong(), Verdict::Fail, "spool", "may misread");
 }
 
 #[test]
 fn guard_watchdog_and_host() {
     let mut it = world();
     it.vitals.guard = Guard::Absent;
-    is(it.wrong(), Verdict::Fail, "guard", "no guard is loaded");
+    is(&it.wrong(), Verdict::Fail, "guard", "no guard is loaded");
     it.vitals.guard = Guard::Unseen("why".to_owned());
-    is(it.wrong(), Verdict::Fail, "guard", "cannot be seen: why");
+    is(&it.wrong(), Verdict::Fail, "guard", "cannot be seen: why");
     it.vitals.guard = Guard::InForce(vec!["input".to_owned()]);
-    is(it.wrong(), Verdict::Fail, "guard", "nothing guards the output");
+    is(&it.wrong(), Verdict::Fail, "guard", "nothing guards the output");
     let mut it = world();
     it.units().ours[0].watchdog = None;
-    is(it.wrong(), Verdict::Fail, "watchdog", "nobody watches");
+    is(&it.wrong(), Verdict::Fail, "watchdog", "nobody watches");
     let mut it = world();
     it.vitals.host = Some(false);
-    is(it.wrong(), Verdict::Waiting, "host", "nobody answers");
+    is(&it.wrong(), Verdict::Waiting, "host", "nobody answers");
 }
 
 /// A box as it comes from the factory: no document, a closed guard, the daemon held back by its

@@ -35,7 +35,7 @@ pub(super) fn mounts() -> Vec<Mount> {
     read(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
 }
 
-/// proc_pid_mountinfo(5): the options of the file system itself stand last.
+/// `proc_pid_mountinfo(5)`: the options of the file system itself stand last.
 fn read(text: &str) -> Vec<Mount> {
     let mount = |line: &str| {
         let (before, after) = line.split_once(" - ")?;
