@@ -94,7 +94,6 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let replies = providers::replies(top, &providers);
     let trust = trust::trust(top, &dkim, desk, surroundings);
     let (checks, network) = (network::checks(top, surroundings), network::network(top));
-    let updates = updates::updates(top, surroundings);
     let declared = cross::Declared {
         lab,
         listeners: &listeners,
@@ -126,7 +125,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         trust,
         checks,
         network,
-        updates,
+        updates: updates::updates(top, surroundings),
         control: control?,
     })
 }
