@@ -153,7 +153,7 @@ fn offer(folder: &Path, manifest: &[u8], signatures: &[Vec<u8>]) -> Result<(), F
 /// What travels of a raw file.
 fn packed(raw: &Path) -> PathBuf {
     let mut name = raw.as_os_str().to_owned();
-    name.push(".zst");
+    name.push(".xz");
     PathBuf::from(name)
 }
 

@@ -340,3 +340,45 @@
 //! accident is worse than one that is missing.
 //! *Cost.* Private keys lie a second time in a folder that only root reads, until fifty generations
 //! have passed.
+//! # 46. systemd-sysupdate writes the slot, and nothing else of an update
+//! *Context.* Tried with 257.13 on a GPT in a file: it picks the partition that is not protected,
+//! unpacks, writes, syncs, and sets label, UUID and flags last. It does not check local files, reads
+//! nothing back, protects by label alone, empties a slot before it removes the slot's boot entry
+//! (and syncs neither), and would make the kernel image bootable in the run that wrote the slot. Its
+//! importer knows xz, gzip and bzip2: a `.zst` it writes as it is and reports success, which only
+//! our reading back has found.
+//! *Choice.* It gets definitions made for the run, with disk, folder and protected version named
+//! outright, for `vacuum` and for `update` of the two partitions. Ours: signatures and hashes
+//! before; the old boot entry removed first and synced; labels held against the running root hash
+//! before and after; the slot read back past the cache and compared with the signed hash of each
+//! MiB; the kernel image. Files travel as xz.
+//! *Cost.* About 900 lines, and xz unpacks slower than zstd.
+//!
+//! # 47. A staged update is no boot entry
+//! *Context.* A kernel image with tries left is booted at the next power cut, whenever that is.
+//! *Choice.* It lies in the ESP complete and read back, under a name that systemd-boot does not
+//! read; `apply` is one rename. Going back by hand is done with names too and no EFI variable: the
+//! other entry gets three tries, then the running one is marked bad, so that it is booted again
+//! when the other slot does not come up.
+//! *Cost.* What is counted in names stands in a file system without a journal; each deed is one
+//! rename of one name and two syncs.
+//!
+//! # 48. What N writes N−1 reads, until N is confirmed
+//! *Context.* A way back that loses mail is none (decision 29 had none).
+//! *Choice.* A release names the spool formats that it reads and writes and the versions of the
+//! document that it reads. It is taken only if it reads what is there, and can write something that
+//! the running version reads; a trial boot is marked with that format, and a gateway that cannot
+//! write it does not start, which ends the trial. Going back later is refused when the spool holds
+//! what the other version cannot read.
+//! *Cost.* Whoever adds a format keeps writing the one before for one release. Today there is one
+//! that is written, so the choice is a check.
+//!
+//! # 49. Who may say what is a release
+//! *Context.* One stolen key, one old release offered again or one clock set back must not be
+//! enough.
+//! *Choice.* Two different keys of the set in the image sign the octets of the manifest, which are
+//! read only then; the next image brings the next set. An expired release is refused by the latest
+//! of the clock, the image's date and the time when the machine was last seen. The floor rises with
+//! a release that became healthy, and never falls. HTTPS only hides what is asked.
+//! *Cost.* A machine that was off for a year needs a fresh release; a reset to the factory's state
+//! forgets floor and time, and the image's date remains.

@@ -306,8 +306,8 @@ mod tests {
             ("manifest.sig.1", b"one"),
             ("manifest.sig.2", b"two"),
             ("a.efi", &[1; 512]),
-            ("a.root.raw.zst", &[2; 1000]),
-            ("a.verity.raw.zst", b"3"),
+            ("a.root.raw.xz", &[2; 1000]),
+            ("a.verity.raw.xz", b"3"),
         ];
         let mut out: Vec<u8> = members.iter().flat_map(|(n, c)| member(n, c)).collect();
         out.resize(out.len() + 2 * BLOCK, 0);

@@ -124,7 +124,7 @@ impl std::fmt::Display for Sha256 {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// Its name in the bundle; `.zst` at its end: it is packed.
+    /// Its name in the bundle; `.xz` at its end: it is packed.
     pub name: String,
     /// Octets as it travels.
     pub octets: u64,
@@ -338,8 +338,8 @@ impl Names {
         let (root, verity) = uuids(root_hash);
         Self {
             uki: format!("postern_{version}.efi"),
-            root: format!("postern_{version}_{root}.root.raw.zst"),
-            verity: format!("postern_{version}_{verity}.verity.raw.zst"),
+            root: format!("postern_{version}_{root}.root.raw.xz"),
+            verity: format!("postern_{version}_{verity}.verity.raw.xz"),
         }
     }
 }

@@ -48,11 +48,11 @@ pub fn definitions(disk: &Path, staging: &Path, running: &Version) -> [Definitio
     [
         Definition {
             name: "10-verity.transfer",
-            text: one("postern_@v_@u.verity.raw.zst", "postern_@v_verity", VERITY_TYPE),
+            text: one("postern_@v_@u.verity.raw.xz", "postern_@v_verity", VERITY_TYPE),
         },
         Definition {
             name: "20-root.transfer",
-            text: one("postern_@v_@u.root.raw.zst", "postern_@v", ROOT_TYPE),
+            text: one("postern_@v_@u.root.raw.xz", "postern_@v", ROOT_TYPE),
         },
     ]
 }

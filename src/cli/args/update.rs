@@ -14,7 +14,7 @@ pub enum UpdateVerb {
     Check,
     /// Fetch a release, believe it, write it to the slot that does not run, read it back
     Stage {
-        /// A bundle, `usb` for the newest on a stick with the label POSTERNUPD, or a URL
+        /// A bundle, `usb` for the newest on a stick with the label POSTERNUPD (or POSTERNCFG), or a URL
         /// [default: what `check` shows]
         #[arg(value_name = "FILE|usb|URL")]
         from: Option<String>,
@@ -66,10 +66,10 @@ pub struct BundleArguments {
     /// The unified kernel image
     #[arg(long, value_name = "FILE")]
     pub uki: PathBuf,
-    /// The root file system; FILE.zst beside it is what travels
+    /// The root file system; FILE.xz beside it is what travels
     #[arg(long, value_name = "FILE")]
     pub root: PathBuf,
-    /// Its hash tree; FILE.zst beside it is what travels
+    /// Its hash tree; FILE.xz beside it is what travels
     #[arg(long, value_name = "FILE")]
     pub verity: PathBuf,
     /// The root hash, in hex

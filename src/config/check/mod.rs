@@ -103,6 +103,8 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     network.time = time::time(top);
     interface::interfaces(top, &mut network, &mut egresses.known, desk);
     let updates = updates::updates(top, surroundings);
+    let trust = trust::trust(top, &dkim, desk, surroundings);
+    let (checks, network) = (network::checks(top, surroundings), network::network(top));
     let declared = cross::Declared {
         lab,
         listeners: &listeners,
@@ -138,6 +140,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         health,
         updates,
         health: None,
+        updates: updates::updates(top, surroundings),
         control: control?,
     })
 }

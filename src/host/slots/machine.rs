@@ -35,6 +35,8 @@ pub struct Places {
     pub keys: PathBuf,
     /// systemd-sysupdate, with what stands before it.
     pub sysupdate: Vec<String>,
+    /// This program, for its other verbs.
+    pub program: PathBuf,
     /// What the health check of the last boot left.
     pub health: PathBuf,
     /// Segments of the spool.
@@ -51,6 +53,7 @@ impl Default for Places {
             run: "/run/postern-host".into(),
             keys: "/usr/lib/postern/release-keys".into(),
             sysupdate: vec![sysupdate::PROGRAM.to_owned()],
+            program: "/usr/bin/postern".into(),
             health: "/var/lib/postern-host/health/last.json".into(),
             ledger: "/var/lib/postern/spool/ledger".into(),
         }

@@ -1,15 +1,17 @@
-//! A USB stick with updates: a file system with the label `POSTERNUPD`, mounted for reading.
+//! A USB stick with updates: a file system with the label `POSTERNUPD` (or `POSTERNCFG`, as sticks
+//! with setup files have it), mounted for reading. Whoever may not mount asks the service manager.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::base::fault::Fault;
 use crate::update::version::Version;
 
-/// The label that a stick with updates has.
-pub const LABEL: &str = "POSTERNUPD";
+/// Labels that a stick with updates may have, the better first.
+pub const LABELS: [&str; 2] = ["POSTERNUPD", "POSTERNCFG"];
 
 /// File systems that sticks come with; the kernel says which it is.
 const KINDS: [&str; 4] = ["vfat", "exfat", "ext4", "iso9660"];
@@ -26,19 +28,24 @@ impl Stick {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn mount(run: &Path) -> Result<Self, Fault> {
-        let device = Path::new("/dev/disk/by-label").join(LABEL);
+        let devices = LABELS.map(|label| Path::new("/dev/disk/by-label").join(label));
+        let Some(device) = devices.iter().find(|device| device.exists()) else {
+            let cause = format!("no stick or disk has the label {}", LABELS.join(" or "));
+            return Err(Fault::new("looking", "for a stick", cause));
+        };
         let fault = |cause: String| Fault::new("mounting", device.display(), cause);
-        if !device.exists() {
-            return Err(fault(format!("no stick or disk has the label {LABEL}")));
-        }
         let folder = run.join("usb");
         fs::create_dir_all(&folder).map_err(|error| fault(error.to_string()))?;
         let flags =
             MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
         let mut last = "no file system is known".to_owned();
         for kind in KINDS {
-            match mount(Some(&device), &folder, Some(kind), flags, None::<&str>) {
+            match mount(Some(device), &folder, Some(kind), flags, None::<&str>) {
                 Ok(()) => return Ok(Self { folder }),
+                Err(nix::errno::Errno::EPERM | nix::errno::Errno::ENOSYS) => {
+                    by_the_service_manager(device, &folder).map_err(fault)?;
+                    return Ok(Self { folder });
+                }
                 Err(error) => last = format!("{kind}: {error}"),
             }
         }
@@ -52,6 +59,18 @@ impl Stick {
     pub fn newest(&self) -> Result<PathBuf, Fault> {
         newest(&self.folder)
     }
+}
+
+/// A transient mount unit: the service manager has the right that we may lack.
+fn by_the_service_manager(device: &Path, folder: &Path) -> Result<(), String> {
+    let ran = Command::new("/usr/bin/systemd-mount")
+        .args(["--quiet", "--collect", "--options=ro,nodev,nosuid,noexec"])
+        .args([device, folder])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("systemd-mount: {error}"))?;
+    let said = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
+    if ran.status.success() { Ok(()) } else { Err(format!("systemd-mount: {said}")) }
 }
 
 fn newest(folder: &Path) -> Result<PathBuf, Fault> {
@@ -72,7 +91,10 @@ fn newest(folder: &Path) -> Result<PathBuf, Fault> {
 impl Drop for Stick {
     fn drop(&mut self) {
         // A stick that was pulled out is gone either way.
-        let _gone = umount2(&self.folder, MntFlags::MNT_DETACH);
+        if umount2(&self.folder, MntFlags::MNT_DETACH).is_err() {
+            let mut umount = Command::new("/usr/bin/systemd-umount");
+            let _asked = umount.arg(&self.folder).stdin(Stdio::null()).output();
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub use offer::{Offer, check};
 pub use run::run;
-pub use trial::{Mark, mark};
+pub use trial::{Mark, mark, spool_format};
 
 use crate::base::fault::Fault;
 use crate::base::time::WallTime;
@@ -364,7 +364,7 @@ pub fn apply(
         return Err(Fault::new("applying", "an update", "nothing is staged"));
     };
     desk.machine.tell("writing down what works now");
-    if let Err(fault) = trial::remember_health() {
+    if let Err(fault) = trial::remember_health(&places.program) {
         desk.machine.tell(&format!("the health check will have nothing to compare with: {fault}"));
     }
     let (running, mut record) = (desk.running.clone(), desk.record.clone());

@@ -65,14 +65,15 @@ impl Source {
 /// Does the request in the folder of what lives until the next boot; the answer goes beside it.
 ///
 /// # Errors
-/// There is no request, or what was asked for failed. The answer says it too.
+/// The request cannot be read, or what was asked for failed. The answer says it too.
 pub fn run(
     places: &Places,
     settings: &Settings,
     tell: &mut impl FnMut(&str),
 ) -> Result<Value, Fault> {
     let path = places.run.join("update-request.json");
-    let request = read(&path);
+    // Without a request it is a look at what is offered.
+    let request = if path.exists() { read(&path) } else { Ok(Request::Check) };
     // It is done once, however it ends.
     let _gone = fs::remove_file(&path);
     let done = request.and_then(|request| answer(places, settings, request, tell));

@@ -1,6 +1,7 @@
 //! A trial boot: the mark that the gateway heeds, what the health check leaves, the service manager.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -10,6 +11,8 @@ use serde_json::Value;
 use crate::base::fault::Fault;
 use crate::event::harmless;
 use crate::host::slots::machine::Places;
+use crate::spool::past::WRITES;
+use crate::update::promise::written;
 use crate::update::state::{Seen, State};
 use crate::update::version::Version;
 
@@ -71,7 +74,22 @@ pub(super) fn write_mark(places: &Places, state: &State, seen: &Seen) -> Result<
     let text = serde_json::to_string(&Mark { version, spool_format }).unwrap_or_default();
     fs::create_dir_all(&places.run).map_err(fault)?;
     let part = path.with_extension("part");
-    fs::write(&part, text + "\n").and_then(|()| fs::rename(&part, &path)).map_err(fault)
+    fs::write(&part, text + "\n").map_err(fault)?;
+    // The gateway's user reads it, whatever the mask of this process is.
+    fs::set_permissions(&part, fs::Permissions::from_mode(0o644)).map_err(fault)?;
+    fs::rename(&part, &path).map_err(fault)
+}
+
+/// The spool format that the gateway writes in this boot.
+///
+/// # Errors
+/// The boot is a trial, and this program can write nothing so old; or its mark cannot be read.
+pub fn spool_format() -> Result<u8, Fault> {
+    agreed(mark()?.map(|mark| mark.spool_format))
+}
+
+fn agreed(limit: Option<u8>) -> Result<u8, Fault> {
+    written(&WRITES, limit).map_err(|why| Fault::new("choosing", "the format of the spool", why))
 }
 
 /// Why the health check of `version` failed, in its own words.
@@ -97,9 +115,8 @@ pub(super) fn failure(path: &Path, version: &Version) -> Option<String> {
 }
 
 /// Has the health check write down what works now.
-pub(super) fn remember_health() -> Result<(), Fault> {
+pub(super) fn remember_health(program: &Path) -> Result<(), Fault> {
     let fault = |cause: String| Fault::new("running", "postern health record", cause);
-    let program = std::env::current_exe().map_err(|error| fault(error.to_string()))?;
     let ran = Command::new(program).args(["health", "record"]).stdin(Stdio::null()).output();
     let ran = ran.map_err(|error| fault(error.to_string()))?;
     if ran.status.success() { Ok(()) } else { Err(fault(ran.status.to_string())) }
@@ -127,6 +144,15 @@ mod tests {
         assert_eq!(read_mark(&path).unwrap().unwrap().spool_format, 2);
         fs::write(&path, "{}").unwrap();
         assert!(read_mark(&path).is_err());
+    }
+
+    #[test]
+    fn during_a_trial_nothing_newer_is_written() {
+        let newest = WRITES.iter().max().copied().unwrap();
+        assert_eq!(agreed(None).unwrap(), newest);
+        assert_eq!(agreed(Some(newest)).unwrap(), newest);
+        let fault = agreed(Some(newest - 1)).unwrap_err().to_string();
+        assert!(fault.contains("this program cannot"), "{fault}");
     }
 
     #[test]
