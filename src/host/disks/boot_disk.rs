@@ -11,7 +11,7 @@ use crate::base::fault::Fault;
 ///
 /// # Errors
 /// The command line has no root hash, or the kernel knows no such partition.
-pub fn find(places: &Places) -> Result<PathBuf, Fault> {
+pub(super) fn find(places: &Places) -> Result<PathBuf, Fault> {
     let fault = |cause: &str| Fault::new("looking for", "the boot disk", cause);
     let line = fs::read_to_string(places.under_root("/proc/cmdline"))
         .map_err(|cause| Fault::new("reading", "/proc/cmdline", cause))?;

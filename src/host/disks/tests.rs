@@ -1,8 +1,6 @@
 //! First boot, later boots and resets against a machine of files and scripted programs.
 
 use std::cell::RefCell;
-
-use super::programs::Ended;
 use super::*;
 
 /// A machine in a folder: its partitions are files, its programs do to them what the real ones do.
