@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod disk;
 pub mod disks;
+pub mod failures;
 pub mod journal;
 pub mod last_words;
 pub mod neighbour;
