@@ -5,7 +5,7 @@ use super::{Ending, complain, print};
 use crate::host::disks::{self, Machine, Places};
 
 /// Makes the disks ready, or what the verb says.
-pub fn disks(verb: Option<&DisksVerb>, json: bool) -> Ending {
+pub(super) fn disks(verb: Option<&DisksVerb>, json: bool) -> Ending {
     let places = Places::default();
     let done = match verb {
         Some(DisksVerb::RenewRecoveryKey) => {

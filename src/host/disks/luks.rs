@@ -13,13 +13,13 @@ const MAGIC: &[u8] = b"LUKS\xba\xbe";
 
 /// A partition that holds a file system, plain or encrypted.
 #[derive(Clone, Debug)]
-pub struct Volume {
+pub(super) struct Volume {
     /// `state` or `spool`.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// The partition's node.
-    pub node: PathBuf,
+    pub(super) node: PathBuf,
     /// Does it begin with a LUKS header?
-    pub encrypted: bool,
+    pub(super) encrypted: bool,
 }
 
 impl Volume {
@@ -27,7 +27,7 @@ impl Volume {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn at(name: &'static str, node: &str) -> Result<Self, Fault> {
+    pub(super) fn at(name: &'static str, node: &str) -> Result<Self, Fault> {
         let mut start = [0; MAGIC.len()];
         File::open(node)
             .and_then(|mut file| file.read_exact(&mut start))
@@ -45,7 +45,11 @@ impl Volume {
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn open(places: &Places, programs: &impl Programs, volume: &Volume) -> Result<PathBuf, Fault> {
+pub(super) fn open(
+    places: &Places,
+    programs: &impl Programs,
+    volume: &Volume,
+) -> Result<PathBuf, Fault> {
     if !volume.encrypted {
         return Ok(volume.node.clone());
     }
@@ -67,7 +71,7 @@ pub fn open(places: &Places, programs: &impl Programs, volume: &Volume) -> Resul
 ///
 /// # Errors
 /// The TPM does not open one of them, or a program fails.
-pub fn recovery_key_if_none(
+pub(super) fn recovery_key_if_none(
     programs: &impl Programs,
     volumes: &[&Volume],
 ) -> Result<Option<String>, Fault> {
@@ -86,7 +90,10 @@ pub fn recovery_key_if_none(
 ///
 /// # Errors
 /// The TPM does not open one of them, or a program fails.
-pub fn new_recovery_key(programs: &impl Programs, volumes: &[&Volume]) -> Result<String, Fault> {
+pub(super) fn new_recovery_key(
+    programs: &impl Programs,
+    volumes: &[&Volume],
+) -> Result<String, Fault> {
     let mut key = String::new();
     for volume in volumes {
         let device = volume.device();

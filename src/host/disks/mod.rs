@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::fault::Fault;
 use luks::Volume;
-pub use programs::{Called, Machine, Programs};
+pub use programs::{Called, Ended, Machine, Programs};
 pub use reset::{REQUEST_PATH, Reset};
 
 /// Where things are; the tests have their own.

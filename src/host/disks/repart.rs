@@ -14,18 +14,18 @@ use super::{Places, make_folder, write_new};
 use crate::base::fault::Fault;
 
 /// The names of the definitions, without `.conf`.
-pub const ESP: &str = "00-esp";
+pub(super) const ESP: &str = "00-esp";
 /// Configuration, journal, keys.
-pub const STATE: &str = "30-state";
+pub(super) const STATE: &str = "30-state";
 /// The mail.
-pub const SPOOL: &str = "40-spool";
+pub(super) const SPOOL: &str = "40-spool";
 
 /// The least disk that holds everything, as a person buys it.
 const DISK_GIB_MIN: u32 = 5;
 
 /// The disk's partitions by their definitions, as systemd-repart tells them.
 #[derive(Debug)]
-pub struct Table(Vec<Row>);
+pub(super) struct Table(Vec<Row>);
 
 #[derive(Debug, Deserialize)]
 struct Row {
@@ -43,7 +43,7 @@ impl Table {
     }
 
     /// The device node of a definition's partition, if it is on the disk.
-    pub fn node(&self, definition: &str) -> Option<&str> {
+    pub(super) fn node(&self, definition: &str) -> Option<&str> {
         let row = self.0.iter().find(|row| {
             let stem = row.file.as_deref().and_then(Path::file_stem);
             stem.is_some_and(|stem| stem == definition)
@@ -58,7 +58,7 @@ impl Table {
     ///
     /// # Errors
     /// It does not.
-    pub fn wanted(&self, definition: &str) -> Result<&str, Fault> {
+    pub(super) fn wanted(&self, definition: &str) -> Result<&str, Fault> {
         self.node(definition)
             .ok_or_else(|| Fault::new("looking for", definition, "it is not on the disk"))
     }
@@ -68,7 +68,7 @@ impl Table {
 ///
 /// # Errors
 /// systemd-repart fails.
-pub fn look(places: &Places, programs: &impl Programs, disk: &Path) -> Result<Table, Fault> {
+pub(super) fn look(places: &Places, programs: &impl Programs, disk: &Path) -> Result<Table, Fault> {
     let definitions = adapt(places, false, None)?;
     let said = programs.call(&call(&definitions, disk, "--dry-run=yes", false))?;
     Table::read(&said.well()?)
@@ -78,7 +78,7 @@ pub fn look(places: &Places, programs: &impl Programs, disk: &Path) -> Result<Ta
 ///
 /// # Errors
 /// The disk is too small, or systemd-repart fails.
-pub fn make(
+pub(super) fn make(
     places: &Places,
     programs: &impl Programs,
     disk: &Path,

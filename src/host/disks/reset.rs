@@ -49,7 +49,7 @@ impl Reset {
 ///
 /// # Errors
 /// The ESP cannot be mounted.
-pub fn requested(
+pub(super) fn requested(
     places: &Places,
     programs: &impl Programs,
     esp: &str,
@@ -70,7 +70,7 @@ pub fn requested(
 ///
 /// # Errors
 /// The ESP cannot be written. The reset is repeated at the next boot then.
-pub fn done(places: &Places, programs: &impl Programs, esp: &str) -> Result<(), Fault> {
+pub(super) fn done(places: &Places, programs: &impl Programs, esp: &str) -> Result<(), Fault> {
     on_esp(places, programs, esp, true, |folder| {
         let request = folder.join(REQUEST_PATH);
         match fs::remove_file(&request) {
@@ -87,7 +87,7 @@ pub fn done(places: &Places, programs: &impl Programs, esp: &str) -> Result<(), 
 ///
 /// # Errors
 /// A program fails.
-pub fn erase(programs: &impl Programs, node: &str) -> Result<(), Fault> {
+pub(super) fn erase(programs: &impl Programs, node: &str) -> Result<(), Fault> {
     let call = if luks::Volume::at("volume", node)?.encrypted {
         Called::new("cryptsetup", &["erase", "--batch-mode", node])
     } else {
