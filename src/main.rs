@@ -5,20 +5,31 @@ use std::time::Duration;
 
 use postern::cli::{self, Role};
 use postern::demo;
+use postern::host::passed;
 use postern::net::broker;
 use postern::service;
 
 fn main() -> ExitCode {
     match cli::main() {
         Ok(code) => code,
-        Err(Role::Egress) => match broker::run_on_stdin() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(cause) => failed(&format!("the broker's channel broke: {cause}")),
-        },
-        Err(Role::Serve { config }) => block_on(service::run::run(config)),
+        Err(Role::Egress) => egress(),
+        Err(Role::Serve { config, broker }) => block_on(service::run::run(config, broker)),
         Err(Role::Demo { once, json, spool }) => {
             block_on(demo::run(demo::Options { once, json, spool }))
         }
+    }
+}
+
+/// The broker: for everybody who comes in by the socket that systemd passed, or as a child.
+fn egress() -> ExitCode {
+    let ended = match passed::packet_socket() {
+        Ok(Some(listener)) => service::broker::run(listener),
+        Ok(None) => broker::run_on_stdin(),
+        Err(fault) => return failed(&fault.to_string()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => failed(&format!("the broker's channel broke: {cause}")),
     }
 }
 

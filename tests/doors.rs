@@ -9,7 +9,7 @@ use std::process::Command;
 
 use postern::config::checked::{Listener, ListenerKind};
 use postern::host::passed;
-use postern::net::listen::{bind, open_doors};
+use postern::net::listen::{Unpassed, bind, open_doors};
 
 fn listener(name: &str, address: &str, device: Option<&str>) -> Listener {
     Listener {
@@ -32,7 +32,7 @@ async fn a_passed_socket_is_taken_by_its_name() {
         // Nobody could bind this address here: it is the passed socket that is taken.
         listener("passed", "192.0.2.1:587", None),
     ];
-    let doors = open_doors(&listeners, passed::sockets().unwrap()).unwrap();
+    let doors = open_doors(&listeners, passed::sockets().unwrap(), Unpassed::Bind).unwrap();
     let address = doors[1].local_address().unwrap();
     println!("PASSED {address}");
     // Once: what was taken is not passed again.

@@ -1,5 +1,7 @@
 //! What may be typed. The help texts are the manual of the command line.
 
+pub mod disks;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,7 +48,11 @@ pub enum Verb {
         spool: Option<PathBuf>,
     },
     /// Run the gateway by the document of --config, until SIGTERM; SIGHUP reads it again
-    Serve,
+    Serve {
+        /// The egress broker listens here, as a unit of its own [default: a child of the gateway]
+        #[arg(long, value_name = "PATH")]
+        broker: Option<PathBuf>,
+    },
     /// DKIM keys
     #[command(subcommand)]
     Key(KeyVerb),
@@ -71,8 +77,8 @@ pub enum Verb {
     StopAll,
     /// Let mail run again
     ResumeAll,
-    /// Ways out. Without a verb: the broker's role, which the daemon starts with a channel as
-    /// standard input
+    /// Ways out. Without a verb: the broker's role, on a socket that systemd passes, or on a channel
+    /// as standard input, as the daemon starts it
     Egress {
         /// What about them.
         #[command(subcommand)]
@@ -81,9 +87,21 @@ pub enum Verb {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// The box's partitions. Without a verb: make, open and grow them, as at boot
+    Disks {
+        /// What about them.
+        #[command(subcommand)]
+        verb: Option<disks::DisksVerb>,
+    },
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Tell the operator that a unit has failed; systemd starts it (`OnFailure=`)
+    #[command(hide = true)]
+    Failure {
+        /// The unit, with its type
+        unit: String,
+    },
 }
 
 /// What about keys.

@@ -14,7 +14,7 @@ use crate::config::control_socket;
 use crate::control::answer::{Answer, Trouble, TroubleKind};
 use crate::control::call::{CallError, Line};
 use crate::control::request::{QueueFilter, Request};
-use crate::host::{clock, disk};
+use crate::host::{clock, disk, failures};
 
 /// Between two looks of `message trace --follow`.
 const FOLLOW_BEAT: Duration = Duration::from_millis(200);
@@ -79,6 +79,12 @@ pub(super) fn ask(verb: Verb, place: &Place) -> Ending {
     });
     done.unwrap_or_else(|error: CallError| {
         complain(&error.to_string());
+        if matches!(request, Request::Status {}) {
+            // Why it cannot be asked is likely among these.
+            for failure in failures::recorded(std::path::Path::new(failures::FOLDER)) {
+                complain(&failure.to_string());
+            }
+        }
         Ending::Failed
     })
 }
@@ -168,9 +174,11 @@ fn request(verb: Verb) -> Result<Request, String> {
             Request::EgressAttest { egress }
         }
         Verb::Egress { verb: None | Some(EgressVerb::Plan(_) | EgressVerb::Apply { .. }) }
-        | Verb::Serve
+        | Verb::Serve { .. }
+        | Verb::Failure { .. }
         | Verb::Key(_)
         | Verb::Spool(_)
+        | Verb::Disks { .. }
         | Verb::Demo { .. } => {
             return Err("a role is no request".to_owned());
         }

@@ -12,7 +12,9 @@ use crate::base::secret::Secret;
 use crate::config::complaint::Complaint;
 use crate::config::read;
 use crate::event::harmless;
+use crate::host::clock;
 use crate::host::disk::{self, Disk};
+use crate::host::failures::{self, Monitor};
 use crate::source::{Strength, new_secret, verifier_for};
 use crate::store::audit;
 
@@ -43,6 +45,28 @@ pub(super) fn config_check(path: &Path, json: bool) -> Ending {
         });
     }
     if good { Ending::Done } else { Ending::Wrong }
+}
+
+/// `postern failure UNIT`: one line for whoever stands before the machine, which the unit's
+/// `StandardOutput=` brings there, an entry in the journal, a record for the status.
+pub(super) fn failure(unit: &str) -> Ending {
+    let monitor = Monitor::of_environment();
+    let failure = match failures::record(Path::new(failures::FOLDER), unit, monitor, clock::wall())
+    {
+        Ok(failure) => failure,
+        Err(fault) => {
+            complain(&fault.to_string());
+            return Ending::Failed;
+        }
+    };
+    print(&format!("postern: {failure}\n"));
+    match failures::tell_journal(&failure) {
+        Ok(()) => Ending::Done,
+        Err(fault) => {
+            complain(&fault.to_string());
+            Ending::Failed
+        }
+    }
 }
 
 fn findings(complaints: &[Complaint], warnings: &[Complaint]) -> String {

@@ -5,6 +5,7 @@
 pub mod args;
 mod ask;
 mod check;
+mod disks;
 mod keys;
 mod local;
 mod plan;
@@ -59,8 +60,10 @@ pub enum Role {
     Serve {
         /// The document.
         config: PathBuf,
+        /// Where the broker's own unit listens.
+        broker: Option<PathBuf>,
     },
-    /// `postern egress`: the broker, as the daemon starts it.
+    /// `postern egress`: the broker, as the daemon or systemd starts it.
     Egress,
 }
 
@@ -74,10 +77,11 @@ pub fn main() -> Result<ExitCode, Role> {
     let config = config.unwrap_or_else(|| PathBuf::from(CONFIG_PATH));
     let ending = match verb {
         Verb::Demo { once, spool } => return Err(Role::Demo { once, json, spool }),
-        Verb::Serve => return Err(Role::Serve { config }),
+        Verb::Serve { broker } => return Err(Role::Serve { config, broker }),
         Verb::Key(KeyVerb::Generate(key)) => keys::generate(&key, json),
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),
+        Verb::Disks { verb } => disks::disks(verb.as_ref(), json),
         Verb::Egress { verb: None } => return Err(Role::Egress),
         Verb::Egress { verb: Some(EgressVerb::Attest { verify: Some(file), key, .. }) } => {
             check::verify_file(&file, key.as_deref(), json)
@@ -93,6 +97,7 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Audit(args::AuditVerb::Verify { file: Some(file) }) => {
             local::audit_verify(&file, json)
         }
+        Verb::Failure { unit } => local::failure(&unit),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())

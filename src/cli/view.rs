@@ -6,7 +6,7 @@ use super::table::{Table, distance, octets, pairs, span};
 use crate::base::time::WallTime;
 use crate::control::answer::{
     Acted, Answer, Checked, DifferenceRow, EgressRow, FactRow, FamilyRow, Page, QueueMessage,
-    QueueRow, Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow,
+    QueueRow, Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, WallRow,
 };
 use crate::event::deed::{Recorded, Verification};
 use crate::event::harmless;
@@ -98,14 +98,21 @@ fn status(status: &Status) -> String {
     for held in &status.held {
         rows.push(("held", lanes::held(held, status.now)));
     }
-    for wall in &status.walls {
-        let stands = if wall.stands { "stands" } else { "does not stand" };
-        rows.push(("wall", format!("{} {stands}: {}", wall.name, wall.note)));
-    }
+    rows.extend(status.walls.iter().map(|wall| ("wall", standing(wall))));
     if status.lab {
         rows.push(("laboratory", "yes: this gateway is not for the Internet".to_owned()));
     }
     pairs(&rows) + &lanes::delays(&status.delays.iter().collect::<Vec<_>>())
+}
+
+/// A wall, and whether it stands.
+fn standing(wall: &WallRow) -> String {
+    let stands = match (wall.stands, wall.unknown) {
+        (true, _) => "stands",
+        (_, true) => "is UNKNOWN",
+        _ => "does not stand",
+    };
+    format!("{} {stands}: {}", wall.name, wall.note)
 }
 
 /// What stands below a page of a list.

@@ -319,6 +319,9 @@ pub struct WallRow {
     pub name: String,
     /// It stands.
     pub stands: bool,
+    /// Whether it stands cannot be seen from where the gateway is.
+    #[serde(default)]
+    pub unknown: bool,
     /// What it rests on, or why it does not stand.
     pub note: String,
 }

@@ -132,7 +132,7 @@ impl Stage {
         // It names ports of this run: another run in the same folder must not find it.
         let path = temporary.path().join("postern.toml");
         std::fs::write(&path, &document).map_err(|e| Fault::new("writing", path.display(), e))?;
-        let place = Place { document: path, program: None };
+        let place = Place { document: path, program: None, broker: None };
         let reading = config::read(&document, &config::Anywhere).map_err(|complaints| {
             let all: Vec<String> = complaints.iter().map(ToString::to_string).collect();
             Fault::new("reading", "the demonstration's configuration", all.join("; "))

@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod disk;
+pub mod disks;
+pub mod failures;
 pub mod journal;
 pub mod last_words;
 pub mod neighbour;

@@ -2,8 +2,10 @@
 //!
 //! It knows the list of egresses and nothing of mail. It opens a socket bound to device and source,
 //! to an allowed port of an allowed address, hands it over and forgets it. What is missing suspends
-//! the egress; there is no second way. It ends when the house closes its end of the channel.
+//! the egress; there is no second way. As a child of the house it ends when the house closes its end
+//! of the channel; as a unit of its own (`service/broker.rs`) it waits for the next.
 
+pub mod entrance;
 pub mod health;
 pub mod open;
 pub mod way;
@@ -13,6 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -40,12 +43,39 @@ pub fn run_on_stdin() -> io::Result<()> {
     run(io::stdin().as_fd().try_clone_to_owned()?)
 }
 
+/// Counts the beats of a broker: at each the kernel was asked how every egress is, and what had
+/// changed was taken by the house.
+#[derive(Debug, Default)]
+pub struct Pulse(AtomicU64);
+
+impl Pulse {
+    /// Beats so far.
+    #[must_use]
+    pub fn beats(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn beat(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// The same inside a runtime.
 ///
 /// # Errors
 /// As [`run`].
 pub async fn serve(socket: OwnedFd) -> io::Result<()> {
+    serve_with_pulse(socket, &Pulse::default()).await
+}
+
+/// The same, and `pulse` shows that it works.
+///
+/// # Errors
+/// As [`run`].
+pub async fn serve_with_pulse(socket: OwnedFd, pulse: &Pulse) -> io::Result<()> {
     let channel = Arc::new(Channel::new(socket)?);
+    let uid = rustix::process::geteuid().as_raw();
+    channel.send(&Report::Broker { uid }, None).await?;
     let opening = Arc::new(Semaphore::new(EGRESS_OPENING_MAX));
     let mut orders = Arc::new(Orders::default());
     let (mut known, mut lost) = (BTreeMap::new(), health::Lost::default());
@@ -90,6 +120,7 @@ pub async fn serve(socket: OwnedFd) -> io::Result<()> {
             _ = beat.tick() => {
                 tell_health(&channel, &orders, &mut known, &mut lost).await?;
                 lost.prod(&orders);
+                pulse.beat();
             }
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::broker::words::{Channel, Order, PACKET_OCTETS_MAX, Report, Transport};
 pub use super::broker::words::{Condition, EgressError, Family, Orders};
-use super::broker::{open, words};
+use super::broker::{entrance, open, words};
 use crate::base::limits::EGRESS_SILENCE;
 
 /// What is amiss with each egress, by name, in one family at least; none: it is whole.
@@ -37,6 +37,8 @@ struct Client {
     next: AtomicU64,
     health: watch::Sender<Health>,
     conditions: watch::Sender<Conditions>,
+    /// The user of the broker that is there.
+    user: Mutex<Option<u32>>,
 }
 
 /// How sockets are made at this moment.
@@ -76,6 +78,7 @@ impl EgressClient {
             next: AtomicU64::new(1),
             health,
             conditions: watch::Sender::new(Conditions::new()),
+            user: Mutex::new(None),
         }))
     }
 
@@ -102,6 +105,7 @@ impl EgressClient {
         let mut way = self.0.way.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(&*way, Way::Broker(current) if Arc::ptr_eq(current, &line)) {
             *way = Way::None;
+            self.set_user(None);
         }
         drop(way);
         self.0.conditions.send_modify(|known| known.values_mut().for_each(lose));
@@ -128,6 +132,16 @@ impl EgressClient {
             }
             Way::None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// The user that the broker runs as; none: it is not there, or has not told yet.
+    #[must_use]
+    pub fn broker_user(&self) -> Option<u32> {
+        *self.0.user.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_user(&self, user: Option<u32>) {
+        *self.0.user.lock().unwrap_or_else(PoisonError::into_inner) = user;
     }
 
     /// How every egress is, by family, and its changes.
@@ -244,6 +258,7 @@ impl EgressClient {
         match report {
             Report::Opened { id } => line.answer(id, socket.ok_or_else(none)),
             Report::Failed { id, error } => line.answer(id, Err(error)),
+            Report::Broker { uid } => self.set_user(Some(uid)),
             Report::Health { egress, condition } => {
                 self.0.conditions.send_if_modified(|known| {
                     let before = known.insert(egress, condition.clone());
@@ -332,4 +347,13 @@ pub fn start_broker(program: &std::path::Path) -> io::Result<(Child, OwnedFd)> {
         .kill_on_drop(true)
         .spawn()?;
     Ok((child, ours))
+}
+
+/// Comes in at the broker that listens at `path` as a unit of its own; our end of the channel for
+/// [`EgressClient::attach`].
+///
+/// # Errors
+/// Nobody listens there, or this user may not come in.
+pub fn reach_broker(path: &std::path::Path) -> io::Result<OwnedFd> {
+    entrance::enter(path)
 }

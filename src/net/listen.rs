@@ -28,14 +28,25 @@ pub struct Door {
     reserve: Option<File>,
 }
 
+/// What becomes of a listener whose socket nobody passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpassed {
+    /// It is bound by this process.
+    Bind,
+    /// It is a fault: this process has no network, and what it bound nobody would reach.
+    Fault,
+}
+
 /// Opens all listeners: sockets that systemd passed under a listener's name are taken, the others
-/// are bound. `passed` are those sockets (`host::passed`). Call it inside the runtime.
+/// are bound if they may be. `passed` are those sockets (`host::passed`). Call it inside the
+/// runtime.
 ///
 /// # Errors
 /// An address that cannot be bound, or a passed socket whose name no listener has.
 pub fn open_doors(
     listeners: &[Listener],
     mut passed: Vec<(String, std::net::TcpListener)>,
+    unpassed: Unpassed,
 ) -> Result<Vec<Door>, Fault> {
     let mut doors = Vec::with_capacity(listeners.len());
     for listener in listeners {
@@ -44,8 +55,10 @@ pub fn open_doors(
             doors.push(Door::new(listener, passed.swap_remove(at).1)?);
             found = true;
         }
-        if !found {
-            doors.push(Door::new(listener, bind(listener)?)?);
+        match (found, unpassed) {
+            (true, _) => {}
+            (false, Unpassed::Bind) => doors.push(Door::new(listener, bind(listener)?)?),
+            (false, Unpassed::Fault) => return Err(missing(listener)),
         }
     }
     match passed.first() {
@@ -56,6 +69,20 @@ pub fn open_doors(
             "no listener of the configuration has this name (FileDescriptorName=)",
         )),
     }
+}
+
+/// The remedy stands in the fault, because it is a unit's, not the document's.
+fn missing(listener: &Listener) -> Fault {
+    let Listener { name, address, .. } = listener;
+    Fault::new(
+        "taking the passed socket",
+        format!("{name} ({address})"),
+        format!(
+            "this process has no network of its own, and systemd passed no socket with \
+             FileDescriptorName={name}: enable postern-{name}.socket (on the box `postern network \
+             apply` makes postern-listener-{name}.socket) and start postern.service again"
+        ),
+    )
 }
 
 /// Binds one listener to its address and device.

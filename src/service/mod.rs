@@ -1,6 +1,7 @@
 //! Tasks: where rooms meet pipes, and only here.
 
 pub mod admit;
+pub mod broker;
 mod check;
 pub mod custody;
 pub mod delivery;

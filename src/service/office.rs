@@ -2,6 +2,7 @@
 
 mod lanes;
 mod look;
+mod walls;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

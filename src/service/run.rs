@@ -19,9 +19,10 @@ const JOURNAL_PATIENCE: Duration = Duration::from_secs(2);
 /// Exit code of a configuration that may not be put in force.
 const WRONG_CONFIGURATION: u8 = 2;
 
-/// Serves by the document at `path` until SIGTERM or SIGINT; SIGHUP reads the document again.
-/// Prints the reason on standard error if it cannot serve.
-pub async fn run(path: PathBuf) -> ExitCode {
+/// Serves by the document at `path` until SIGTERM or SIGINT; SIGHUP reads the document again. The
+/// broker listens at `broker`, or is a child. Prints the reason on standard error if it cannot
+/// serve.
+pub async fn run(path: PathBuf, broker: Option<PathBuf>) -> ExitCode {
     let reading = match disk::load(&path) {
         Ok(reading) => reading,
         Err(error) => return unusable(&path, &error),
@@ -40,7 +41,7 @@ pub async fn run(path: PathBuf) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return failed(&error),
     };
-    let place = Place { document: path, program: None };
+    let place = Place { document: path, program: None, broker };
     let gateway = match Gateway::start(reading.config, &place, herald) {
         Ok(gateway) => gateway,
         Err(fault) => return failed(&fault),

@@ -36,7 +36,7 @@ use crate::event::herald::Herald;
 use crate::host::{clock, passed, peer, walls};
 use crate::mail::source::SourceState;
 use crate::net::egress::EgressClient;
-use crate::net::listen::{Door, open_doors};
+use crate::net::listen::{Door, Unpassed, open_doors};
 use crate::net::tls::ServerTls;
 use crate::queue::Moment;
 use crate::source::BootSecret;
@@ -55,6 +55,8 @@ pub struct Place {
     pub document: PathBuf,
     /// The program to start as the broker; none: this one.
     pub program: Option<PathBuf>,
+    /// Where the broker listens as a unit of its own; none: it is a child of this process.
+    pub broker: Option<PathBuf>,
 }
 
 /// A gateway that serves.
@@ -109,7 +111,7 @@ impl Gateway {
         let house = House::of(&config);
         let reception = Reception::new(house, admission.clone(), tls.clone(), heard);
         let socket = control::open(&config.control.socket)?;
-        let doors = open_doors(&config.listeners, passed::sockets()?)?;
+        let doors = open_doors(&config.listeners, passed::sockets()?, binding())?;
         let listeners = addresses(&doors)?;
         let names = parts.names(&egress)?;
         let (asker, books) = (egress.clone(), parts.standing.clone());
@@ -355,13 +357,16 @@ impl Switchboard {
 
     /// The broker, and the ear for its health.
     fn start_egress(self: &Arc<Self>, place: &Place) -> Result<Vec<JoinHandle<()>>, Fault> {
-        let program = match &place.program {
-            Some(program) => program.clone(),
-            None => std::env::current_exe()
-                .map_err(|e| Fault::new("finding", "the program of the broker", e))?,
+        let broker = match (&place.broker, &place.program) {
+            (Some(path), _) => supervise::Broker::Unit(path.clone()),
+            (None, Some(program)) => supervise::Broker::Child(program.clone()),
+            (None, None) => supervise::Broker::Child(
+                std::env::current_exe()
+                    .map_err(|e| Fault::new("finding", "the program of the broker", e))?,
+            ),
         };
         let broker = supervise::keep_broker(
-            program,
+            broker,
             self.egress.clone(),
             self.standing.clone(),
             self.herald.clone(),
@@ -472,6 +477,11 @@ fn serve_control(
     });
     let keeper = Arc::new(Keeper::new(Arc::new(rooms), roles, recorder, herald));
     control::serve(socket, keeper, peer::user_name)
+}
+
+/// What is bound in an empty namespace nobody reaches.
+fn binding() -> Unpassed {
+    if walls::network_is_empty() { Unpassed::Fault } else { Unpassed::Bind }
 }
 
 fn addresses(doors: &[Door]) -> Result<Vec<(String, SocketAddr)>, Fault> {

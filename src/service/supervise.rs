@@ -1,9 +1,11 @@
-//! The broker's supervisor: one child, started again when it ends, with a budget.
+//! The broker's supervisor: one child, started again when it ends, with a budget; or one channel to
+//! the broker's own unit, opened again when it ends, with the same budget.
 //!
 //! While there is no broker every egress is suspended: mail waits, no attempt is counted.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use crate::event::Event;
 use crate::event::herald::Herald;
 use crate::host::clock;
 use crate::net::broker::words::Orders;
-use crate::net::egress::{EgressClient, start_broker};
+use crate::net::egress::{EgressClient, reach_broker, start_broker};
 
 /// Crashes within a window: `false` when the budget is spent.
 #[derive(Debug, Default)]
@@ -33,17 +35,39 @@ impl Budget {
     }
 }
 
-/// Keeps a broker running from `program` until the task is dropped or the budget is spent.
+/// Where the broker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broker {
+    /// A child of this process, started from this program.
+    Child(PathBuf),
+    /// A unit of its own, which listens here; the service manager keeps it running.
+    Unit(PathBuf),
+}
+
+impl Broker {
+    /// How the facts name it.
+    fn role(&self) -> &'static str {
+        match self {
+            Self::Child(_) => "egress",
+            Self::Unit(_) => "channel to the broker",
+        }
+    }
+}
+
+/// Keeps a broker at hand until the task is dropped.
 pub async fn keep_broker(
-    program: PathBuf,
+    broker: Broker,
     client: EgressClient,
     standing: Arc<ArcSwap<Standing>>,
     herald: Arc<Herald>,
 ) {
     let mut budget = Budget::default();
     loop {
-        let reason = run_broker(&program, &client, &standing).await;
-        let (role, now) = ("egress".to_owned(), clock::now());
+        let reason = match &broker {
+            Broker::Child(program) => run_broker(program, &client, &standing).await,
+            Broker::Unit(path) => meet_broker(path, &client, &standing).await,
+        };
+        let (role, now) = (broker.role().to_owned(), clock::now());
         if !budget.spend(now) {
             herald.tell(Event::RoleStopped { role, reason });
             // A quiet window later one more try: a box must not need hands for a passing fault.
@@ -55,16 +79,37 @@ pub async fn keep_broker(
     }
 }
 
+/// One channel to the broker's unit; returns how it ended.
+async fn meet_broker(path: &Path, client: &EgressClient, standing: &ArcSwap<Standing>) -> String {
+    match reach_broker(path) {
+        Err(e) => format!("{} cannot be reached: {e}", path.display()),
+        Ok(socket) => {
+            format!("{} closed ({})", path.display(), speak(socket, client, standing).await)
+        }
+    }
+}
+
 /// One life of the broker; returns how it ended.
-async fn run_broker(
-    program: &std::path::Path,
-    client: &EgressClient,
-    standing: &ArcSwap<Standing>,
-) -> String {
+async fn run_broker(program: &Path, client: &EgressClient, standing: &ArcSwap<Standing>) -> String {
     let (mut child, socket) = match start_broker(program) {
         Ok(started) => started,
         Err(e) => return format!("cannot be started: {e}"),
     };
+    let end = speak(socket, client, standing).await;
+    // The channel is closed, so the broker ends by itself; a second is plenty.
+    match tokio::time::timeout(Duration::from_secs(1), child.wait()).await {
+        Ok(Ok(status)) => format!("ended with {status}"),
+        Ok(Err(e)) => format!("cannot be waited for: {e}"),
+        Err(_) => {
+            // It is ours and it hangs: end it. An error means that it has just gone.
+            let _ = child.kill().await;
+            format!("its channel closed ({end})")
+        }
+    }
+}
+
+/// Speaks to a broker until its channel ends, and with the orders of that moment; returns why.
+async fn speak(socket: OwnedFd, client: &EgressClient, standing: &ArcSwap<Standing>) -> String {
     let orders = Orders::new(&standing.load().config);
     // A reload between the look and the attachment had no broker to tell.
     let catch_up = async {
@@ -75,19 +120,7 @@ async fn run_broker(
         }
     };
     let (channel, ()) = tokio::join!(biased; client.attach(socket, &orders), catch_up);
-    // The channel is closed, so the broker ends by itself; a second is plenty.
-    match tokio::time::timeout(Duration::from_secs(1), child.wait()).await {
-        Ok(Ok(status)) => format!("ended with {status}"),
-        Ok(Err(e)) => format!("cannot be waited for: {e}"),
-        Err(_) => {
-            // It is ours and it hangs: end it. An error means that it has just gone.
-            let _ = child.kill().await;
-            format!(
-                "its channel closed ({})",
-                channel.err().map_or_else(|| "end".to_owned(), |e| e.to_string())
-            )
-        }
-    }
+    channel.err().map_or_else(|| "end".to_owned(), |e| e.to_string())
 }
 
 #[cfg(test)]

@@ -33,3 +33,4 @@ mod systemd_is_told;
 mod the_broker_is_replaced;
 mod the_queue_obeys;
 mod transcripts_hold;
+mod walls_stand;

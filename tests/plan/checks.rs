@@ -380,7 +380,7 @@ fn a_good_egress_passes_and_every_fault_is_named() {
         }
         // This name server signs nothing, and says so.
         assert_eq!(grade(&grades, "dnssec", SERVER), "WARN", "{answer:#}");
-        assert_eq!(grade(&grades, "user", "postern"), "WARN");
+        assert_eq!(grade(&grades, "user", "postern-egress"), "WARN");
         assert_eq!(grade(&grades, "plan", ""), "UNKNOWN");
         // Over IPv6 the host offers STARTTLS and breaks off.
         assert_eq!(grade(&grades, "port", V6), "WARN", "{answer:#}");

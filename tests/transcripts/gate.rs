@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use postern::config::checked::{ConnectionLimits, Listener, ListenerKind, TlsFiles};
 use postern::mail::stage::Submitted;
-use postern::net::listen::{Full, open_doors};
+use postern::net::listen::{Full, Unpassed, open_doors};
 use postern::net::tls::ServerTls;
 use postern::service::reception::{self, Bell, Gate};
 use postern::smtp::reply::Reply;
@@ -72,7 +72,7 @@ impl Reception {
             listener("starttls", ListenerKind::Submission, false),
             listener("clear", ListenerKind::Smtp, true),
         ];
-        let doors = open_doors(&listeners, Vec::new()).unwrap();
+        let doors = open_doors(&listeners, Vec::new(), Unpassed::Bind).unwrap();
         let names = ["tls", "starttls", "clear"];
         let addresses = doors.iter().map(|door| door.local_address().unwrap());
         let addresses = names.into_iter().zip(addresses).collect();

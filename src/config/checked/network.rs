@@ -43,9 +43,9 @@ pub struct NetworkConfig {
     pub egress_user: Option<String>,
 }
 
-/// The user that the broker runs as unless the document says otherwise: the daemon starts it as
-/// its own child, and systemd/postern.service has `User=postern`.
-const EGRESS_USER: &str = "postern";
+/// The user that the broker runs as unless the document says otherwise: that of its own unit,
+/// systemd/postern-egress.service. A broker that is a child of the daemon has the daemon's user.
+const EGRESS_USER: &str = "postern-egress";
 
 impl NetworkConfig {
     /// The user that may leave by egress interfaces: a name or a number.

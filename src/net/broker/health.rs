@@ -150,6 +150,12 @@ fn lost_route(egress: &Egress, source: IpAddr) -> Option<String> {
     lost
 }
 
+/// Whether the kernel tells of its interfaces: without that a broker is of no use.
+#[must_use]
+pub fn kernel_answers() -> bool {
+    interfaces().is_ok()
+}
+
 /// Two root name servers (a.root-servers.net): nothing is sent there, a route is looked up.
 const SOMEWHERE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 41, 0, 4));
 const SOMEWHERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30));

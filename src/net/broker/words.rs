@@ -203,6 +203,11 @@ pub enum Report {
         /// Why.
         error: EgressError,
     },
+    /// Who the broker is; the first packet.
+    Broker {
+        /// The user that it runs as, which the firewall lets out.
+        uid: u32,
+    },
     /// State of an egress, at the start and at each change.
     Health {
         /// Name of the egress.

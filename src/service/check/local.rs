@@ -9,6 +9,7 @@ use super::{Finding, Grade, Round, addresses, pass, unknown, wrong};
 use crate::config::checked::Egress;
 use crate::host::plan::Plan;
 use crate::host::plan::kernel::{Difference, UNSEEN, differences};
+use crate::host::walls::Network;
 use crate::host::{neighbour, peer, walls};
 use crate::net::broker::words::Family;
 
@@ -131,7 +132,7 @@ fn on_link(egress: &Egress, address: IpAddr) -> bool {
 pub(super) async fn system(round: &Round<'_>) -> Vec<Finding> {
     let mut findings = vec![user(round)];
     let by_root = "`postern egress plan --check` as root does";
-    if round.config.lab || walls::network_is_empty() {
+    if round.config.lab || walls::network() != Network::Shared {
         let text = format!("this process does not see the system's network: {by_root}");
         findings.push(unknown("plan", "rules and routes", text));
         return findings;
@@ -160,10 +161,13 @@ pub(super) async fn system(round: &Round<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Whether the guard lets the user out that the broker runs as: our own, because it is our child.
+/// Whether the guard lets the user out that the broker runs as.
 fn user(round: &Round<'_>) -> Finding {
     let planned = round.config.network.egress_user();
-    let uid = peer::own_uid();
+    let Some(uid) = round.client.broker_user() else {
+        let text = "the broker is not there to tell as which user it runs";
+        return unknown("user", planned, text);
+    };
     let present = peer::user_name(uid);
     if planned == present || planned.parse() == Ok(uid) {
         return pass(

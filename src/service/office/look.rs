@@ -1,22 +1,28 @@
 //! What the office sees when it looks: rows and pictures, nothing that changes anything.
 
+use std::path::Path;
+use std::time::Duration;
+
 use super::{Rooms, not_found};
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
 use crate::config::show;
 use crate::control::answer::{
     EgressRow, FamilyRow, QueueMessage, QueueRow, QueueSums, RecipientRow, SourceDetail, SourceRow,
-    SpoolRow, Status, StepRow, Trouble, TroubleKind, WallRow,
+    SpoolRow, Status, StepRow, Trouble, TroubleKind,
 };
 use crate::control::office::Done;
 use crate::event::{Attempt, Event, harmless, omission, secured};
-use crate::host::clock;
+use crate::host::{clock, failures};
 use crate::mail::source::{Proof, Source, SourceState};
 use crate::mail::trust::Assurance;
 use crate::queue::{LegView, MessageView, Selection};
 use crate::service::dispatch::{FetchError, Store};
 use crate::service::ways::{EgressState, FamilyState};
 use crate::store::Health;
+
+/// How long a failed unit makes the gateway look worse than it is.
+const FAILURE_SHOWN: Duration = Duration::from_secs(3600);
 
 /// Domains that a row shows.
 const DOMAINS_SHOWN: usize = 3;
@@ -290,7 +296,7 @@ impl Rooms {
                 sync_micros: usage.sync_micros,
             },
             totals: self.board.herald.counters().totals(),
-            walls: walls(),
+            walls: super::walls::rows(self.board.egress.broker_user()),
             held: self.held_rows(),
             delays: self.board.herald.counters().delays(),
         }
@@ -319,6 +325,7 @@ impl Rooms {
             }));
         }
         reasons.extend(self.held_reasons());
+        reasons.extend(failed_lately(clock::wall()));
         let word = match (health, stopped.is_some(), reasons.is_empty()) {
             (Health::Latched, ..) => "latched",
             (_, true, _) => "stopped",
@@ -340,35 +347,12 @@ fn lanes_of(view: &MessageView) -> Vec<String> {
     lanes
 }
 
-/// Which walls stand around this process.
-fn walls() -> Vec<WallRow> {
-    let wall = |name: &str, stands: bool, note: &str| WallRow {
-        name: name.to_owned(),
-        stands,
-        note: note.to_owned(),
-    };
-    let confined = crate::host::walls::network_is_empty();
-    vec![
-        wall("egress broker", true, "Internet sockets are opened by another process"),
-        wall(
-            "own network",
-            confined,
-            if confined {
-                "this process has no network interface of its own"
-            } else {
-                "this process shares the machine's network; the unit's PrivateNetwork= separates it"
-            },
-        ),
-        wall(
-            "user",
-            !crate::host::walls::is_root(),
-            if crate::host::walls::is_root() {
-                "runs as root: use the unit, which has a user of its own"
-            } else {
-                "runs as an ordinary user"
-            },
-        ),
-    ]
+/// Units beside this one that failed within the last hour; one that failed earlier and is needed is
+/// seen by what it does not do.
+fn failed_lately(now: WallTime) -> Vec<String> {
+    let all = failures::recorded(Path::new(failures::FOLDER)).into_iter();
+    let lately = all.filter(|failure| now.since(failure.at) < FAILURE_SHOWN);
+    lately.map(|failure| failure.to_string()).collect()
 }
 
 /// A fact as steps of the route.

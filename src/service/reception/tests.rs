@@ -18,7 +18,7 @@ use super::*;
 use crate::base::id::QueueId;
 use crate::config::checked::TlsFiles;
 use crate::mail::stage::{Custody, Submitted};
-use crate::net::listen::open_doors;
+use crate::net::listen::{Unpassed, open_doors};
 
 /// Lets everybody in; panics and refuses on demand.
 #[derive(Default)]
@@ -109,7 +109,7 @@ fn start(connections: ConnectionLimits) -> Fixture {
         listener(ListenerKind::Submissions, false),
         listener(ListenerKind::Smtp, true),
     ];
-    let doors = open_doors(&listeners, Vec::new()).unwrap();
+    let doors = open_doors(&listeners, Vec::new(), Unpassed::Bind).unwrap();
     let addresses = doors.iter().map(|door| door.local_address().unwrap()).collect();
     let (bell, ears) = watch::channel(Bell::default());
     let gate = Arc::new(TestGate::default());

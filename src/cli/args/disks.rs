@@ -1,0 +1,10 @@
+//! `postern disks`.
+
+use clap::Subcommand;
+
+/// What about the box's disks.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DisksVerb {
+    /// Make a new recovery key for state and spool and print it; the old one ends
+    RenewRecoveryKey,
+}

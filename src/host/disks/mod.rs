@@ -1,0 +1,226 @@
+//! The box's disk: what the factory did not make is made at first boot, opened at every other, and
+//! destroyed when the operator asks for it.
+//!
+//! ```text
+//! find the boot disk ─▶ read a request for a reset on the ESP
+//!                          │ none                │ keep-spool | everything
+//!                          ▼                     ▼
+//!                      systemd-repart        erase the keys, or the octets
+//!                   (makes what is missing,      │
+//!                    grows the spool)   ◀────────┘ (repart makes them anew, then the
+//!                          │                        request is removed)
+//!                          ▼
+//!            LUKS2? ─ no ─▶ state.json says so, with the reason
+//!              │ yes
+//!              ▼
+//!      a recovery key, if there is none yet ─▶ open (TPM, else a person types it)
+//!                          │
+//!                          ▼
+//!        check, grow the file systems, link /run/postern-disks/{state,spool}
+//! ```
+//!
+//! Every step may be cut by a power failure and is done again at the next boot: systemd-repart
+//! writes the partition table last, and a request for a reset is removed only when it is done.
+
+mod boot_disk;
+mod luks;
+mod programs;
+mod repart;
+mod reset;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::fault::Fault;
+use luks::Volume;
+pub use programs::{Called, Ended, Machine, Programs};
+pub use reset::{REQUEST_PATH, Reset};
+
+/// Where things are; the tests have their own.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// `/`, for /proc, /sys and /dev.
+    pub root: PathBuf,
+    /// The definitions of the partitions.
+    pub definitions: PathBuf,
+    /// `/run/postern-disks`.
+    pub run: PathBuf,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("/"),
+            definitions: PathBuf::from("/usr/lib/postern/repart.d"),
+            run: PathBuf::from("/run/postern-disks"),
+        }
+    }
+}
+
+impl Places {
+    fn under_root(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+}
+
+/// How the disks stand: `/run/postern-disks/state.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The disk that the box runs from.
+    pub disk: PathBuf,
+    /// Are state and spool unreadable without this machine's TPM or the recovery key?
+    pub encrypted: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// A recovery key was made at this boot and lies beside this file.
+    pub recovery_key_new: bool,
+    /// The factory reset that was carried out at this boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<Reset>,
+    /// What `/run/postern-disks/state` leads to.
+    pub state: PathBuf,
+    /// What `/run/postern-disks/spool` leads to.
+    pub spool: PathBuf,
+}
+
+/// Makes, opens and grows state and spool; to be run before anything is mounted on /var.
+///
+/// # Errors
+/// There is no disk to boot from, it is too small, or a program failed.
+pub fn ready(places: &Places, programs: &impl Programs) -> Result<Standing, Fault> {
+    make_folder(&places.run)?;
+    let disk = boot_disk::find(places)?;
+    let has_tpm = places.under_root("/dev/tpmrm0").exists();
+    let table = repart::look(places, programs, &disk)?;
+    let request = match table.node(repart::ESP) {
+        Some(esp) => reset::requested(places, programs, esp)?,
+        None => None,
+    };
+    if let Some(request) = request {
+        for name in request.partitions() {
+            if let Some(node) = table.node(name) {
+                reset::erase(programs, node)?;
+            }
+        }
+    }
+    let table = repart::make(places, programs, &disk, has_tpm, request)?;
+    let state = Volume::at("state", table.wanted(repart::STATE)?)?;
+    let spool = Volume::at("spool", table.wanted(repart::SPOOL)?)?;
+    if let (Some(_), Some(esp)) = (request, table.node(repart::ESP)) {
+        reset::done(places, programs, esp)?;
+    }
+    let encrypted = state.encrypted && spool.encrypted;
+    let key = if encrypted && has_tpm {
+        luks::recovery_key_if_none(programs, &[&state, &spool])?
+    } else {
+        None
+    };
+    if let Some(key) = &key {
+        keep_recovery_key(places, key)?;
+    }
+    let standing = Standing {
+        encrypted,
+        why: (!encrypted).then(|| why_plain(has_tpm)),
+        recovery_key_new: key.is_some(),
+        reset: request,
+        state: link(places, programs, &state)?,
+        spool: link(places, programs, &spool)?,
+        disk,
+    };
+    let told = serde_json::to_vec(&standing)
+        .map_err(|cause| Fault::new("writing", "state.json", cause))?;
+    write_new(&places.run.join("state.json"), 0o644, &told)?;
+    Ok(standing)
+}
+
+/// Makes a new recovery key for both volumes; the old one is worth nothing then.
+///
+/// # Errors
+/// The disks are not encrypted, or the TPM does not open them.
+pub fn renew_recovery_key(places: &Places, programs: &impl Programs) -> Result<String, Fault> {
+    let disk = boot_disk::find(places)?;
+    let table = repart::look(places, programs, &disk)?;
+    let state = Volume::at("state", table.wanted(repart::STATE)?)?;
+    let spool = Volume::at("spool", table.wanted(repart::SPOOL)?)?;
+    if !(state.encrypted && spool.encrypted) {
+        let cause = "this box is not encrypted";
+        return Err(Fault::new("making", "a recovery key", cause));
+    }
+    luks::new_recovery_key(programs, &[&state, &spool])
+}
+
+fn why_plain(has_tpm: bool) -> String {
+    if has_tpm {
+        "the partitions were made when no TPM 2.0 was there; a factory reset encrypts them"
+    } else {
+        "this machine has no TPM 2.0"
+    }
+    .to_owned()
+}
+
+/// Opens a volume, checks and grows its file system, and makes the link that units mount.
+fn link(places: &Places, programs: &impl Programs, volume: &Volume) -> Result<PathBuf, Fault> {
+    let device = luks::open(places, programs, volume)?;
+    check_and_grow(programs, &device)?;
+    let at = places.run.join(volume.name);
+    let _there_from_before = fs::remove_file(&at);
+    symlink(&device, &at).map_err(|cause| Fault::new("linking", at.display(), cause))?;
+    Ok(device)
+}
+
+/// e2fsck repairs what a power cut left; resize2fs does nothing if there is nothing to gain.
+fn check_and_grow(programs: &impl Programs, device: &Path) -> Result<(), Fault> {
+    let device = device.to_string_lossy();
+    // 1: errors were corrected. 2: the same, and a reboot is asked for, which only matters for a
+    // mounted root.
+    let checked = programs.call(&Called::new("e2fsck", &["-p", &device]))?;
+    if checked.code > 2 {
+        return Err(checked.fault());
+    }
+    if programs.call(&Called::new("resize2fs", &[&device]))?.code != 0 {
+        // It wants a full check before it grows a file system that was in use.
+        let full = programs.call(&Called::new("e2fsck", &["-f", "-p", &device]))?;
+        if full.code > 2 {
+            return Err(full.fault());
+        }
+        programs.call(&Called::new("resize2fs", &[&device]))?.well()?;
+    }
+    Ok(())
+}
+
+/// The key waits for the host role, which hands it to the console once, and is told to whoever
+/// stands before the machine.
+fn keep_recovery_key(places: &Places, key: &str) -> Result<(), Fault> {
+    write_new(&places.run.join("recovery-key"), 0o600, format!("{key}\n").as_bytes())?;
+    let console = places.under_root("/dev/console");
+    if let Ok(mut console) = fs::OpenOptions::new().write(true).open(console) {
+        let _nobody_there = write!(
+            console,
+            "\r\n\r\n  The disks of this box are encrypted; its TPM opens them.\r\n  \
+             Write this recovery key down, it is shown once:\r\n\r\n    {key}\r\n\r\n"
+        );
+    }
+    Ok(())
+}
+
+fn make_folder(path: &Path) -> Result<(), Fault> {
+    fs::create_dir_all(path).map_err(|cause| Fault::new("making", path.display(), cause))
+}
+
+fn write_new(path: &Path, mode: u32, octets: &[u8]) -> Result<(), Fault> {
+    let _there_from_before = fs::remove_file(path);
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(octets))
+        .map_err(|cause| Fault::new("writing", path.display(), cause))
+}

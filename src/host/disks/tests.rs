@@ -1,0 +1,200 @@
+//! First boot, later boots and resets against a machine of files and scripted programs.
+
+use std::cell::RefCell;
+use super::*;
+
+/// A machine in a folder: its partitions are files, its programs do to them what the real ones do.
+struct Fake {
+    places: Places,
+    _folder: tempfile::TempDir,
+    calls: RefCell<Vec<String>>,
+    slots: RefCell<Vec<(String, String)>>,
+    made: RefCell<bool>,
+    plain: bool,
+}
+
+const HASH: &str = "4005e754ea7982fb00371c02264ca0427f7f2176cf5e043a0b4b234a301ee1b5";
+
+impl Fake {
+    fn new(tpm: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_path_buf();
+        for made in ["proc", "dev/disk/by-partuuid", "sys/class/block", "sys/devices/vda/vda2"] {
+            fs::create_dir_all(root.join(made)).unwrap();
+        }
+        fs::write(root.join("proc/cmdline"), format!("quiet roothash={HASH}\n")).unwrap();
+        let uuid = "4005e754-ea79-82fb-0037-1c02264ca042";
+        symlink("../../vda2", root.join("dev/disk/by-partuuid").join(uuid)).unwrap();
+        let block = root.join("sys/class/block/vda2");
+        symlink(root.join("sys/devices/vda/vda2"), block).unwrap();
+        if tpm {
+            fs::write(root.join("dev/tpmrm0"), "").unwrap();
+        }
+        let places = Places {
+            definitions: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/image/repart.d")),
+            run: root.join("run"),
+            root,
+        };
+        Self {
+            places,
+            _folder: folder,
+            calls: RefCell::default(),
+            slots: RefCell::default(),
+            made: RefCell::new(false),
+            plain: !tpm,
+        }
+    }
+
+    fn node(&self, name: &str) -> String {
+        self.places.root.join("dev").join(name).to_string_lossy().into_owned()
+    }
+
+    fn ready(&self) -> Result<Standing, Fault> {
+        ready(&self.places, self)
+    }
+
+    fn ask_for(&self, word: &str) {
+        let request = self.places.run.join("esp").join(REQUEST_PATH);
+        fs::create_dir_all(request.parent().unwrap()).unwrap();
+        fs::write(request, word).unwrap();
+    }
+
+    fn called(&self, words: &str) -> bool {
+        self.calls.borrow().iter().any(|call| call.contains(words))
+    }
+
+    fn repart(&self, words: &str) -> String {
+        if words.contains("--dry-run=no") {
+            let definition = |name: &str| {
+                fs::read_to_string(self.places.run.join("repart.d").join(name)).unwrap()
+            };
+            for (name, file) in [("30-state.conf", "vda6"), ("40-spool.conf", "vda7")] {
+                let text = definition(name);
+                let reset = words.contains("--factory-reset=yes") && text.contains("FactoryReset=");
+                if reset || !*self.made.borrow() {
+                    let encrypt = text.contains("Encrypt=tpm2");
+                    let start: &[u8] = if encrypt { b"LUKS\xba\xbe new" } else { b"ext4 new" };
+                    fs::write(self.node(file), start).unwrap();
+                    self.slots.borrow_mut().retain(|(node, _)| *node != self.node(file));
+                }
+            }
+            *self.made.borrow_mut() = true;
+        }
+        let activity = if *self.made.borrow() { "unchanged" } else { "create" };
+        format!(
+            r#"[{{"file":"/x/00-esp.conf","node":"{}","activity":"unchanged"}},
+                {{"file":"/x/30-state.conf","node":"{}","activity":"{activity}"}},
+                {{"file":"/x/40-spool.conf","node":"{}","activity":"{activity}"}}]"#,
+            self.node("vda1"),
+            self.node("vda6"),
+            self.node("vda7")
+        )
+    }
+
+    fn enroll(&self, called: &Called) -> String {
+        let node = called.words.last().unwrap().clone();
+        let has = |word: &str| called.words.iter().any(|given| given == word);
+        if has("--recovery-key") {
+            self.slots.borrow_mut().push((node, "recovery".to_owned()));
+            return "abcd-efgh-ijkl\n".to_owned();
+        }
+        if has("--password") {
+            assert_eq!(called.variables, [("NEWPASSWORD", "abcd-efgh-ijkl".to_owned())]);
+            self.slots.borrow_mut().push((node, "password".to_owned()));
+            return String::new();
+        }
+        let slots = self.slots.borrow();
+        let own = slots.iter().filter(|(of, _)| *of == node).map(|(_, kind)| format!("1 {kind}\n"));
+        format!("SLOT TYPE\n0 tpm2\n{}", own.collect::<String>())
+    }
+}
+
+impl Programs for Fake {
+    fn call(&self, called: &Called) -> Result<Ended, Fault> {
+        let words = called.words.join(" ");
+        self.calls.borrow_mut().push(format!("{} {words}", called.program));
+        let out = match called.program {
+            "systemd-repart" => self.repart(&words),
+            "systemd-cryptenroll" => self.enroll(called),
+            _ => String::new(),
+        };
+        Ok(Ended { program: called.program, code: 0, out, complaint: String::new() })
+    }
+
+    fn mount_vfat(&self, _: &str, _: &str, _: bool) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn unmount(&self, _: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+#[test]
+fn without_a_tpm_it_is_plain_and_says_so() {
+    let fake = Fake::new(false);
+    let standing = fake.ready().unwrap();
+    assert!(!standing.encrypted && fake.plain);
+    assert!(standing.why.as_deref().unwrap().contains("no TPM"));
+    assert!(!standing.recovery_key_new);
+    assert_eq!(fs::read_link(fake.places.run.join("spool")).unwrap(), standing.spool);
+    let told = fs::read(fake.places.run.join("state.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Standing>(&told).unwrap(), standing);
+    assert!(!fake.called("systemd-cryptsetup"));
+}
+
+#[test]
+fn with_a_tpm_one_recovery_key_opens_both_and_is_made_once() {
+    let fake = Fake::new(true);
+    let standing = fake.ready().unwrap();
+    assert!(standing.encrypted && standing.recovery_key_new);
+    assert_eq!(standing.why, None);
+    assert_eq!(standing.state, Path::new("/dev/mapper/postern-state"));
+    let key = fake.places.run.join("recovery-key");
+    assert_eq!(fs::read_to_string(&key).unwrap(), "abcd-efgh-ijkl\n");
+    assert!(fake.called("systemd-cryptsetup attach postern-spool"));
+    // The key never stands where every process can read it.
+    assert!(!fake.called("abcd-efgh"));
+    fs::remove_file(&key).unwrap();
+    assert!(!fake.ready().unwrap().recovery_key_new);
+    assert!(!key.exists());
+}
+
+#[test]
+fn a_reset_that_keeps_the_spool_keeps_it() {
+    let fake = Fake::new(false);
+    fake.ready().unwrap();
+    fs::write(fake.node("vda6"), "old configuration").unwrap();
+    fs::write(fake.node("vda7"), "mail of customers").unwrap();
+    fake.ask_for("keep-spool\n");
+    assert_eq!(fake.ready().unwrap().reset, Some(Reset::KeepSpool));
+    assert_eq!(fs::read(fake.node("vda6")).unwrap(), b"ext4 new");
+    assert_eq!(fs::read(fake.node("vda7")).unwrap(), b"mail of customers");
+    assert!(fake.called(&format!("blkdiscard --force --zeroout {}", fake.node("vda6"))));
+    assert!(!fake.called(&format!("zeroout {}", fake.node("vda7"))));
+    // It is carried out once.
+    assert_eq!(fake.ready().unwrap().reset, None);
+}
+
+#[test]
+fn a_reset_of_everything_destroys_the_keys_of_both() {
+    let fake = Fake::new(true);
+    fake.ready().unwrap();
+    fake.ask_for("everything");
+    let standing = fake.ready().unwrap();
+    assert_eq!(standing.reset, Some(Reset::Everything));
+    for node in ["vda6", "vda7"] {
+        assert!(fake.called(&format!("cryptsetup erase --batch-mode {}", fake.node(node))));
+    }
+    assert!(standing.recovery_key_new, "the old key opens nothing any more");
+}
+
+#[test]
+fn a_word_that_is_not_understood_destroys_nothing() {
+    let fake = Fake::new(false);
+    fake.ready().unwrap();
+    fs::write(fake.node("vda7"), "mail of customers").unwrap();
+    fake.ask_for("evrything");
+    assert_eq!(fake.ready().unwrap().reset, None);
+    assert_eq!(fs::read(fake.node("vda7")).unwrap(), b"mail of customers");
+}
