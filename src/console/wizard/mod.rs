@@ -112,7 +112,7 @@ impl Wizard {
     /// Says where it is, at the beginning and whenever somebody comes back; the ports are as they
     /// are now.
     pub fn enter(&mut self, ports: Vec<LinkRow>, out: &mut Outbox) {
-        self.ports = ports;
+        self.renew(ports);
         out.say("Setting up this gateway. Enter takes what stands in brackets, < goes back,");
         out.say("? explains, ctrl-C leaves; answers are kept until power-off.");
         match self.stage {
@@ -156,7 +156,7 @@ impl Wizard {
                 out.prompt("Done?");
             }
             Stage::Comparing(role, before) => self.compare(role, &before, ports, out),
-            _ => self.ports = ports,
+            _ => self.renew(ports),
         }
     }
 
@@ -345,7 +345,7 @@ impl Wizard {
                 let name = one.name.clone();
                 let state = if review::linked(one) { "has a link now" } else { "lost its link" };
                 out.say(&format!("{name} {state}: it is taken. Put the cable back in."));
-                self.ports = after;
+                self.renew(after);
                 let _ = self.answer(Question::Ports(role), &name, out);
                 return;
             }
@@ -355,8 +355,28 @@ impl Wizard {
                 out.say(&format!("Several links have changed: {}.", names.join(", ")));
             }
         }
-        self.ports = after;
+        self.renew(after);
         self.put(Question::Ports(role), out);
+    }
+
+    /// The ports as they are now. A port may have another name after a configuration was tried; it
+    /// is the same card, and the answers follow it.
+    fn renew(&mut self, ports: Vec<LinkRow>) {
+        for role in Role::ALL {
+            if !self.answers.has(role) {
+                continue;
+            }
+            let mut attachment = Attachment::read(self.answers.get(Question::Ports(role)));
+            for name in &mut attachment.ports {
+                let old = self.ports.iter().find(|port| port.name == *name);
+                let mac = old.map(|port| port.mac.as_str()).filter(|mac| !mac.is_empty());
+                if let Some(new) = ports.iter().find(|port| Some(port.mac.as_str()) == mac) {
+                    name.clone_from(&new.name);
+                }
+            }
+            self.answers.set(Question::Ports(role), attachment.to_string());
+        }
+        self.ports = ports;
     }
 
     /// Everything is answered: keys, where they are not made yet.
