@@ -63,13 +63,7 @@ pub(super) fn control_socket(text: &str) -> std::path::PathBuf {
 
 /// The whole configuration; `None` if a part without default is missing or unreadable.
 fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) -> Option<Config> {
-    let version = "Write version = 1";
-    if let Some(entry) = top.need("version", version)
-        && let Some(number) = entry.number(version)
-        && number != VERSION
-    {
-        entry.complain("is a version that this program does not know", version);
-    }
+    version(top);
     let hostname = top.needed(
         "hostname",
         "Write the gateway's own full name, for example \"relay.example.com\"",
@@ -135,6 +129,17 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         setup,
         control: control?,
     })
+}
+
+/// The document's own version.
+fn version(top: &mut Section<'_>) {
+    let version = "Write version = 1";
+    if let Some(entry) = top.need("version", version)
+        && let Some(number) = entry.number(version)
+        && number != VERSION
+    {
+        entry.complain("is a version that this program does not know", version);
+    }
 }
 
 /// A host name: no address literal.

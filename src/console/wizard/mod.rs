@@ -187,7 +187,7 @@ impl Wizard {
         out.say("Nothing was changed. This is wrong:");
         out.lines(complaints);
         self.stage = Stage::Review;
-        self.prompt_review(out);
+        prompt_review(out);
     }
 
     fn answer(&mut self, question: Question, line: &str, out: &mut Outbox) -> Turn {
@@ -403,12 +403,13 @@ impl Wizard {
             return Turn::Stay;
         }
         if let Ok(number) = word.parse::<usize>() {
-            match number.checked_sub(1).and_then(|index| self.answers.path().get(index).copied()) {
-                Some(question) => self.put(question, out),
-                None => {
-                    out.say("There is no such number.");
-                    self.prompt_review(out);
-                }
+            let index = number.checked_sub(1);
+            let question = index.and_then(|index| self.answers.path().get(index).copied());
+            if let Some(question) = question {
+                self.put(question, out);
+            } else {
+                out.say("There is no such number.");
+                prompt_review(out);
             }
             return Turn::Stay;
         }
@@ -426,7 +427,7 @@ impl Wizard {
             ("", _) => {}
             _ => out.say("Type apply, a number, or <."),
         }
-        self.prompt_review(out);
+        prompt_review(out);
         Turn::Stay
     }
 
@@ -435,11 +436,11 @@ impl Wizard {
         self.stage = Stage::Review;
         self.reviewed = true;
         review::show(&self.answers, &self.ports, drawn, out);
-        self.prompt_review(out);
+        prompt_review(out);
     }
+}
 
-    fn prompt_review(&self, out: &mut Outbox) {
-        out.say("apply puts it in force; a number changes that answer; < goes back.");
-        out.prompt("apply?");
-    }
+fn prompt_review(out: &mut Outbox) {
+    out.say("apply puts it in force; a number changes that answer; < goes back.");
+    out.prompt("apply?");
 }
