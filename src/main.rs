@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         },
         Err(Role::Console { socket }) => console::run(console::Options { socket }),
         Err(Role::Serve { config }) => block_on(service::run::run(config)),
+        Err(Role::Host(options)) => block_on(service::host::run::run(options)),
+        Err(Role::SetupAtBoot { root }) => service::host::run::setup_at_boot(&root),
         Err(Role::Demo { once, json, spool }) => {
             block_on(demo::run(demo::Options { once, json, spool }))
         }

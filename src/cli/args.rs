@@ -1,6 +1,7 @@
 //! What may be typed. The help texts are the manual of the command line.
 
 mod console;
+pub mod host;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -90,6 +91,9 @@ pub enum Verb {
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// The machine.
+    #[command(flatten)]
+    Machine(host::MachineVerb),
 }
 
 /// What about keys.
@@ -418,6 +422,9 @@ pub enum ConfigVerb {
     },
     /// Read the file again and put it in force, if it is good
     Reload,
+    /// Generations.
+    #[command(flatten)]
+    Generation(host::GenerationVerb),
 }
 
 /// `postern audit ..`

@@ -172,6 +172,8 @@ fn request(verb: Verb) -> Result<Request, String> {
         | Verb::Console(_)
         | Verb::Key(_)
         | Verb::Spool(_)
+        | Verb::Machine(_)
+        | Verb::Config(ConfigVerb::Generation(_))
         | Verb::Demo { .. } => {
             return Err("a role is no request".to_owned());
         }

@@ -5,6 +5,7 @@
 pub mod args;
 mod ask;
 mod check;
+mod host;
 mod keys;
 mod local;
 mod plan;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::service::host::run::Options as HostOptions;
 use args::{Arguments, ConfigVerb, EgressVerb, KeyVerb, SourceVerb, SpoolVerb, Verb};
 
 /// How a command ended, for the exit code.
@@ -67,6 +69,13 @@ pub enum Role {
         /// The host role's socket.
         socket: PathBuf,
     },
+    /// `postern host`.
+    Host(HostOptions),
+    /// `postern setup --boot`.
+    SetupAtBoot {
+        /// The root of the machine.
+        root: PathBuf,
+    },
 }
 
 /// Runs the command that the arguments of the process name, or says which role it is.
@@ -100,6 +109,8 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Audit(args::AuditVerb::Verify { file: Some(file) }) => {
             local::audit_verify(&file, json)
         }
+        Verb::Machine(verb) => host::machine(verb, &place)?,
+        Verb::Config(ConfigVerb::Generation(verb)) => host::generation(verb, &place),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())

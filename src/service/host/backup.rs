@@ -96,7 +96,9 @@ fn files_of(paths: &Paths) -> Vec<PathBuf> {
         let entries = fs::read_dir(paths.etc().join(folder)).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.path().is_file()) {
             let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
-            names.extend(given_path(&name).ok().filter(|_| !name.ends_with(".new")));
+            // Half a file that a power cut left.
+            let half = entry.path().extension().is_some_and(|end| end == "new");
+            names.extend(given_path(&name).ok().filter(|_| !half));
         }
     }
     names.sort();

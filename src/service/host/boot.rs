@@ -3,7 +3,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | credential `postern.setup` | SMBIOS type 11 or fw_cfg; cannot be wiped |
+//! | credential `postern.setup` | SMBIOS type 11 or `fw_cfg`; cannot be wiped |
 //! | `/efi/postern/postern-setup.toml` | the ESP |
 //! | `postern-setup.toml` on a file system with the label POSTERNCFG | a stick |
 //!
@@ -100,7 +100,7 @@ pub fn run(
         Outcome::Refused(complaints) => {
             let reason = complaints.join("; ");
             herald.tell(Event::SetupRefused { place: found.place.to_owned(), reason });
-            let text = complaints.iter().map(|line| format!("{line}\r\n")).collect::<String>();
+            let text = complaints.join("\r\n") + "\r\n";
             replace(&paths.setup_error(), text.as_bytes(), Readers::Owner)?;
             // On a configured box the file is left alone, and so is what is around it.
             if let Some(path) = found.path.as_ref().filter(|_| !configured) {

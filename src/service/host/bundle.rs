@@ -95,9 +95,13 @@ fn settings(paths: &Paths) -> String {
     match read(&text, &Anywhere) {
         Ok(reading) => {
             let rows = show::settings(&reading.config).into_iter();
-            rows.map(|(key, value)| format!("{key} = {value}\n")).collect()
+            let lines: Vec<String> = rows.map(|(key, value)| format!("{key} = {value}")).collect();
+            lines.join("\n") + "\n"
         }
-        Err(complaints) => complaints.iter().map(|c| format!("{c}\n")).collect(),
+        Err(complaints) => {
+            let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+            lines.join("\n") + "\n"
+        }
     }
 }
 

@@ -111,3 +111,47 @@ impl Door {
 pub(super) fn set_hash(paths: &Paths, hash: &str) -> Result<(), Fault> {
     replace(&paths.admin(), hash.as_bytes(), Readers::Owner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::simulated::Simulated;
+    use super::*;
+
+    #[test]
+    fn guesses_are_slowed_down_and_nobody_is_locked_out() {
+        let machine = Simulated::new();
+        let said = |text: &str| Secret::new(text.to_owned());
+        let door = || Door::new(machine.paths.clone(), &machine);
+        let knock = |text: &str| door().knock(&said(text), &machine).unwrap();
+        assert_eq!(knock("seven brown foxes"), Try::Unset);
+        // A cheap hash: the costs are tested where they are made.
+        let hash = crate::source::verifier_for(
+            &said("seven brown foxes"),
+            crate::source::Strength::Generated,
+        );
+        set_hash(&machine.paths, &hash.unwrap().argon2id).unwrap();
+        for _ in 0..LOGIN_FREE_TRIES {
+            assert_eq!(knock("wrong"), Try::Wrong);
+        }
+        // Each `door()` is a new life of the role: the wait outlives it.
+        for expected in [2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            assert_eq!(knock("seven brown foxes"), Try::Wait(expected));
+            machine.sleep(Duration::from_secs(expected) - Duration::from_millis(1));
+            assert_eq!(knock("seven brown foxes"), Try::Wait(1));
+            machine.sleep(Duration::from_millis(1));
+            assert_eq!(knock("wrong"), Try::Wrong);
+        }
+        // Pulling the plug does not shorten it, and does not lock anybody out.
+        machine.restart();
+        assert_eq!(knock("seven brown foxes"), Try::Wait(300));
+        let waiting = door();
+        machine.sleep(Duration::from_secs(300));
+        assert_eq!(waiting.wait_secs(&machine), 0);
+        let mut waiting = waiting;
+        assert_eq!(waiting.knock(&said("seven brown foxes"), &machine).unwrap(), Try::Right);
+        assert_eq!(knock("wrong"), Try::Wrong);
+        assert_eq!(knock("seven brown foxes"), Try::Right);
+    }
+}

@@ -30,3 +30,6 @@ mod stage;
 mod status;
 mod tar;
 pub mod trial;
+
+#[cfg(test)]
+mod simulated;

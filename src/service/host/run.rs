@@ -1,6 +1,6 @@
 //! `postern host` as a process, from its socket to its exit code; and `postern setup --boot`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 
 use super::boot::{self, Outcome};
-use super::desk::{Guests, HostDesk};
+use super::desk::{Guests, HostDesk, Visitor};
 use super::hands::{Machine, Real};
 use super::server;
 use crate::base::fault::Fault;
 use crate::base::limits::TRIAL_BEAT;
 use crate::config::Surroundings as _;
+use crate::control::answer::{Trouble, TroubleKind};
+use crate::control::host::{HostAnswer, HostRequest};
 use crate::event::herald::Herald;
 use crate::event::journal::install;
 use crate::host::disk::Disk;
@@ -111,6 +113,28 @@ fn listener(options: &Options, paths: &Paths) -> Result<UnixListener, Fault> {
     server::open(&path)
 }
 
+/// Does one deed by hand, where no role runs: `postern setup --file` on a new machine.
+#[must_use]
+pub fn by_hand(root: &Path, request: HostRequest) -> HostAnswer {
+    let paths = Paths::below(root);
+    let done = || -> Result<HostAnswer, Trouble> {
+        let Some(_lock) = Lock::take(&paths.state().join("lock"))? else {
+            let text = "the host role runs and does not answer";
+            return Err(Trouble::new(TroubleKind::Conflict, text));
+        };
+        let own = peer::own_uid();
+        let machine: Arc<dyn Machine> = Arc::new(Real::new(paths.clone()));
+        let herald = Arc::new(Herald::new(clock::wall));
+        let guests = Guests { guests: Vec::new(), own };
+        let desk = HostDesk::open(paths.clone(), machine, guests, herald)?;
+        desk.recover();
+        let pid = i32::try_from(std::process::id()).ok();
+        let mut visitor = Visitor::new(own, peer::user_name(own), pid);
+        Ok(desk.handle(&mut visitor, request))
+    };
+    done().unwrap_or_else(HostAnswer::Trouble)
+}
+
 /// Looks after trials; feeds the watchdog when a look came to its end.
 async fn beat(desk: Arc<HostDesk>) {
     let mut beat = tokio::time::interval(TRIAL_BEAT);
@@ -127,14 +151,14 @@ async fn beat(desk: Arc<HostDesk>) {
 /// `postern setup --boot`. Whatever is wrong with a setup file, the box goes on starting; only a
 /// state that cannot be written is a failure.
 #[must_use]
-pub fn setup_at_boot(root: PathBuf) -> ExitCode {
+pub fn setup_at_boot(root: &Path) -> ExitCode {
     install(under_journal());
     let herald = Arc::new(Herald::new(clock::wall));
     let journal = match Journal::start(&herald) {
         Ok(journal) => journal,
         Err(fault) => return failed(&fault),
     };
-    let paths = Paths::below(&root);
+    let paths = Paths::below(root);
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let done = Lock::take(&paths.state().join("lock")).and_then(|lock| match lock {
         Some(_lock) => boot::run(&paths, credentials.as_deref(), &herald),
@@ -157,11 +181,15 @@ fn show(outcome: &Outcome) {
         Outcome::Nothing | Outcome::Known => {}
         Outcome::Taken(dns) => {
             println!("postern: this box is set up. What the DNS must say before mail leaves:");
-            dns.iter().for_each(|line| println!("  {line}"));
+            for line in dns {
+                println!("  {line}");
+            }
         }
         Outcome::Refused(complaints) => {
             println!("postern: the setup file was refused:");
-            complaints.iter().for_each(|line| println!("  {}", crate::event::harmless(line)));
+            for line in complaints {
+                println!("  {}", crate::event::harmless(line));
+            }
         }
     }
 }

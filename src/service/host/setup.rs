@@ -166,10 +166,10 @@ impl Prepared {
 /// The disk.
 pub(super) fn publish(paths: &Paths, dns: &[String]) -> Result<(), Fault> {
     let mut text = "; what the DNS must say before the first message leaves\n".to_owned();
-    dns.iter().for_each(|line| {
+    for line in dns {
         text.push_str(line);
         text.push('\n');
-    });
+    }
     replace(&paths.dns_records(), text.as_bytes(), Readers::Owner)
 }
 

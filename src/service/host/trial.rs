@@ -353,3 +353,6 @@ impl Trials {
         self.herald.tell(Event::FaultSeen { room: "host".to_owned(), fault });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What the host role does when the desk has let a request through.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -45,8 +45,8 @@ fn refused(complaints: &[Complaint]) -> HostAnswer {
 impl HostDesk {
     pub(super) fn perform_deed(&self, visitor: &Visitor, request: HostRequest) -> Done<HostAnswer> {
         match request {
-            HostRequest::DnsRecords {} => self.text(&self.paths.dns_records()),
-            HostRequest::ConfigShow { generation: None } => self.text(&self.paths.document()),
+            HostRequest::DnsRecords {} => text(&self.paths.dns_records()),
+            HostRequest::ConfigShow { generation: None } => text(&self.paths.document()),
             HostRequest::ConfigShow { generation: Some(number) } => {
                 self.generations().document(number).map(HostAnswer::Text).map_err(Into::into)
             }
@@ -89,13 +89,6 @@ impl HostDesk {
 
     fn generations(&self) -> Generations {
         Generations::new(self.paths.clone())
-    }
-
-    fn text(&self, path: &std::path::Path) -> Done<HostAnswer> {
-        std::fs::read_to_string(path).map(HostAnswer::Text).map_err(|cause| {
-            let text = format!("{}: {cause}", path.display());
-            Trouble::new(TroubleKind::NotFound, text)
-        })
     }
 
     fn check(&self, document: &str) -> HostAnswer {
@@ -388,6 +381,13 @@ impl HostDesk {
             .map_err(|cause| Trouble::new(TroubleKind::Fault, cause.to_string()))?;
         Ok(HostAnswer::Relayed(answer))
     }
+}
+
+fn text(path: &Path) -> Done<HostAnswer> {
+    std::fs::read_to_string(path).map(HostAnswer::Text).map_err(|cause| {
+        let text = format!("{}: {cause}", path.display());
+        Trouble::new(TroubleKind::NotFound, text)
+    })
 }
 
 /// A place to update from: a file, or an https address.
