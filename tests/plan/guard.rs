@@ -8,7 +8,9 @@ use std::time::Duration;
 use nix::sys::socket::sockopt::BindToDevice;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, setsockopt, socket};
 
-use crate::space::{alone, counted, feed, guard, plan, run, script};
+use postern::host::plan::{Form, closed};
+
+use crate::space::{alone, counted, feed, guard, plan, run, script, whole};
 
 /// The broker's user in `wires.toml`.
 const BROKER: u32 = 65534;
@@ -16,8 +18,11 @@ const BROKER: u32 = 65534;
 #[test]
 fn nft_takes_it_and_takes_it_again() {
     alone(|| {
-        for name in ["box.toml", "wires.toml"] {
-            let text = guard(&plan(name)).text;
+        let whole = whole("whole.toml").files(Form::Whole);
+        let whole = whole.into_iter().find(|file| file.path.ends_with("guard.nft"));
+        let guards = ["box.toml", "wires.toml"].map(|name| guard(&plan(name)));
+        for file in guards.into_iter().chain(whole).chain([closed()]) {
+            let (name, text) = (file.path.display(), file.text);
             // A user of the box need not exist where the test runs.
             let text = text.replace("\"postern-egress\"", "65533");
             feed("nft", &["-c", "-f", "-"], &text);

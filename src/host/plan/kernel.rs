@@ -95,7 +95,7 @@ fn addresses(found: &mut Vec<Difference>, outlet: &Outlet, link: &Value) {
         let same = |known: &&&Value| text(known, "local").parse() == Ok(side.address);
         match held.iter().find(same) {
             None => found.push(Difference::new(
-                format!("{device} has not the address {network} of egress {}", outlet.name),
+                format!("{device} has not the address {network} of {}", outlet.whose),
                 format!("ip address replace {network} dev {device} noprefixroute"),
             )),
             Some(known) if number(known, "prefixlen") != u64::from(network.prefix_len()) => {
@@ -210,15 +210,15 @@ fn routes(found: &mut Vec<Difference>, outlet: &Outlet) {
                 Some(_) => String::new(),
             };
             found.push(Difference::new(
-                format!("table {table} of egress {} has no route {}", outlet.name, entry.words()),
+                format!("table {table} of {} has no route {}", outlet.whose, entry.words()),
                 format!("ip {family} route replace {}{metric} table {table}", entry.words()),
             ));
         }
         for entry in present.difference(&planned).filter(|_| !planned.is_empty()) {
             found.push(Difference::new(
                 format!(
-                    "table {table} of egress {} has a route that is not planned: {}",
-                    outlet.name,
+                    "table {table} of {} has a route that is not planned: {}",
+                    outlet.whose,
                     entry.words()
                 ),
                 format!("ip {family} route del {} table {table}", entry.words()),
