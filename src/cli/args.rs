@@ -4,6 +4,7 @@ mod console;
 pub mod disks;
 mod health;
 pub mod host;
+pub mod host;
 mod update;
 
 use std::path::PathBuf;

@@ -82,6 +82,11 @@ pub enum Role {
         /// One JSON document instead of words.
         json: bool,
     },
+    /// `postern console`.
+    Console {
+        /// The host role's socket.
+        socket: PathBuf,
+    },
     /// `postern host`.
     Host(HostOptions),
     /// `postern setup --boot`.

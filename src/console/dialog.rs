@@ -32,6 +32,15 @@ const MENU: [&str; 18] = [
     "factory reset",
 ];
 
+/// What may be done with a source.
+const SOURCE_DEEDS: [&str; 5] = [
+    "1 hold: accept its mail and keep it",
+    "2 release: end a hold",
+    "3 disable: accept nothing more, hold what waits",
+    "4 enable: undo disable",
+    "5 new secret: shown once; the old one ends in 24 hours",
+];
+
 impl Console {
     pub(super) fn line(&mut self, line: &str) {
         let word = line.trim();
@@ -209,20 +218,13 @@ impl Console {
             Some(index) => names.get(index).cloned(),
             None => names.iter().find(|name| name.to_string() == word).cloned(),
         };
-        match name {
-            Some(name) => {
-                self.out.say(&format!("Source {name}:"));
-                self.out.say("1 hold: accept its mail and keep it");
-                self.out.say("2 release: end a hold");
-                self.out.say("3 disable: accept nothing more, hold what waits");
-                self.out.say("4 enable: undo disable");
-                self.out.say("5 new secret: shown once; the old one ends in 24 hours");
-                self.state = State::Source(name);
-            }
-            None => {
-                self.out.say("There is no such source.");
-                self.state = State::Sources(names);
-            }
+        if let Some(name) = name {
+            self.out.say(&format!("Source {name}:"));
+            self.out.lines(SOURCE_DEEDS);
+            self.state = State::Source(name);
+        } else {
+            self.out.say("There is no such source.");
+            self.state = State::Sources(names);
         }
         self.prompt();
     }

@@ -7,7 +7,7 @@
 use zeroize::Zeroize;
 
 /// Characters of a line. The longest honest answer is a list of addresses or a passphrase; a
-/// terminal in canonical mode gives at most 4,096 (N_TTY).
+/// terminal in canonical mode gives at most 4,096 (its line discipline).
 pub const LINE_CHARACTERS_MAX: usize = 1024;
 
 /// ctrl-C.

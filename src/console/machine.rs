@@ -221,7 +221,7 @@ impl Console {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let retry = self.retry.filter(|_| self.state == State::Status).map(|(at, _)| at);
         let confirm = match self.state {
-            State::Confirm { until, said } => Some(until.min(said)),
+            State::Confirm { until, said } => Some(until.after(Duration::from_secs(1)).min(said)),
             _ => None,
         };
         let idle = self.idle_after().map(|idle| self.touched.after(idle));
@@ -360,10 +360,12 @@ impl Console {
             self.screen();
         } else if said <= self.now {
             let left = until.since(self.now).as_secs();
-            self.state = State::Confirm { until, said: self.now.after(COUNTDOWN).min(until) };
-            self.out.say("");
-            self.out.say(&format!("{left} seconds left."));
-            self.prompt();
+            self.state = State::Confirm { until, said: self.now.after(COUNTDOWN) };
+            if left > 0 {
+                self.out.say("");
+                self.out.say(&format!("{left} seconds left."));
+                self.prompt();
+            }
         }
     }
 

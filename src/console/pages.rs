@@ -47,7 +47,10 @@ fn host(answer: &HostAnswer) -> Vec<String> {
 }
 
 fn applied(applied: &Applied) -> Vec<String> {
-    let mut lines = vec![format!("Configuration {} is in force.", applied.generation)];
+    let mut lines = vec![match applied.generation {
+        0 => "There is no configuration now.".to_owned(),
+        generation => format!("Configuration {generation} is in force."),
+    }];
     if let Some(secs) = applied.confirm_secs {
         lines.push(format!("It must be confirmed within {secs} s."));
     }
@@ -124,7 +127,7 @@ fn served(answer: &Answer) -> Vec<String> {
 
 fn acted(acted: &Acted) -> String {
     let note = if acted.note.is_empty() { String::new() } else { format!(" {}.", acted.note) };
-    format!("Done; {} concerned.{note}", count(acted.messages, "message"))
+    format!("Done: {}.{note}", count(acted.messages, "message"))
 }
 
 fn lanes(page: &Page<LaneRow>) -> Vec<String> {

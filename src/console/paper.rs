@@ -38,6 +38,11 @@ pub fn fold(text: &str, indent: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let paragraph = ascii(paragraph);
+        if paragraph.len() <= COLUMNS {
+            // What fits stays as it is, columns and all.
+            lines.push(paragraph.trim_end().to_owned());
+            continue;
+        }
         let first = paragraph.len() - paragraph.trim_start().len();
         let mut line = " ".repeat(first.min(COLUMNS / 2));
         let mut empty = true;

@@ -61,7 +61,7 @@ pub fn warnings(host: &HostStatus) -> Vec<String> {
             previous => format!("configuration {previous}"),
         };
         found.push(format!(
-            "Configuration {} waits for confirmation: {} s left, then {back} comes back",
+            "Configuration {} must be confirmed within {} s, or {back} comes back",
             pending.generation, pending.left_secs
         ));
     }
@@ -186,35 +186,57 @@ fn software(host: &HostStatus) -> String {
         Some(version) => parts.push(format!("slot {version}")),
         None => parts.push("no image: a machine with Postern on it".to_owned()),
     }
-    if let Some(update) = &host.update {
-        let word = |key: &str| update.get(key).and_then(Value::as_str).map(str::to_owned);
-        parts.extend(word("state").map(|state| format!("update {state}")));
-        parts.extend(word("version").map(|version| format!("to {version}")));
-        let tries = update.get("tries_left").and_then(Value::as_u64);
-        parts.extend(tries.map(|tries| format!("{tries} tries left")));
+    if let Some(update) = host.update.as_ref().and_then(Update::read)
+        && update.state != "idle"
+    {
+        let version = update.version.map_or_else(String::new, |version| format!(" {version}"));
+        parts.push(format!("update{version} {}", update.state));
+        parts.extend(update.tries_left.map(|tries| format!("{tries} tries left")));
     }
     parts.join(", ")
 }
 
+/// An update, from the updater's record or from its status.
+struct Update {
+    state: String,
+    version: Option<String>,
+    reason: Option<String>,
+    tries_left: Option<u64>,
+}
+
+impl Update {
+    fn read(value: &Value) -> Option<Self> {
+        let word = |value: &Value| value.as_str().map(str::to_owned);
+        let record = &value["record"]["state"];
+        if let Some(state) = word(&record["is"]) {
+            let (version, reason) = (word(&record["release"]["version"]), word(&record["reason"]));
+            return Some(Self { state, version, reason, tries_left: None });
+        }
+        let slots = value["slots"].as_array();
+        let running = slots.and_then(|slots| slots.iter().find(|slot| slot["running"] == true));
+        Some(Self {
+            state: word(&value["state"])?,
+            version: word(&value["version"]),
+            reason: word(&value["reason"]),
+            tries_left: running.and_then(|slot| slot["tries_left"].as_u64()),
+        })
+    }
+}
+
 /// An update that did not stay, and why.
 fn rolled_back(update: Option<&Value>) -> Option<String> {
-    let update = update?;
-    let state = update.get("state").and_then(Value::as_str)?;
-    if !state.contains("rolled") {
-        return None;
-    }
-    let word = |key: &str| update.get(key).and_then(Value::as_str);
-    let version = word("version").map_or_else(String::new, |version| format!(" to {version}"));
-    let why = word("reason").unwrap_or("the reason is not known");
+    let update = Update::read(update?).filter(|update| update.state.contains("rolled"))?;
+    let version = update.version.map_or_else(String::new, |version| format!(" to {version}"));
+    let why = update.reason.unwrap_or_else(|| "the reason is not known".to_owned());
     Some(format!("The update{version} was rolled back: {why}"))
 }
 
 /// What the health check found last, if it was not well.
 fn unhealthy(health: Option<&Value>) -> Option<String> {
     let health = health?;
-    let good = health.get("healthy").or_else(|| health.get("good")).and_then(Value::as_bool)?;
-    let why = health.get("reason").or_else(|| health.get("summary")).and_then(Value::as_str);
-    (!good).then(|| format!("The health check failed: {}", why.unwrap_or("see its report")))
+    let healthy = health.get("healthy").and_then(Value::as_bool)?;
+    let line = health.get("line").and_then(Value::as_str).unwrap_or("see its report");
+    (!healthy).then(|| format!("The health check failed: {line}"))
 }
 
 /// What may be typed below the screen.
@@ -222,8 +244,8 @@ fn unhealthy(health: Option<&Value>) -> Option<String> {
 pub fn choices(host: Option<&HostStatus>, wizard: Option<&Wizard>) -> String {
     let configured = host.is_some_and(|host| host.configured);
     match (configured, wizard) {
-        (true, _) => "Enter: again, l: log in, !: stop all mail".to_owned(),
-        (false, Some(_)) => "Enter: again, w: go on with the set-up".to_owned(),
-        (false, None) => "Enter: again, w: set up, l: log in".to_owned(),
+        (true, _) => "Enter: refresh, l: log in, !: stop all mail".to_owned(),
+        (false, Some(_)) => "Enter: refresh, w: go on with the set-up".to_owned(),
+        (false, None) => "Enter: refresh, w: set up, l: log in".to_owned(),
     }
 }

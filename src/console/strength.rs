@@ -93,7 +93,7 @@ fn bits(text: &str, name: &str) -> u32 {
         let step = |a: char, b: char| (u32::from(b)).abs_diff(u32::from(a)) <= 1;
         let runs = at > 0 && step(letters[at - 1], letters[at]);
         let again = (1..=8).any(|back| {
-            at >= back + 1
+            at > back
                 && letters[at] == letters[at - back]
                 && letters[at - 1] == letters[(at - 1).wrapping_sub(back).min(at)]
         });

@@ -98,8 +98,6 @@ pub(super) fn name() -> String {
 pub(super) struct Woken {
     /// There is something to read, or an end.
     pub(super) typed: bool,
-    /// There is room to write.
-    pub(super) room: bool,
     /// A signal asks for the end.
     pub(super) end: bool,
     /// An answer.
@@ -141,12 +139,12 @@ impl Wires {
         if read {
             fds.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
         }
-        self.poll(&mut fds, until)?;
+        Self::poll_until(&mut fds, until)?;
         let ready = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
         let end = ready(0) && self.asked_to_end();
         let told = answer.is_some() && ready(1);
         let typed = read && ready(1 + usize::from(answer.is_some()));
-        Ok(Woken { typed, end, told, room: false })
+        Ok(Woken { typed, end, told })
     }
 
     /// Waits until there is room for a line; false if the end is asked for meanwhile. A terminal
@@ -158,7 +156,7 @@ impl Wires {
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
                 PollFd::new(output.as_fd(), PollFlags::POLLOUT),
             ];
-            self.poll(&mut fds, None)?;
+            Self::poll_until(&mut fds, None)?;
             if fds[0].any().unwrap_or(false) && self.asked_to_end() {
                 return Ok(false);
             }
@@ -168,7 +166,7 @@ impl Wires {
         }
     }
 
-    fn poll(&self, fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()> {
+    fn poll_until(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<()> {
         let timeout = match until {
             None => PollTimeout::NONE,
             Some(until) => {

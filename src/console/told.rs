@@ -23,23 +23,19 @@ impl Console {
         }
         match then {
             Then::Screen => self.show_screen(told),
-            Then::LoggedIn(errand) => self.logged_in_for(errand, told),
-            Then::Show => {
+            Then::LoggedIn(errand) => self.logged_in_for(errand, &told),
+            Then::Show | Then::NewPassphrase => {
                 self.show(&told);
                 self.menu();
             }
-            Then::Sources => self.sources(told),
+            Then::Sources => self.sources(&told),
             Then::Count(real, what) => self.counted(*real, &what, &told),
-            Then::Weigh(deed) => self.weighed(deed, told),
-            Then::SetUp => self.set_up(told),
+            Then::Weigh(deed) => self.weighed(deed, &told),
+            Then::SetUp => self.set_up(&told),
             Then::Wizard => self.wizard_told(told),
-            Then::Applied => self.applied(told),
+            Then::Applied => self.applied(&told),
             Then::Confirmed => self.confirmed(&told),
             Then::FirstCheck(left) => self.first_check(left, &told),
-            Then::NewPassphrase => {
-                self.show(&told);
-                self.menu();
-            }
         }
     }
 
@@ -72,13 +68,13 @@ impl Console {
         }
     }
 
-    fn logged_in_for(&mut self, errand: Errand, told: Told) {
-        let welcome = match &told {
+    fn logged_in_for(&mut self, errand: Errand, told: &Told) {
+        let welcome = match told {
             Told::Host(answer) => matches!(&**answer, HostAnswer::Welcome(w) if w.administrator),
             _ => false,
         };
         if !welcome {
-            self.show(&told);
+            self.show(told);
             self.state = State::Login(errand);
             return self.prompt();
         }
@@ -96,13 +92,13 @@ impl Console {
         }
     }
 
-    fn sources(&mut self, told: Told) {
-        let Told::Served(answer) = &told else {
-            self.show(&told);
+    fn sources(&mut self, told: &Told) {
+        let Told::Served(answer) = told else {
+            self.show(told);
             return self.menu();
         };
         let Answer::Sources(page) = &**answer else {
-            self.show(&told);
+            self.show(told);
             return self.menu();
         };
         for (index, row) in page.rows.iter().enumerate() {
@@ -143,9 +139,9 @@ impl Console {
         self.prompt();
     }
 
-    fn weighed(&mut self, deed: Deed, told: Told) {
-        let Some(host) = status(&told) else {
-            self.show(&told);
+    fn weighed(&mut self, deed: Deed, told: &Told) {
+        let Some(host) = status(told) else {
+            self.show(told);
             return self.menu();
         };
         let waits = match host.queued.or(host.mail.as_ref().map(|mail| mail.queue.messages)) {
@@ -159,9 +155,9 @@ impl Console {
         self.prompt();
     }
 
-    fn set_up(&mut self, told: Told) {
-        let Some(host) = status(&told) else {
-            self.show(&told);
+    fn set_up(&mut self, told: &Told) {
+        let Some(host) = status(told) else {
+            self.show(told);
             return self.screen();
         };
         let ports = physical(&host);
@@ -179,16 +175,15 @@ impl Console {
         self.state = State::Wizard;
         match told {
             Told::Drawn(drawn) => wizard.handle_drawn(*drawn, &mut self.out),
-            other => match status(&other) {
-                Some(host) => {
+            other => {
+                if let Some(host) = status(&other) {
                     wizard.handle_ports(physical(&host), &mut self.out);
                     self.host = Some(host);
-                }
-                None => {
+                } else {
                     let text = pages::lines(&other).join(" ");
                     wizard.handle_failure(&text, &mut self.out);
                 }
-            },
+            }
         }
         if self.wizard.as_ref().is_some_and(Wizard::waits) {
             self.state = State::Waiting(Then::Wizard);
@@ -196,9 +191,9 @@ impl Console {
     }
 
     /// The setup was tried: it is in force for now, or refused with everything that is wrong.
-    fn applied(&mut self, told: Told) {
+    fn applied(&mut self, told: &Told) {
         let Some(wizard) = &mut self.wizard else { return self.screen() };
-        let found = match &told {
+        let found = match told {
             Told::Host(answer) => match &**answer {
                 HostAnswer::SetUp(found) => Some(found.clone()),
                 _ => None,
@@ -219,7 +214,7 @@ impl Console {
                 self.state = State::Wizard;
             }
             None => {
-                let lines = pages::lines(&told);
+                let lines = pages::lines(told);
                 wizard.handle_refusal(&lines, &mut self.out);
                 self.state = State::Wizard;
             }

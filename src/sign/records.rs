@@ -1,5 +1,6 @@
 //! What has to stand in DNS for a configuration: one place for setup, console and command line.
 
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::keys::DnsRecord;
@@ -156,7 +157,7 @@ fn reverse_v4(address: Ipv4Addr) -> String {
 fn reverse_v6(address: Ipv6Addr) -> String {
     let mut name = String::with_capacity(72);
     for octet in address.octets().iter().rev() {
-        name.push_str(&format!("{:x}.{:x}.", octet & 15, octet >> 4));
+        let _ = write!(name, "{:x}.{:x}.", octet & 15, octet >> 4);
     }
     name + "ip6.arpa"
 }

@@ -124,8 +124,10 @@ impl World {
             }),
             ["rolled-back"] => {
                 self.host.update = Some(serde_json::json!({
-                    "state": "rolled-back", "version": "1.1.0",
-                    "reason": "the synthetic message was not signed",
+                    "format": 1, "record": { "state": {
+                        "is": "rolled-back", "release": { "version": "1.1.0" },
+                        "reason": "the synthetic message was not signed",
+                    } },
                 }));
             }
             ["cable", name, state] => {

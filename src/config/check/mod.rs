@@ -71,6 +71,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     {
         entry.complain("is a version that this program does not know", version);
     }
+    version(top);
     let hostname = top.needed(
         "hostname",
         "Write the gateway's own full name, for example \"relay.example.com\"",
@@ -143,6 +144,17 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         updates: updates::updates(top, surroundings),
         control: control?,
     })
+}
+
+/// The document's own version.
+fn version(top: &mut Section<'_>) {
+    let version = "Write version = 1";
+    if let Some(entry) = top.need("version", version)
+        && let Some(number) = entry.number(version)
+        && number != VERSION
+    {
+        entry.complain("is a version that this program does not know", version);
+    }
 }
 
 /// A host name: no address literal.

@@ -106,9 +106,21 @@ impl Answers {
         self.get(question).split_whitespace()
     }
 
-    /// Remembers an answer.
+    /// Remembers an answer; what hung on another one is asked for again.
     pub fn set(&mut self, question: Question, text: String) {
         self.texts.insert(question, text);
+        if let Question::V4(role) = question {
+            let net = self.get(question).parse::<ipnet::Ipv4Net>();
+            let router = self.get(Question::Gateway4(role)).parse::<std::net::Ipv4Addr>();
+            let lost = router.is_ok_and(|router| !net.is_ok_and(|net| net.contains(&router)));
+            if lost {
+                self.texts.remove(&Question::Gateway4(role));
+            }
+            let leased = self.get(Question::V4(Role::Manage)) == "dhcp";
+            if !leased && self.get(Question::ManageDns) == "dhcp" {
+                self.texts.remove(&Question::ManageDns);
+            }
+        }
     }
 
     /// Whether a question was answered.

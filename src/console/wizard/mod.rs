@@ -112,7 +112,7 @@ impl Wizard {
     /// Says where it is, at the beginning and whenever somebody comes back; the ports are as they
     /// are now.
     pub fn enter(&mut self, ports: Vec<LinkRow>, out: &mut Outbox) {
-        self.ports = ports;
+        self.renew(ports);
         out.say("Setting up this gateway. Enter takes what stands in brackets, < goes back,");
         out.say("? explains, ctrl-C leaves; answers are kept until power-off.");
         match self.stage {
@@ -156,7 +156,7 @@ impl Wizard {
                 out.prompt("Done?");
             }
             Stage::Comparing(role, before) => self.compare(role, &before, ports, out),
-            _ => self.ports = ports,
+            _ => self.renew(ports),
         }
     }
 
@@ -187,7 +187,7 @@ impl Wizard {
         out.say("Nothing was changed. This is wrong:");
         out.lines(complaints);
         self.stage = Stage::Review;
-        self.prompt_review(out);
+        prompt_review(out);
     }
 
     fn answer(&mut self, question: Question, line: &str, out: &mut Outbox) -> Turn {
@@ -345,7 +345,7 @@ impl Wizard {
                 let name = one.name.clone();
                 let state = if review::linked(one) { "has a link now" } else { "lost its link" };
                 out.say(&format!("{name} {state}: it is taken. Put the cable back in."));
-                self.ports = after;
+                self.renew(after);
                 let _ = self.answer(Question::Ports(role), &name, out);
                 return;
             }
@@ -355,8 +355,28 @@ impl Wizard {
                 out.say(&format!("Several links have changed: {}.", names.join(", ")));
             }
         }
-        self.ports = after;
+        self.renew(after);
         self.put(Question::Ports(role), out);
+    }
+
+    /// The ports as they are now. A port may have another name after a configuration was tried; it
+    /// is the same card, and the answers follow it.
+    fn renew(&mut self, ports: Vec<LinkRow>) {
+        for role in Role::ALL {
+            if !self.answers.has(role) {
+                continue;
+            }
+            let mut attachment = Attachment::read(self.answers.get(Question::Ports(role)));
+            for name in &mut attachment.ports {
+                let old = self.ports.iter().find(|port| port.name == *name);
+                let mac = old.map(|port| port.mac.as_str()).filter(|mac| !mac.is_empty());
+                if let Some(new) = ports.iter().find(|port| Some(port.mac.as_str()) == mac) {
+                    name.clone_from(&new.name);
+                }
+            }
+            self.answers.set(Question::Ports(role), attachment.to_string());
+        }
+        self.ports = ports;
     }
 
     /// Everything is answered: keys, where they are not made yet.
@@ -383,12 +403,13 @@ impl Wizard {
             return Turn::Stay;
         }
         if let Ok(number) = word.parse::<usize>() {
-            match number.checked_sub(1).and_then(|index| self.answers.path().get(index).copied()) {
-                Some(question) => self.put(question, out),
-                None => {
-                    out.say("There is no such number.");
-                    self.prompt_review(out);
-                }
+            let index = number.checked_sub(1);
+            let question = index.and_then(|index| self.answers.path().get(index).copied());
+            if let Some(question) = question {
+                self.put(question, out);
+            } else {
+                out.say("There is no such number.");
+                prompt_review(out);
             }
             return Turn::Stay;
         }
@@ -406,7 +427,7 @@ impl Wizard {
             ("", _) => {}
             _ => out.say("Type apply, a number, or <."),
         }
-        self.prompt_review(out);
+        prompt_review(out);
         Turn::Stay
     }
 
@@ -415,11 +436,11 @@ impl Wizard {
         self.stage = Stage::Review;
         self.reviewed = true;
         review::show(&self.answers, &self.ports, drawn, out);
-        self.prompt_review(out);
+        prompt_review(out);
     }
+}
 
-    fn prompt_review(&self, out: &mut Outbox) {
-        out.say("apply puts it in force; a number changes that answer; < goes back.");
-        out.prompt("apply?");
-    }
+fn prompt_review(out: &mut Outbox) {
+    out.say("apply puts it in force; a number changes that answer; < goes back.");
+    out.prompt("apply?");
 }

@@ -171,17 +171,18 @@ pub fn proposal(question: Question, answers: &Answers) -> Option<String> {
     }
     let first_domain = answers.from_domains().into_iter().next();
     match question {
-        Question::Ports(role) if role.optional() => Some("none".to_owned()),
         Question::V4(Role::Manage) => Some("dhcp".to_owned()),
-        Question::V4(Role::Public) | Question::V6(_) => Some("none".to_owned()),
         Question::Gateway4(Role::Egress) => {
             let net: ipnet::Ipv4Net = answers.get(Question::V4(Role::Egress)).parse().ok()?;
             let first = net.trunc().hosts().find(|host| *host != net.addr())?;
             Some(first.to_string())
         }
-        Question::Gateway4(_) => Some("none".to_owned()),
         Question::Gateway6(Role::Egress) => Some("fe80::1".to_owned()),
-        Question::Gateway6(_) => Some("none".to_owned()),
+        Question::Ports(Role::Manage | Role::Public)
+        | Question::V4(Role::Public)
+        | Question::V6(_)
+        | Question::Gateway4(_)
+        | Question::Gateway6(_) => Some("none".to_owned()),
         Question::Resolvers => Some(resolvers(Role::Egress, answers).to_owned()),
         Question::ManageDns if answers.get(Question::V4(Role::Manage)) == "dhcp" => {
             Some("dhcp".to_owned())

@@ -55,14 +55,13 @@ pub fn take(
             text
         }
         Question::Gateway6(role) => gateway6(role, line, answers)?,
-        Question::Resolvers => addresses(line, 1..=3)?,
         Question::ManageDns if line == "dhcp" => {
             if answers.get(Question::V4(Role::Manage)) != "dhcp" {
                 return refuse("Manage has no DHCP.", "Type addresses of name servers.");
             }
             line.to_owned()
         }
-        Question::ManageDns => addresses(line, 1..=3)?,
+        Question::Resolvers | Question::ManageDns => addresses(line, 1..=3)?,
         Question::Time => time(line)?,
         Question::From => patterns(line)?,
         Question::Bounces | Question::Owner => mailbox(line)?,
@@ -167,11 +166,8 @@ fn v4(role: Role, line: &str) -> Result<String, Refusal> {
         ("dhcp", Role::Egress) => {
             return refuse("The egress address must be fixed: receivers know it.", form);
         }
-        ("dhcp", _) => return Ok(line.to_owned()),
-        ("", _) => {
-            return refuse("An address is needed.", form);
-        }
-        ("none", _) => return Ok(line.to_owned()),
+        ("dhcp" | "none", _) => return Ok(line.to_owned()),
+        ("", _) => return refuse("An address is needed.", form),
         _ => {}
     }
     if line.parse::<Ipv4Addr>().is_ok() {

@@ -19,7 +19,10 @@ pub(super) fn linked(port: &LinkRow) -> bool {
 /// A port in a line.
 pub(super) fn port(port: &LinkRow) -> String {
     let driver = port.driver.as_ref().map_or_else(String::new, |name| format!(", {name}"));
-    let speed = port.speed_mbit.map_or_else(String::new, |speed| format!(", {speed} Mbit/s"));
+    let speed = port
+        .speed_mbit
+        .filter(|_| linked(port))
+        .map_or_else(String::new, |speed| format!(", {speed} Mbit/s"));
     let link = if linked(port) { "link" } else { "no link" };
     format!("{}, {}{driver}, {link}{speed}", port.name, port.mac)
 }

@@ -153,8 +153,10 @@ fn roles(paths: &Paths) -> BTreeMap<String, String> {
     for (part, devices) in parts {
         for device in devices {
             let role: &mut String = roles.entry(device.clone()).or_default();
-            let and = if role.is_empty() { "" } else { ", " };
-            *role += &format!("{and}{part}");
+            if !role.is_empty() {
+                role.push_str(", ");
+            }
+            role.push_str(part);
         }
     }
     roles
