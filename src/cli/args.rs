@@ -4,7 +4,6 @@ mod console;
 pub mod disks;
 mod health;
 pub mod host;
-pub mod host;
 mod update;
 
 use std::path::PathBuf;

@@ -82,11 +82,6 @@ pub enum Role {
         /// One JSON document instead of words.
         json: bool,
     },
-    /// `postern console`.
-    Console {
-        /// The host role's socket.
-        socket: PathBuf,
-    },
     /// `postern host`.
     Host(HostOptions),
     /// `postern setup --boot`.

@@ -245,39 +245,6 @@
 //! to a name server every second, so that the kernel asks again.
 //! *Cost.* It is noticed some seconds after somebody speaks; a router beyond the first is not seen.
 //!
-//! # 56. The health gate has types of its own
-//! *Context.* A synthetic message must take the real way: listener, identity, scan, signature,
-//! spool, broker. Written as a network source with a route, it would need loopback, a shared
-//! interface and an unbound port where the rules forbid them, and anybody on the machine could
-//! relay with it.
-//! *Choice.* `[health]` makes the check add a listener of a kind, a source of a proof and an
-//! egress on `lo` that no document can write, after everything else was checked. At that
-//! listener only the gate is known, and the gate nowhere else; it writes to `health.invalid`
-//! alone, and nobody else does. `Config::outward` is the configuration without it: plan, guard,
-//! checks and statements see that. The key is made by the daemon, and made anew when it is
-//! damaged.
-//! *Cost.* One more word in three enums; the broker's unit must let 127.0.0.1 pass.
-//!
-//! # 57. The gate is root with one capability
-//! *Context.* It asks PID 1 about units without a message bus, reads the firewall, tells the
-//! queue to try again and writes below `/var/lib/postern-host`. Each needs root's name or
-//! `CAP_NET_ADMIN`.
-//! *Choice.* A oneshot as root with `CAP_NET_ADMIN` and nothing else, a read-only system but for
-//! its folder, `AF_UNIX`, `AF_NETLINK` and loopback. By hand it runs as anybody and says what it
-//! may not see.
-//! *Cost.* A score near 2 instead of 0.2, for minutes after a boot.
-//!
-//! # 58. What people decided or what was missing before fails no gate
-//! *Context.* The gate decides whether a new version is kept. A way back because an operator
-//! has stopped mail, or because a provider's line is down, would help nobody.
-//! *Choice.* `stop-all`, a disabled gate, a suspended egress are states: told, and healthy.
-//! What worked before the update and does not after four minutes fails; what did not work
-//! before never does. A full spool fails unless it was full before. A failed gate blesses
-//! nothing; whether the machine boots again is the unit's decision and meant for trials alone.
-//! A machine without a configuration is healthy when what it has is.
-//! *Cost.* A version whose mail is broken is kept if mail was stopped during its trial; the
-//! line on the console says that no message was sent. Scanning for malware is not tried before
-//! there are engines: the scan is shown by its rules of structure.
 //! # 38. The broker is a unit of its own, and its user is the firewall's
 //! *Context.* As a child it shared the gateway's user and had to share its network, so the gateway
 //! could not be without one, and the guard could not tell the two apart.
@@ -309,37 +276,7 @@
 //! `postern-network.service`, the updater and the stick's mount by the service manager. A guard
 //! that cannot be loaded leaves the box closed (`closed.nft` comes first) and the broker unstarted.
 //! *Cost.* Faults of these come as the result of a unit; their words are in the journal.
-//! # 50. A change of the configuration is one durable sentence before its first step
-//! *Context.* Whoever changes a network may cut himself off, and the role may die between any two
-//! steps.
-//! *Choice.* `pending.json` says what is under way before anything is touched; every step may be
-//! done twice; the next start goes on or back by what stands there. A trial does not survive the
-//! end of the role: who restarts the box to get it back gets the old document.
-//! *Cost.* A crash of the role during a trial takes a good change back.
 //!
-//! # 51. The console's user is nobody until it says the passphrase, and a new box has an owner
-//! *Context.* A console cannot be root, there is no default password, and somebody must be able to
-//! begin.
-//! *Choice.* Root by the kernel's word; the console by the passphrase, on one connection. A box
-//! with neither passphrase nor document is set up by whoever stands before it. Failures are written
-//! down before the passphrase is looked at, the wait doubles up to five minutes and never locks.
-//! *Cost.* Whoever finds a box before its owner may claim it; only a factory reset undoes that.
-//!
-//! # 52. A container of our own for backups
-//! *Context.* The age crate (MIT or Apache-2.0) is still called beta and brings its own
-//! `ChaCha20`, `X25519` and scrypt beside aws-lc-rs, and a layer of translations: some forty crates
-//! for one file.
-//! *Choice.* Argon2id, then AES-256-GCM in chunks with a counted nonce and a mark on the last one
-//! (STREAM); the form is described where it is written, in forty lines.
-//! *Cost.* Other programs do not open it without a script.
-//!
-//! # 53. A generation keeps the document; files that come with it are kept only where they replace
-//! *Context.* Setup and import bring keys, and a trial that brings keys must take them back.
-//! *Choice.* Such a generation carries its files and what they replaced, so that it can be undone
-//! as a whole. `config rollback N` brings documents back, never keys: a rotated key that returns by
-//! accident is worse than one that is missing.
-//! *Cost.* Private keys lie a second time in a folder that only root reads, until fifty generations
-//! have passed.
 //! # 46. systemd-sysupdate writes the slot, and nothing else of an update
 //! *Context.* Tried with 257.13 on a GPT in a file: it picks the partition that is not protected,
 //! unpacks, writes, syncs, and sets label, UUID and flags last. It does not check local files, reads
@@ -382,6 +319,73 @@
 //! a release that became healthy, and never falls. HTTPS only hides what is asked.
 //! *Cost.* A machine that was off for a year needs a fresh release; a reset to the factory's state
 //! forgets floor and time, and the image's date remains.
+//!
+//! # 50. A change of the configuration is one durable sentence before its first step
+//! *Context.* Whoever changes a network may cut himself off, and the role may die between any two
+//! steps.
+//! *Choice.* `pending.json` says what is under way before anything is touched; every step may be
+//! done twice; the next start goes on or back by what stands there. A trial does not survive the
+//! end of the role: who restarts the box to get it back gets the old document.
+//! *Cost.* A crash of the role during a trial takes a good change back.
+//!
+//! # 51. The console's user is nobody until it says the passphrase, and a new box has an owner
+//! *Context.* A console cannot be root, there is no default password, and somebody must be able to
+//! begin.
+//! *Choice.* Root by the kernel's word; the console by the passphrase, on one connection. A box
+//! with neither passphrase nor document is set up by whoever stands before it. Failures are written
+//! down before the passphrase is looked at, the wait doubles up to five minutes and never locks.
+//! *Cost.* Whoever finds a box before its owner may claim it; only a factory reset undoes that.
+//!
+//! # 52. A container of our own for backups
+//! *Context.* The age crate (MIT or Apache-2.0) is still called beta and brings its own
+//! `ChaCha20`, `X25519` and scrypt beside aws-lc-rs, and a layer of translations: some forty crates
+//! for one file.
+//! *Choice.* Argon2id, then AES-256-GCM in chunks with a counted nonce and a mark on the last one
+//! (STREAM); the form is described where it is written, in forty lines.
+//! *Cost.* Other programs do not open it without a script.
+//!
+//! # 53. A generation keeps the document; files that come with it are kept only where they replace
+//! *Context.* Setup and import bring keys, and a trial that brings keys must take them back.
+//! *Choice.* Such a generation carries its files and what they replaced, so that it can be undone
+//! as a whole. `config rollback N` brings documents back, never keys: a rotated key that returns by
+//! accident is worse than one that is missing.
+//! *Cost.* Private keys lie a second time in a folder that only root reads, until fifty generations
+//! have passed.
+//!
+//! # 56. The health gate has types of its own
+//! *Context.* A synthetic message must take the real way: listener, identity, scan, signature,
+//! spool, broker. Written as a network source with a route, it would need loopback, a shared
+//! interface and an unbound port where the rules forbid them, and anybody on the machine could
+//! relay with it.
+//! *Choice.* `[health]` makes the check add a listener of a kind, a source of a proof and an
+//! egress on `lo` that no document can write, after everything else was checked. At that
+//! listener only the gate is known, and the gate nowhere else; it writes to `health.invalid`
+//! alone, and nobody else does. `Config::outward` is the configuration without it: plan, guard,
+//! checks and statements see that. The key is made by the daemon, and made anew when it is
+//! damaged.
+//! *Cost.* One more word in three enums; the broker's unit must let 127.0.0.1 pass.
+//!
+//! # 57. The gate is root with one capability
+//! *Context.* It asks PID 1 about units without a message bus, reads the firewall, tells the
+//! queue to try again and writes below `/var/lib/postern-host`. Each needs root's name or
+//! `CAP_NET_ADMIN`.
+//! *Choice.* A oneshot as root with `CAP_NET_ADMIN` and nothing else, a read-only system but for
+//! its folder, `AF_UNIX`, `AF_NETLINK` and loopback. By hand it runs as anybody and says what it
+//! may not see.
+//! *Cost.* A score near 2 instead of 0.2, for minutes after a boot.
+//!
+//! # 58. What people decided or what was missing before fails no gate
+//! *Context.* The gate decides whether a new version is kept. A way back because an operator
+//! has stopped mail, or because a provider's line is down, would help nobody.
+//! *Choice.* `stop-all`, a disabled gate, a suspended egress are states: told, and healthy.
+//! What worked before the update and does not after four minutes fails; what did not work
+//! before never does. A full spool fails unless it was full before. A failed gate blesses
+//! nothing; whether the machine boots again is the unit's decision and meant for trials alone.
+//! A machine without a configuration is healthy when what it has is.
+//! *Cost.* A version whose mail is broken is kept if mail was stopped during its trial; the
+//! line on the console says that no message was sent. Scanning for malware is not tried before
+//! there are engines: the scan is shown by its rules of structure.
+//!
 //! # 59. The image is built by Debian 13's tools on any Debian
 //! *Context.* mkosi, systemd-repart and ukify of Debian 12 differ from those of 13, and what they
 //! build differs with them.

@@ -64,13 +64,6 @@ pub(super) fn control_socket(text: &str) -> std::path::PathBuf {
 
 /// The whole configuration; `None` if a part without default is missing or unreadable.
 fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) -> Option<Config> {
-    let version = "Write version = 1";
-    if let Some(entry) = top.need("version", version)
-        && let Some(number) = entry.number(version)
-        && !super::VERSIONS.iter().any(|version| u64::from(*version) == number)
-    {
-        entry.complain("is a version that this program does not know", version);
-    }
     version(top);
     let hostname = top.needed(
         "hostname",
@@ -103,9 +96,6 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let (checks, mut network) = (network::checks(top, surroundings), network::network(top));
     network.time = time::time(top);
     interface::interfaces(top, &mut network, &mut egresses.known, desk);
-    let updates = updates::updates(top, surroundings);
-    let trust = trust::trust(top, &dkim, desk, surroundings);
-    let (checks, network) = (network::checks(top, surroundings), network::network(top));
     let declared = cross::Declared {
         lab,
         listeners: &listeners,
@@ -138,8 +128,6 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         checks,
         network,
         setup,
-        health,
-        updates,
         health: None,
         updates: updates::updates(top, surroundings),
         control: control?,
@@ -151,7 +139,7 @@ fn version(top: &mut Section<'_>) {
     let version = "Write version = 1";
     if let Some(entry) = top.need("version", version)
         && let Some(number) = entry.number(version)
-        && number != VERSION
+        && !super::VERSIONS.iter().any(|version| u64::from(*version) == number)
     {
         entry.complain("is a version that this program does not know", version);
     }
