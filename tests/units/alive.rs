@@ -281,8 +281,9 @@ fn a_real_service_manager_runs_them() {
 
     // A broker that hangs is found out by its watchdog, and met again.
     let old = machine.property("postern-egress.service", "MainPID");
-    let stop = ["systemctl", "kill", "-s", "SIGSTOP", "postern-egress.service"];
-    assert!(machine.run(&stop).status.success());
+    let stop = ["systemctl", "kill", "--kill-whom=main", "-s", "SIGSTOP", "postern-egress.service"];
+    let stopped = machine.run(&stop);
+    assert!(stopped.status.success(), "{stopped:?}");
     machine.wait("another broker", || {
         let now = machine.property("postern-egress.service", "MainPID");
         now != old && now != "0"

@@ -22,13 +22,13 @@ use text::{Unit, files, root, settings, units};
 /// systemd than 257, and on the box. Lower is better; a change is to be seen, whichever way.
 const EXPOSURE: &[(&str, Option<u32>, u32)] = &[
     ("postern-console@.service", None, 5),
-    ("postern-disks.service", None, 17),
+    ("postern-disks.service", None, 18),
     ("postern-egress.service", Some(13), 11),
     ("postern-failure@.service", Some(7), 7),
     ("postern-guard.service", Some(14), 14),
     ("postern-health.service", None, 17),
     ("postern-host.service", None, 18),
-    ("postern-network.service", None, 19),
+    ("postern-network.service", None, 20),
     ("postern-setup.service", None, 19),
     ("postern-update.service", None, 20),
     ("postern.service", Some(4), 2),
@@ -46,6 +46,7 @@ const NEWER_WORDS: &[&str] = &[
     "ImportCredential",
     "PollLimitIntervalSec",
     "PollLimitBurst",
+    "WantsMountsFor",
 ];
 
 /// Units of others that the preset names.
@@ -396,6 +397,7 @@ fn what_units_name_exists() {
         "ReadWritePaths",
         "ExecPaths",
         "RequiresMountsFor",
+        "WantsMountsFor",
         "What",
         "Where",
     ];

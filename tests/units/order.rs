@@ -37,7 +37,8 @@ impl Order {
         for (name, unit) in units {
             unit.words("Unit", "After").iter().for_each(|other| order.put(other, name));
             unit.words("Unit", "Before").iter().for_each(|other| order.put(name, other));
-            for path in unit.words("Unit", "RequiresMountsFor") {
+            let keys = ["RequiresMountsFor", "WantsMountsFor"];
+            for path in keys.into_iter().flat_map(|key| unit.words("Unit", key)) {
                 units.keys().filter(|m| lies_on(path, m)).for_each(|mount| order.put(mount, name));
             }
             order.automatic(name, unit, units);
