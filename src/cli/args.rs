@@ -1,5 +1,7 @@
 //! What may be typed. The help texts are the manual of the command line.
 
+mod network;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use crate::control::request::{PageAsk, QueueFilter};
 use crate::mail::address::Domain;
 use crate::mail::class::MessageClass;
 use crate::mail::source::SourceName;
+
+pub use network::NetworkVerb;
 
 /// A hardened gateway for transactional mail.
 #[derive(Clone, Debug, Parser)]
@@ -81,6 +85,9 @@ pub enum Verb {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// The network of a machine that is ours alone; works without a daemon
+    #[command(subcommand)]
+    Network(NetworkVerb),
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),

@@ -169,6 +169,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         }
         Verb::Egress { verb: None | Some(EgressVerb::Plan(_) | EgressVerb::Apply { .. }) }
         | Verb::Serve
+        | Verb::Network(_)
         | Verb::Key(_)
         | Verb::Spool(_)
         | Verb::Demo { .. } => {

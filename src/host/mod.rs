@@ -5,6 +5,7 @@ pub mod disk;
 pub mod journal;
 pub mod last_words;
 pub mod neighbour;
+pub mod network;
 pub mod notify;
 pub mod passed;
 pub mod peer;
