@@ -1,9 +1,10 @@
 //! What an older document has left in the kernel, and the new one does not want: rules in our
-//! places, addresses of interfaces whose addresses are written down.
+//! places, addresses of interfaces whose addresses are written down, and of cards without a part.
 //!
 //! networkd removes what it has made itself, unless it was started again in between.
 
 use super::Work;
+use super::interfaces::interfaces;
 use crate::host::plan::Plan;
 use crate::host::plan::kernel::{items, json, text};
 use crate::host::plan::rules::Rule;
@@ -34,6 +35,12 @@ pub(super) fn remove(work: &mut Work, plan: &Plan) {
                 let address = format!("{address}/{length}");
                 let _gone_already = work.run(&["ip", "address", "del", &address, "dev", &device]);
             }
+        }
+    }
+    for card in interfaces().iter().filter(|facts| facts.is_card() && !plan.knows(&facts.name)) {
+        let _gone_already = work.run(&["ip", "link", "set", "dev", &card.name, "down"]);
+        if !card.addresses.is_empty() {
+            let _gone_already = work.run(&["ip", "address", "flush", "dev", &card.name]);
         }
     }
 }

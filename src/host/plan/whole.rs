@@ -115,6 +115,11 @@ impl Plan {
         self.whole.as_ref().map_or(&[], |whole| &whole.names)
     }
 
+    /// Whether an interface has a part, or is below one that has.
+    pub(in crate::host) fn knows(&self, name: &str) -> bool {
+        self.devices.contains_key(name)
+    }
+
     /// Settings of the kernel: path below /proc/sys, and value.
     pub(in crate::host) fn settings(&self) -> Vec<(String, String)> {
         let all = sysctl::settings(self).into_iter();
