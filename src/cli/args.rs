@@ -4,6 +4,7 @@ mod console;
 pub mod disks;
 mod health;
 pub mod host;
+mod network;
 mod update;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::mail::class::MessageClass;
 use crate::mail::source::SourceName;
 
 pub use health::{HealthArguments, HealthVerb};
+pub use network::NetworkVerb;
 pub use update::{BundleArguments, RestartArguments, UpdateVerb};
 
 /// A hardened gateway for transactional mail.
@@ -107,6 +109,9 @@ pub enum Verb {
         #[command(subcommand)]
         verb: Option<disks::DisksVerb>,
     },
+    /// The network of a machine that is ours alone; works without a daemon
+    #[command(subcommand)]
+    Network(NetworkVerb),
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),

@@ -178,6 +178,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         | Verb::Failure { .. }
         | Verb::Update(_)
         | Verb::Console(_)
+        | Verb::Network(_)
         | Verb::Key(_)
         | Verb::Spool(_)
         | Verb::Health(_)

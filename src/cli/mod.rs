@@ -9,6 +9,7 @@ mod disks;
 mod host;
 mod keys;
 mod local;
+mod network;
 mod plan;
 mod release;
 pub mod table;
@@ -128,6 +129,7 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Config(ConfigVerb::Check { file }) => {
             local::config_check(&file.unwrap_or(config), json)
         }
+        Verb::Network(verb) => network::network(verb, &config, json),
         Verb::Source(SourceVerb::Hash { generate }) => local::source_hash(generate, json),
         Verb::Audit(args::AuditVerb::Verify { file: Some(file) }) => {
             local::audit_verify(&file, json)
