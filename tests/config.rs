@@ -363,6 +363,16 @@ fn a_health_gate_changes_nothing_outside() {
     assert_eq!(*with.config.outward(), without);
     assert_eq!(Plan::of(&with.config), Plan::of(&without));
     assert_eq!(with.config.ways_out().count(), without.egresses.len());
+    // An exception for everybody is not for the gate's sink, which speaks no TLS.
+    let wide = format!(
+        "{gate}[[trust.override]]\ndomain = \"*\"\ntls = \"authenticated\"\n\
+         reason = \"r\"\nexpires = \"2027-01-31T00:00:00Z\"\n"
+    );
+    let wide = read(&wide, &Anywhere).unwrap().config;
+    let shown = settings(&wide);
+    let own = ("trust.override.health.invalid.tls".to_owned(), "opportunistic".to_owned());
+    assert!(shown.contains(&own), "{shown:#?}");
+    assert_eq!((wide.trust.overrides.len(), wide.outward().trust.overrides.len()), (2, 1));
     // Switched off, it is not there.
     let off = gate.replace("enabled = true", "enabled = false");
     assert_eq!(read(&off, &Anywhere).unwrap().config, without);

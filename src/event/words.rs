@@ -485,6 +485,22 @@ mod tests {
     use crate::event::herald::sample;
 
     #[test]
+    fn a_machine_that_is_not_healthy_is_loud() {
+        let checked = |healthy| Event::HealthChecked {
+            healthy,
+            trial: true,
+            line: "Postern 1.2.0 is".to_owned(),
+            reason: String::new(),
+        };
+        assert_eq!(checked(false).loudness(), Loudness::Error);
+        assert_eq!(checked(true).loudness(), Loudness::Info);
+        assert_eq!(
+            (checked(true).text().as_str(), checked(true).name()),
+            ("Postern 1.2.0 is", "health_checked")
+        );
+    }
+
+    #[test]
     fn an_outcome_reads_as_postfix_writes_it() {
         let id = QueueId::new(WallTime(1_790_000_000_000), 7);
         let text = Event::RecipientDelivered(sample(id, "a@example.org")).text();

@@ -23,6 +23,8 @@ const AFTER_US: [&str; 4] = [
 ];
 /// The daemon's unit.
 const SERVE: &str = "postern.service";
+/// Instances of the console's unit, one for each terminal.
+const CONSOLE: &str = "postern-console@";
 /// Names of a list that one line shows.
 const SHOWN: usize = 3;
 /// A clock further ahead than this of what runs is wrong: certificates and signatures would be.
@@ -139,6 +141,10 @@ fn unit_finding(facts: &Facts<'_>, unit: &Unit) -> Option<Finding> {
             Some(Finding::fail("units", format!("{name} is held back by a condition")))
         }
         "inactive" if unit.oneshot && result == "success" && unit.sub == "dead" => None,
+        // Not every machine has every terminal.
+        "inactive" if name.starts_with(CONSOLE) => {
+            Some(Finding::state("units", format!("{name} is not running")))
+        }
         _ => Some(Finding::waiting("units", format!("{name} is {active} ({})", unit.sub))),
     }
 }

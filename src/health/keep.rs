@@ -17,6 +17,8 @@ const TRIAL: &str = "/run/postern-host/trial.json";
 const FOLDER: &str = "health";
 const LAST: &str = "last.json";
 const BEFORE: &str = "before.json";
+/// Is there while a version on trial has failed its gate: a unit may hang a restart on it.
+const RETURN: &str = "return";
 
 /// As JSON for people and programs.
 pub(super) fn json(value: &impl Serialize) -> Result<String, String> {
@@ -26,6 +28,21 @@ pub(super) fn json(value: &impl Serialize) -> Result<String, String> {
 /// Keeps the result of a run. It holds nothing secret: consoles read it.
 pub(super) fn keep(state: &Path, report: &HealthReport) -> Result<(), String> {
     put(state, LAST, report)
+}
+
+/// Leaves or takes away the mark that a version on trial has failed. Only a failed trial is left by
+/// a restart; any other machine goes on and says what is wrong.
+pub(super) fn mark(state: &Path, report: &HealthReport) -> Result<(), String> {
+    let path = state.join(FOLDER).join(RETURN);
+    let marked = if report.trial && !report.healthy {
+        write(&path, format!("{}\n", report.line).as_bytes())
+    } else {
+        match fs::remove_file(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+            _ => Ok(()),
+        }
+    };
+    marked.map_err(|cause| format!("{}: {cause}", path.display()))
 }
 
 /// Keeps what works now.
@@ -105,6 +122,18 @@ mod tests {
         keep(&state, &report).unwrap();
         assert_eq!(last(&state).unwrap(), report);
         assert!(!state.join("health/last.new").exists());
+    }
+
+    #[test]
+    fn only_a_trial_that_failed_leaves_the_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("health/return");
+        for (good, trial) in [(false, false), (true, true), (false, true), (true, false)] {
+            let finding = if good { Finding::pass("a", "b") } else { Finding::fail("a", "b") };
+            let report = HealthReport::of(vec![finding], WallTime(1), Duration::ZERO, trial, true);
+            mark(folder.path(), &report).unwrap();
+            assert_eq!(path.exists(), trial && !good, "{good} {trial}");
+        }
     }
 
     #[test]

@@ -107,6 +107,9 @@ fn examine(options: &Options, boot: bool) -> ExitCode {
     if let Err(problem) = keep::keep(&options.state, &report) {
         complain(&format!("the result is not kept: {problem}"));
     }
+    if boot && let Err(problem) = keep::mark(&options.state, &report) {
+        complain(&format!("the mark for a return is not set: {problem}"));
+    }
     tell(&report);
     if boot && !options.json {
         print(&format!("{}\n", report.line));

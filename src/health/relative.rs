@@ -168,11 +168,11 @@ impl View {
         let mut words = key.split(' ');
         let (what, name) = (words.next()?, words.next().unwrap_or_default());
         let of_egress = what == "egress" || what == PROBE || words.next().is_some();
-        if what == "running" {
-            return Some("all mail was stopped meanwhile".to_owned());
-        }
-        if !of_egress || !self.answered {
-            return None;
+        match (self.answered, what) {
+            (false, _) => return None,
+            (true, "running") => return Some("all mail was stopped meanwhile".to_owned()),
+            (true, _) if !of_egress => return None,
+            (true, _) => {}
         }
         match self.egresses.get(name) {
             None => Some(format!("egress {name} is configured no more")),

@@ -287,8 +287,12 @@ fn a_trial_holds_the_new_version_to_what_worked() {
     assert_eq!(found(&report, "before")[0].0, "pass");
     before["works"]["dns lo 127.0.0.1:9"] = "127.0.0.1:9 answers".into();
     std::fs::write(daemon.stage.path("host/health/before.json"), before.to_string()).unwrap();
-    let report = examine(&daemon.stage);
+    let boot = gate(&daemon.stage, &["--boot", "--json"]);
+    assert_eq!(boot.code, 1, "{}", boot.out);
+    let report: Value = serde_json::from_str(&boot.out).unwrap();
     fails(&report, "before", "dns lo 127.0.0.1:9 worked with version");
+    // A unit hangs the restart on this mark.
+    assert!(daemon.stage.path("host/health/return").exists());
     // An operator has suspended the way out since: nobody's fault.
     daemon.json(&["egress", "suspend", "lo", "--reason", "maintenance"]);
     let report = examine(&daemon.stage);

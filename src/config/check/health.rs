@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::super::checked::{
     Config, DkimAlgorithm, DkimKey, Egress, HealthConfig, Link, Listener, ListenerKind, Member,
-    Pool, Route, RouteHost, RouteMatch, TlsFloor,
+    Pool, Route, RouteHost, RouteMatch, TlsFloor, TlsOverride,
 };
 use super::super::complaint::Desk;
 use super::super::file::Section;
@@ -96,6 +96,17 @@ fn put(config: &mut Config, health: HealthConfig) {
         name: gate::NAME.to_owned(),
         members: vec![Member { egress: gate::NAME.to_owned(), weight: 1 }],
     });
+    // An exception for everybody is not for the gate's own sink, which speaks no TLS.
+    let wide = config.trust.overrides.iter().filter(|one| covers(&one.matches));
+    if let Some(expires) = wide.map(|one| one.expires).max() {
+        let own = TlsOverride {
+            matches: RouteMatch::Domain(domain.clone()),
+            tls: TlsFloor::Opportunistic,
+            reason: "the health gate's own sink".to_owned(),
+            expires,
+        };
+        config.trust.overrides.insert(0, own);
+    }
     // The most specific come first, and nothing is more specific than one domain.
     let route = Route {
         matches: RouteMatch::Domain(domain),
@@ -104,6 +115,15 @@ fn put(config: &mut Config, health: HealthConfig) {
         tls: TlsFloor::Opportunistic,
     };
     config.routes.insert(0, route);
+}
+
+/// Whether a match is for the gate's domain among others.
+fn covers(matches: &RouteMatch) -> bool {
+    match matches {
+        RouteMatch::Any => true,
+        RouteMatch::Subdomains(above) => gate::DOMAIN.ends_with(&format!(".{above}")),
+        RouteMatch::Domain(_) => false,
+    }
 }
 
 /// Names and places that the gate needs for itself.
@@ -142,12 +162,11 @@ fn collisions(config: &Config, health: HealthConfig, desk: &Desk) {
             taken(format!("pool.{}", pool.name), "has the name of");
         }
     }
-    let own = |route: &Route| match &route.matches {
-        RouteMatch::Domain(domain) => domain.as_str() == gate::DOMAIN,
-        RouteMatch::Subdomains(_) | RouteMatch::Any => false,
-    };
-    if config.routes.iter().any(own) {
+    if config.routes.iter().any(|route| route.matches.is_domain(gate::DOMAIN)) {
         taken("route".to_owned(), "names the domain of");
+    }
+    if config.trust.overrides.iter().any(|one| one.matches.is_domain(gate::DOMAIN)) {
+        taken("trust.override".to_owned(), "names the domain of");
     }
     if config.dkim.iter().any(|key| key.domain.as_str() == gate::DOMAIN) {
         taken("dkim".to_owned(), "names the domain of");

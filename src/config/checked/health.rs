@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::{Config, Egress, ListenerKind};
+use super::{Config, Egress, ListenerKind, RouteMatch};
 use crate::mail::gate;
 use crate::mail::source::Proof;
 
@@ -16,6 +16,13 @@ pub struct HealthConfig {
     pub listener: SocketAddr,
     /// Where `postern health` waits for its message.
     pub sink: SocketAddr,
+}
+
+impl RouteMatch {
+    /// Whether it is for this one domain.
+    pub(in crate::config) fn is_domain(&self, name: &str) -> bool {
+        matches!(self, Self::Domain(domain) if domain.as_str() == name)
+    }
 }
 
 impl Config {
@@ -44,7 +51,8 @@ impl Config {
         outward.dkim.retain(|key| key.domain.as_str() != gate::DOMAIN);
         outward.egresses.retain(|egress| !self.is_gates(egress));
         outward.pools.retain(|pool| pool.name != gate::NAME);
-        outward.routes.retain(|route| route.egress.as_deref() != Some(gate::NAME));
+        outward.routes.retain(|route| !route.matches.is_domain(gate::DOMAIN));
+        outward.trust.overrides.retain(|one| !one.matches.is_domain(gate::DOMAIN));
         Cow::Owned(outward)
     }
 }

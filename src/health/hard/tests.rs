@@ -160,6 +160,11 @@ fn units_that_are_not_as_they_should_be() {
     let mut it = world();
     it.units().target = false;
     is(&it.wrong(), Verdict::Fail, "units", "postern.target is not there");
+    // A terminal that this machine does not have.
+    let mut it = world();
+    let console = Unit { active: "inactive".to_owned(), ..unit("postern-console@ttyS0.service") };
+    it.units().ours.push(console);
+    is(&it.wrong(), Verdict::State, "units", "postern-console@ttyS0.service is not running");
     // What comes after the gate cannot be ready before it.
     let mut it = world();
     it.units().failed = vec!["systemd-bless-boot.service".to_owned()];

@@ -69,6 +69,7 @@ fn what_somebody_decided_is_no_fault_of_a_version() {
     assert_eq!(found[0].0, Verdict::State);
     // A daemon that does not answer has no excuse.
     let silent = View { answered: false, ..view(&["time"]) };
+    assert_eq!(wrong(&before(&["running"]), &silent)[0].0, Verdict::Waiting);
     assert!(wrong(&before(&keys), &silent).iter().all(|(v, _)| *v == Verdict::Waiting));
 }
 
