@@ -244,3 +244,42 @@
 //! is still being asked for at three looks, suspends the family. While it is lost one question goes
 //! to a name server every second, so that the kernel asks again.
 //! *Cost.* It is noticed some seconds after somebody speaks; a router beyond the first is not seen.
+//!
+//! # 59. The image is built by Debian 13's tools on any Debian
+//! *Context.* mkosi, systemd-repart and ukify of Debian 12 differ from those of 13, and what they
+//! build differs with them.
+//! *Choice.* `image/tools` makes a small Debian 13 tree with mmdebstrap from the machine's own
+//! mirrors and enters it by a pivot of the root; everything runs there, QEMU too.
+//! *Cost.* 400 MB and about a minute and a half, once.
+//!
+//! # 60. What is in the box stands on a list
+//! *Context.* Debian's essential packages bring shells, Perl and a package manager; purging them
+//! one by one follows dependencies that nothing on the box has.
+//! *Choice.* `image/kept` names every program that stays, and `image/trim` keeps the libraries they
+//! need. No shell, no interpreter, no setuid file; `/etc` is the image's and the machine's identity
+//! its firmware's. A fault before the root is verified reboots.
+//! *Cost.* A new unit that calls a program must name it; the build fails when a listed one is
+//! missing, and a unit whose program is gone goes too.
+//!
+//! # 61. Slot B begins empty
+//! *Context.* A copy of slot A in slot B would be a fallback from the first day. But the partitions
+//! are found by UUIDs that are halves of the root hash: two copies have the same ones, and a copy
+//! under another hash needs another signed kernel.
+//! *Choice.* Slot B is made at first boot and filled by the first update; the kernel of the first
+//! slot has no boot counter.
+//! *Cost.* Until the first update, a damaged slot A needs the image again.
+//!
+//! # 62. Disks are encrypted to PCR 7, with one recovery key for both
+//! *Context.* A policy over the kernel's measurement asks for the recovery key after every update.
+//! *Choice.* systemd-repart makes LUKS2 volumes that the TPM opens while Secure Boot's state is what
+//! it was; systemd-cryptenroll makes one recovery key, which opens state and spool. Without a TPM
+//! they are plain, and the box says so for ever; nobody has to type at every start.
+//! *Cost.* Without Secure Boot the TPM ties the disk to the machine, not to our kernel.
+//!
+//! # 63. A factory reset is a file on the ESP
+//! *Context.* What is to be destroyed is in use while the request is made.
+//! *Choice.* The request is a word in `/efi/postern/factory-reset`; `postern disks` obeys it at the
+//! next boot before anything is mounted: keys of encrypted volumes are erased, plain ones are
+//! overwritten, systemd-repart makes them anew, and the file goes last. A word that is not
+//! understood destroys nothing.
+//! *Cost.* Whoever can write the ESP can reset the box; they could also remove its disk.

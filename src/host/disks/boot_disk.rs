@@ -34,8 +34,8 @@ pub(super) fn find(places: &Places) -> Result<PathBuf, Fault> {
 fn root_uuid(line: &str) -> Option<String> {
     let hash = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("roothash="))?;
     let half = hash.get(..32).filter(|half| half.bytes().all(|b| b.is_ascii_hexdigit()))?;
-    let (a, b, c, d, e) = (&half[..8], &half[8..12], &half[12..16], &half[16..20], &half[20..]);
-    Some(format!("{a}-{b}-{c}-{d}-{e}").to_ascii_lowercase())
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| &half[range]);
+    Some(parts.join("-").to_ascii_lowercase())
 }
 
 #[cfg(test)]

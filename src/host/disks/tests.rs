@@ -1,7 +1,7 @@
 //! First boot, later boots and resets against a machine of files and scripted programs.
 
-use std::cell::RefCell;
 use super::*;
+use std::cell::RefCell;
 
 /// A machine in a folder: its partitions are files, its programs do to them what the real ones do.
 struct Fake {
