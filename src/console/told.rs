@@ -19,7 +19,7 @@ const FIRST_CHECK_TRIES: u32 = 5;
 impl Console {
     pub(super) fn told(&mut self, then: Then, told: Told) {
         if let (Told::Away(text), false) = (&told, then == Then::Screen) {
-            return self.lost(&text.clone(), then);
+            return self.lost(&text.clone(), &then);
         }
         match then {
             Then::Screen => self.show_screen(told),
@@ -40,7 +40,7 @@ impl Console {
     }
 
     /// The host role went away: with it goes what a login allowed.
-    fn lost(&mut self, text: &str, then: Then) {
+    fn lost(&mut self, text: &str, then: &Then) {
         self.out.say(&format!("[!] {text}"));
         if self.admin {
             self.out.say("You are logged out.");

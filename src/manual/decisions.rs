@@ -453,3 +453,21 @@
 //! the usual servers are all on it. Certificates are not judged by date before the first
 //! setting of the clock, because a dead battery would end in no time at all.
 //! *Cost.* A thief of an expired key could set the clock of a box once, at its start.
+//! # 54. The console asks in lines, and the kernel edits them
+//! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a screen
+//! reader or a script at its other end.
+//! *Choice.* Questions and answers, a line each, without a moved cursor; the terminal stays in
+//! canonical mode, where ctrl-C and ctrl-D are ends of line and no signals, so that no key can kill
+//! the console or end in something else. What is asked and what is answered is a machine without
+//! terminal or clock; pages with a moving cursor are another face of the same machine.
+//! *Cost.* Nothing on the screen changes by itself: Enter asks again.
+//!
+//! # 55. An answer of first boot is judged by the real check
+//! *Context.* A wizard with rules of its own accepts what the daemon refuses, and the other way
+//! round.
+//! *Choice.* After every answer the whole document is made and checked as it would be at the end;
+//! what is complained of under the keys of the question is the answer's problem. What comes out is
+//! the same setup file that a headless box takes, with hashes and keys made on the spot, and it is
+//! on trial for five minutes.
+//! *Cost.* A key that two questions share complains at the later one. Some words of the check are
+//! those of the document.
