@@ -277,6 +277,36 @@
 //! that cannot be loaded leaves the box closed (`closed.nft` comes first) and the broker unstarted.
 //! *Cost.* Faults of these come as the result of a unit; their words are in the journal.
 //!
+//! # 42. One plan for the ways out, and one for a whole machine
+//! *Context.* On Debian others look after the network; on the appliance nobody else does.
+//! *Choice.* `egress plan` keeps to the ways out and decides nothing else. `[interface.NAME]` and
+//! `network apply` are for a machine that is ours alone: both chains drop by default, cards without
+//! a part stay down, files lie below /run and are written again at each start. `network apply` does
+//! nothing on a machine that is no appliance and whose document describes no interface.
+//! *Cost.* Two guards to keep.
+//!
+//! # 43. The table `main` is not asked at all
+//! *Context.* A default route that a lease, an advertisement or a person writes into `main` leads
+//! sockets of everybody by the wrong interface.
+//! *Choice.* Every part has a table, rules by source and by interface lead there, and a last rule
+//! before `main` ends the search. Who is bound to nothing goes nowhere, but for root and chrony,
+//! whose rule by user leads to manage. A leased address has no rule by source: sockets there are
+//! bound to the interface, and `fib` rules of the guard stand in for the reverse path filter.
+//! *Cost.* An intake with a lease does not answer pings.
+//!
+//! # 44. Cards are renamed by udev, and by us where udev has not
+//! *Context.* Names are made before the document is read; a VLAN or bond shows its card's address.
+//! *Choice.* `.link` files match the permanent address; at the start udev hears of all cards once
+//! more; what still has another name is renamed by `ip link`. Without udev that alone works.
+//! *Cost.* A card known by its kernel's name and plugged in later needs `network apply`.
+//!
+//! # 45. NTS where it is known to work, and no time from a lease
+//! *Context.* chrony cannot ask first whether a server speaks NTS, and a lease is nobody's word.
+//! *Choice.* `nts = "auto"` demands it of servers on a short list and prefers them to the others;
+//! the usual servers are all on it. Certificates are not judged by date before the first
+//! setting of the clock, because a dead battery would end in no time at all.
+//! *Cost.* A thief of an expired key could set the clock of a box once, at its start.
+//!
 //! # 46. systemd-sysupdate writes the slot, and nothing else of an update
 //! *Context.* Tried with 257.13 on a GPT in a file: it picks the partition that is not protected,
 //! unpacks, writes, syncs, and sets label, UUID and flags last. It does not check local files, reads
@@ -352,6 +382,25 @@
 //! *Cost.* Private keys lie a second time in a folder that only root reads, until fifty generations
 //! have passed.
 //!
+//! # 54. The console asks in lines, and the kernel edits them
+//! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a screen
+//! reader or a script at its other end.
+//! *Choice.* Questions and answers, a line each, without a moved cursor; the terminal stays in
+//! canonical mode, where ctrl-C and ctrl-D are ends of line and no signals, so that no key can kill
+//! the console or end in something else. What is asked and what is answered is a machine without
+//! terminal or clock; pages with a moving cursor are another face of the same machine.
+//! *Cost.* Nothing on the screen changes by itself: Enter asks again.
+//!
+//! # 55. An answer of first boot is judged by the real check
+//! *Context.* A wizard with rules of its own accepts what the daemon refuses, and the other way
+//! round.
+//! *Choice.* After every answer the whole document is made and checked as it would be at the end;
+//! what is complained of under the keys of the question is the answer's problem. What comes out is
+//! the same setup file that a headless box takes, with hashes and keys made on the spot, and it is
+//! on trial for five minutes.
+//! *Cost.* A key that two questions share complains at the later one. Some words of the check are
+//! those of the document.
+//!
 //! # 56. The health gate has types of its own
 //! *Context.* A synthetic message must take the real way: listener, identity, scan, signature,
 //! spool, broker. Written as a network source with a route, it would need loopback, a shared
@@ -424,50 +473,3 @@
 //! overwritten, systemd-repart makes them anew, and the file goes last. A word that is not
 //! understood destroys nothing.
 //! *Cost.* Whoever can write the ESP can reset the box; they could also remove its disk.
-//! # 42. One plan for the ways out, and one for a whole machine
-//! *Context.* On Debian others look after the network; on the appliance nobody else does.
-//! *Choice.* `egress plan` keeps to the ways out and decides nothing else. `[interface.NAME]` and
-//! `network apply` are for a machine that is ours alone: both chains drop by default, cards without
-//! a part stay down, files lie below /run and are written again at each start. `network apply` does
-//! nothing on a machine that is no appliance and whose document describes no interface.
-//! *Cost.* Two guards to keep.
-//!
-//! # 43. The table `main` is not asked at all
-//! *Context.* A default route that a lease, an advertisement or a person writes into `main` leads
-//! sockets of everybody by the wrong interface.
-//! *Choice.* Every part has a table, rules by source and by interface lead there, and a last rule
-//! before `main` ends the search. Who is bound to nothing goes nowhere, but for root and chrony,
-//! whose rule by user leads to manage. A leased address has no rule by source: sockets there are
-//! bound to the interface, and `fib` rules of the guard stand in for the reverse path filter.
-//! *Cost.* An intake with a lease does not answer pings.
-//!
-//! # 44. Cards are renamed by udev, and by us where udev has not
-//! *Context.* Names are made before the document is read; a VLAN or bond shows its card's address.
-//! *Choice.* `.link` files match the permanent address; at the start udev hears of all cards once
-//! more; what still has another name is renamed by `ip link`. Without udev that alone works.
-//! *Cost.* A card known by its kernel's name and plugged in later needs `network apply`.
-//!
-//! # 45. NTS where it is known to work, and no time from a lease
-//! *Context.* chrony cannot ask first whether a server speaks NTS, and a lease is nobody's word.
-//! *Choice.* `nts = "auto"` demands it of servers on a short list and prefers them to the others;
-//! the usual servers are all on it. Certificates are not judged by date before the first
-//! setting of the clock, because a dead battery would end in no time at all.
-//! *Cost.* A thief of an expired key could set the clock of a box once, at its start.
-//! # 54. The console asks in lines, and the kernel edits them
-//! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a screen
-//! reader or a script at its other end.
-//! *Choice.* Questions and answers, a line each, without a moved cursor; the terminal stays in
-//! canonical mode, where ctrl-C and ctrl-D are ends of line and no signals, so that no key can kill
-//! the console or end in something else. What is asked and what is answered is a machine without
-//! terminal or clock; pages with a moving cursor are another face of the same machine.
-//! *Cost.* Nothing on the screen changes by itself: Enter asks again.
-//!
-//! # 55. An answer of first boot is judged by the real check
-//! *Context.* A wizard with rules of its own accepts what the daemon refuses, and the other way
-//! round.
-//! *Choice.* After every answer the whole document is made and checked as it would be at the end;
-//! what is complained of under the keys of the question is the answer's problem. What comes out is
-//! the same setup file that a headless box takes, with hashes and keys made on the spot, and it is
-//! on trial for five minutes.
-//! *Cost.* A key that two questions share complains at the later one. Some words of the check are
-//! those of the document.

@@ -11,7 +11,6 @@ use crate::host::plan::Plan;
 use crate::host::plan::kernel::{Difference, UNSEEN, differences};
 use crate::host::walls::Network;
 use crate::host::{neighbour, network, peer, walls};
-use crate::host::{neighbour, peer, walls};
 use crate::net::broker::words::Family;
 
 /// What the broker says is wrong with a family: the first of these that is not as it should be.
