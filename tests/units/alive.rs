@@ -2,6 +2,7 @@
 //! of a few namespaces, with the system's /usr, an /etc of its own, and what `systemd/install` puts
 //! there. What a sandbox forbids that is needed shows here and nowhere else.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -156,8 +157,8 @@ impl Machine {
         for line in sysusers.lines().filter_map(|line| line.strip_prefix("u ")) {
             let mut words = line.split(' ');
             let (name, id) = (words.next().unwrap(), words.next().unwrap());
-            users += &format!("{name}:x:{id}:{id}::/:/bin/false\n");
-            groups += &format!("{name}:x:{id}:\n");
+            writeln!(users, "{name}:x:{id}:{id}::/:/bin/false").unwrap();
+            writeln!(groups, "{name}:x:{id}:").unwrap();
         }
         fs::write(etc.join("passwd"), users).unwrap();
         fs::write(etc.join("group"), groups).unwrap();
