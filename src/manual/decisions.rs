@@ -272,7 +272,7 @@
 //! # 41. What needs more rights is a unit, not a child of the host role
 //! *Context.* Mounts, disks, the network step and updates together cost 2.9 of exposure in one
 //! process that speaks with everybody on the machine.
-//! *Choice.* The host role has no device, no mount and no Internet; it starts and reloads
+//! *Choice.* The host role writes no device, mounts nothing and has no Internet; it starts and reloads
 //! `postern-network.service`, the updater and the stick's mount by the service manager. A guard
 //! that cannot be loaded leaves the box closed (`closed.nft` comes first) and the broker unstarted.
 //! *Cost.* Faults of these come as the result of a unit; their words are in the journal.

@@ -27,7 +27,7 @@ const EXPOSURE: &[(&str, Option<u32>, u32)] = &[
     ("postern-failure@.service", Some(7), 7),
     ("postern-guard.service", Some(14), 14),
     ("postern-health.service", None, 17),
-    ("postern-host.service", None, 18),
+    ("postern-host.service", None, 20),
     ("postern-network.service", None, 20),
     ("postern-setup.service", None, 19),
     ("postern-update.service", None, 20),
