@@ -16,8 +16,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_postern");
 /// A start of everything on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Makes the machine in the folder `$1` (a mount of its own), with the program `$2`, and becomes its
-/// process 1.
+/// Makes the machine in the folder `$1` (a mount of its own), with the program `$2`, and becomes
+/// its process 1.
 const BOOT: &str = r#"set -e
 cd "$1"
 mount --make-rprivate /
@@ -259,7 +259,7 @@ impl Drop for Machine {
 }
 
 #[test]
-fn a_real_service_manager_runs_them() {
+fn systemd_runs_them() {
     let program = Path::new("/usr/lib/systemd/systemd");
     assert!(program.exists(), "apt-get install systemd: its process 1 runs the units here");
     let machine = Machine::boot();

@@ -18,8 +18,8 @@ use analyze::analyze;
 use order::Order;
 use text::{Unit, files, root, settings, units};
 
-/// Exposure in tenths, by `systemd-analyze security --offline=true`: on a plain machine with an older
-/// systemd than 257, and on the box. Lower is better; a change is to be seen, whichever way.
+/// Exposure in tenths, by `systemd-analyze security --offline=true`: on a plain machine with an
+/// older systemd than 257, and on the box. Lower is better; a change is to be seen, whichever way.
 const EXPOSURE: &[(&str, Option<u32>, u32)] = &[
     ("postern-console@.service", None, 5),
     ("postern-disks.service", None, 18),
@@ -475,7 +475,7 @@ fn installing_twice_changes_nothing() {
     assert!(said.contains("WARNING") && said.contains("1 files written"), "{said}");
 }
 
-/// The closed guard closes: nothing but loopback speaks, and the guard of a document takes its place.
+/// The closed guard closes: nothing but loopback speaks, and a document's guard takes its place.
 #[test]
 fn the_closed_guard_closes() {
     let script = "set -e
