@@ -348,10 +348,10 @@ fn what_the_preset_names_exists() {
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (verb, unit) = line.split_once(' ').unwrap();
         assert!(["enable", "disable"].contains(&verb), "{line}");
-        let template = match unit.split_once('@') {
-            Some((stem, rest)) => format!("{stem}@.{}", rest.rsplit('.').next().unwrap()),
-            None => unit.to_owned(),
-        };
+        // A template is followed by its instances.
+        let (template, instances) = unit.split_once(' ').unwrap_or((unit, ""));
+        let (unit, template) = (template, template.to_owned());
+        assert_eq!(verb == "enable" && unit.contains("@."), !instances.is_empty(), "{line}");
         assert!(ours.contains_key(&template) || OTHERS.contains(&unit), "{unit} does not exist");
         if let (true, Some(known)) = (verb == "enable", ours.get(&template)) {
             let keys = ["WantedBy", "RequiredBy"];
