@@ -274,5 +274,6 @@
 //! process that speaks with everybody on the machine.
 //! *Choice.* The host role writes no device, mounts nothing and has no Internet; it starts and
 //! reloads `postern-network.service`, the updater and the stick's mount by the service manager. A
-//! guard that cannot be loaded leaves the box closed (`closed.nft` comes first) and the broker unstarted.
+//! guard that cannot be loaded leaves the box closed (`closed.nft` comes first) and the broker
+//! unstarted.
 //! *Cost.* Faults of these come as the result of a unit; their words are in the journal.
