@@ -90,8 +90,8 @@ pub enum Verb {
     StopAll,
     /// Let mail run again
     ResumeAll,
-    /// Ways out. Without a verb: the broker's role, on a socket that systemd passes, or on a channel
-    /// as standard input, as the daemon starts it
+    /// Ways out. Without a verb: the broker's role, on a socket that systemd passes, or as the
+    /// daemon starts it, with a channel as standard input
     Egress {
         /// What about them.
         #[command(subcommand)]

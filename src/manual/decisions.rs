@@ -248,12 +248,12 @@
 //! # 38. The broker is a unit of its own, and its user is the firewall's
 //! *Context.* As a child it shared the gateway's user and had to share its network, so the gateway
 //! could not be without one, and the guard could not tell the two apart.
-//! *Choice.* `postern-egress.service` is started by a packet socket that only the gateway's user may
-//! open; the gateway meets it there again and again, with the budget that a child had. The newest
-//! channel counts. `network.egress_user` is `postern-egress` unless the document says otherwise. As
-//! a child (`postern serve` without `--broker`) everything is as it was.
-//! *Cost.* Whoever runs the gateway by hand behind the plan's guard sets `egress_user`; the check of
-//! the egress says so. A hung broker is ended by the service manager, not by the gateway.
+//! *Choice.* `postern-egress.service` is started by a packet socket that only the gateway's user
+//! may open; the gateway meets it there again and again, with the budget that a child had. The
+//! newest channel counts. `network.egress_user` is `postern-egress` unless the document says
+//! otherwise. As a child (`postern serve` without `--broker`) everything is as it was.
+//! *Cost.* Whoever runs the gateway by hand behind the plan's guard sets `egress_user`; the check
+//! of the egress says so. A hung broker is ended by the service manager, not by the gateway.
 //!
 //! # 39. A user namespace with the same numbers, where systemd knows it
 //! *Context.* `PrivateUsers=yes` shows every other user as nobody: broker and control socket could
@@ -272,9 +272,10 @@
 //! # 41. What needs more rights is a unit, not a child of the host role
 //! *Context.* Mounts, disks, the network step and updates together cost 2.9 of exposure in one
 //! process that speaks with everybody on the machine.
-//! *Choice.* The host role has no device, no mount and no Internet; it starts and reloads
-//! `postern-network.service`, the updater and the stick's mount by the service manager. A guard
-//! that cannot be loaded leaves the box closed (`closed.nft` comes first) and the broker unstarted.
+//! *Choice.* The host role writes no device, mounts nothing and has no Internet; it starts and
+//! reloads `postern-network.service`, the updater and the stick's mount by the service manager. A
+//! guard that cannot be loaded leaves the box closed (`closed.nft` comes first) and the broker
+//! unstarted.
 //! *Cost.* Faults of these come as the result of a unit; their words are in the journal.
 //!
 //! # 42. One plan for the ways out, and one for a whole machine

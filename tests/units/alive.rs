@@ -2,6 +2,7 @@
 //! of a few namespaces, with the system's /usr, an /etc of its own, and what `systemd/install` puts
 //! there. What a sandbox forbids that is needed shows here and nowhere else.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -15,8 +16,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_postern");
 /// A start of everything on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Makes the machine in the folder `$1` (a mount of its own), with the program `$2`, and becomes its
-/// process 1.
+/// Makes the machine in the folder `$1` (a mount of its own), with the program `$2`, and becomes
+/// its process 1.
 const BOOT: &str = r#"set -e
 cd "$1"
 mount --make-rprivate /
@@ -156,8 +157,8 @@ impl Machine {
         for line in sysusers.lines().filter_map(|line| line.strip_prefix("u ")) {
             let mut words = line.split(' ');
             let (name, id) = (words.next().unwrap(), words.next().unwrap());
-            users += &format!("{name}:x:{id}:{id}::/:/bin/false\n");
-            groups += &format!("{name}:x:{id}:\n");
+            writeln!(users, "{name}:x:{id}:{id}::/:/bin/false").unwrap();
+            writeln!(groups, "{name}:x:{id}:").unwrap();
         }
         fs::write(etc.join("passwd"), users).unwrap();
         fs::write(etc.join("group"), groups).unwrap();
@@ -258,7 +259,7 @@ impl Drop for Machine {
 }
 
 #[test]
-fn a_real_service_manager_runs_them() {
+fn systemd_runs_them() {
     let program = Path::new("/usr/lib/systemd/systemd");
     assert!(program.exists(), "apt-get install systemd: its process 1 runs the units here");
     let machine = Machine::boot();

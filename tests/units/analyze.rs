@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::text::root;
 
-/// The oldest whose exposure is the same as that of Debian 13's, but for words that it does not know.
+/// The oldest whose exposure is that of Debian 13's, but for words that it does not know.
 const OLDEST: u32 = 252;
 
 /// The first that knows every word of the box's units.

@@ -70,7 +70,7 @@ impl Order {
                     self.put(name, "local-fs.target");
                 }
                 // A file system lies on the one above it.
-                let above = units.keys().filter(|m| *m != name && m.ends_with(".mount"));
+                let above = units.keys().filter(|m| *m != name);
                 let here = unit.last("Mount", "Where").unwrap_or_default();
                 above.filter(|m| lies_on(here, m)).for_each(|mount| self.put(mount, name));
             }

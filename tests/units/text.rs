@@ -40,7 +40,7 @@ pub(crate) fn settings(text: &str) -> (Vec<Setting>, Vec<String>) {
             continue;
         }
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            section = name.to_owned();
+            name.clone_into(&mut section);
             continue;
         }
         if !before.starts_with("# ") {
