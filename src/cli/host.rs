@@ -168,7 +168,7 @@ fn setup(arguments: &SetupArguments, place: &Place) -> Ending {
         };
         return show(&HostAnswer::SetUp(found), place.json);
     }
-    let request = HostRequest::Setup { text, check: false };
+    let request = HostRequest::Setup { text, check: false, confirm_secs: None };
     let answer = match call(&request, place) {
         Err(HostCallError::Absent { .. }) if place.socket.is_none() => {
             by_hand(&arguments.root, request)

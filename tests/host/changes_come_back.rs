@@ -114,6 +114,39 @@ fn a_role_that_is_killed_in_the_middle_of_a_trial_goes_back() {
 }
 
 #[test]
+fn a_box_that_restarts_during_a_trial_is_back_before_its_network_starts() {
+    let machine = configured();
+    let mut role = machine.start(false);
+    apply(&role, 300, Some(600));
+    kill(Pid::from_raw(role.pid()), Signal::SIGKILL).unwrap();
+    role.wait_for_the_end();
+    drop(role);
+    let before = machine.calls();
+    machine.boot();
+    assert_eq!(in_force(&machine), 200);
+    assert!(!pending(&machine));
+    assert_eq!(machine.calls(), before, "network and gateway start by themselves");
+}
+
+#[test]
+fn on_another_machine_the_network_is_left_alone_and_no_key_is_made() {
+    let machine = configured();
+    machine.write("usr/lib/os-release", "ID=debian\n");
+    let role = machine.start(false);
+    let before = machine.calls().matches("postern-network.service").count();
+    let HostAnswer::Applied(applied) = apply(&role, 300, None) else { panic!("not applied") };
+    assert!(applied.notes.iter().any(|note| note.contains("network")), "{applied:?}");
+    assert_eq!(machine.calls().matches("postern-network.service").count(), before);
+    let document = machine.document(400, "").replace("dkim/s1.pem", "dkim/s2.pem");
+    let ask = HostRequest::ConfigApply { document, confirm_secs: None, comment: None };
+    assert!(matches!(role.ask(&ask), HostAnswer::Checked(checked) if !checked.good));
+    // On the appliance nobody could put it there by hand.
+    machine.write("usr/lib/os-release", "ID=postern\nIMAGE_ID=postern\n");
+    assert!(matches!(role.ask(&ask), HostAnswer::Applied(_)));
+    assert!(machine.read("etc/postern/dkim/s2.pem").unwrap().contains("PRIVATE KEY"));
+}
+
+#[test]
 fn killed_at_any_moment_it_is_old_or_new_and_never_half() {
     let machine = configured();
     let mut expected = 200;

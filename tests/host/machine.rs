@@ -263,5 +263,5 @@ pub(crate) fn said(text: &str) -> Passphrase {
 }
 
 pub(crate) fn setup(text: String) -> HostRequest {
-    HostRequest::Setup { text: Passphrase::new(text), check: false }
+    HostRequest::Setup { text: Passphrase::new(text), check: false, confirm_secs: None }
 }

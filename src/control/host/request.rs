@@ -92,6 +92,9 @@ pub enum HostRequest {
         /// Only check it.
         #[serde(default)]
         check: bool,
+        /// Within so many seconds it must be confirmed or the box is as before; none or 0: final.
+        #[serde(default)]
+        confirm_secs: Option<u64>,
     },
     /// DNS records to publish, as setup or an apply wrote them down.
     DnsRecords {},
@@ -365,7 +368,7 @@ mod tests {
         for request in [
             HostRequest::Login { passphrase: said(), tty: None },
             HostRequest::SetPassphrase { old: Some(said()), new: said() },
-            HostRequest::Setup { text: said(), check: false },
+            HostRequest::Setup { text: said(), check: false, confirm_secs: None },
             HostRequest::Export { passphrase: said(), to: Destination::Answer },
         ] {
             assert!(!format!("{request:?} {}", request.subject()).contains("sesame"));

@@ -132,7 +132,7 @@ fn consider(
         Ok(prepared) => prepared,
         Err(complaints) => return Outcome::Refused(complaints),
     };
-    match prepared.take(paths, trials, &by, now) {
+    match prepared.take(paths, trials, &by, now, None) {
         Ok(done) => {
             let (place, generation) = (found.place.to_owned(), done.generation);
             herald.tell(Event::SetupTaken { place, generation });

@@ -253,8 +253,8 @@ impl HostDesk {
             HostRequest::SetPassphrase { old, new } => {
                 self.set_passphrase(visitor, old.as_ref(), &new)
             }
-            HostRequest::Setup { text, check } => {
-                let answer = self.setup(visitor, text.secret().expose(), check)?;
+            HostRequest::Setup { text, check, confirm_secs } => {
+                let answer = self.setup(visitor, text.secret().expose(), check, confirm_secs)?;
                 // Who has just said what the passphrase is need not say it again.
                 visitor.logged_in |= !check && matches!(&answer, HostAnswer::SetUp(s) if s.good);
                 Ok(answer)

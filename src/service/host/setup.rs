@@ -121,6 +121,7 @@ impl Prepared {
         trials: &mut Trials,
         by: &str,
         now: WallTime,
+        confirm_secs: Option<u64>,
     ) -> Result<SetUp, Trouble> {
         remember(paths, &self.digest)?;
         let hash = match &self.setup.passphrase {
@@ -136,7 +137,7 @@ impl Prepared {
             document: &self.setup.document,
             files: &self.setup.files,
             author: Author { by: by.to_owned(), comment: "setup".to_owned(), at: now },
-            confirm_secs: None,
+            confirm_secs,
         };
         let applied = trials.apply(&change).map_err(|trouble| {
             // As it was: an unconfigured box belongs to whoever stands before it.

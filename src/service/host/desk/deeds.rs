@@ -219,7 +219,13 @@ impl HostDesk {
     }
 
     /// A box that is configured is set up anew by a signed file only, or changed by `config apply`.
-    pub(super) fn setup(&self, visitor: &Visitor, text: &str, check: bool) -> Done<HostAnswer> {
+    pub(super) fn setup(
+        &self,
+        visitor: &Visitor,
+        text: &str,
+        check: bool,
+        confirm_secs: Option<u64>,
+    ) -> Done<HostAnswer> {
         if !check && self.paths.document().exists() {
             return conflict(
                 "this box is configured; change it with `postern config apply`, or reset it first",
@@ -236,7 +242,8 @@ impl HostDesk {
             return Ok(HostAnswer::SetUp(prepared.shown()));
         }
         let mut trials = lock(&self.trials);
-        let done = prepared.take(&self.paths, &mut trials, &visitor.to_string(), now)?;
+        let by = visitor.to_string();
+        let done = prepared.take(&self.paths, &mut trials, &by, now, confirm_secs)?;
         Ok(HostAnswer::SetUp(done))
     }
 
