@@ -368,9 +368,8 @@
 //! *Cost.* Whoever finds a box before its owner may claim it; only a factory reset undoes that.
 //!
 //! # 52. A container of our own for backups
-//! *Context.* The age crate (MIT or Apache-2.0) is still called beta and brings its own
-//! `ChaCha20`, `X25519` and scrypt beside aws-lc-rs, and a layer of translations: some forty crates
-//! for one file.
+//! *Context.* The age crate (0.12, MIT or Apache-2.0) is called beta by its authors and brings
+//! ciphers of its own beside aws-lc-rs, which is the only provider of cryptography here.
 //! *Choice.* Argon2id, then AES-256-GCM in chunks with a counted nonce and a mark on the last one
 //! (STREAM); the form is described where it is written, in forty lines.
 //! *Cost.* Other programs do not open it without a script.

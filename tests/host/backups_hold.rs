@@ -29,9 +29,7 @@ fn a_backup_brings_another_box_to_where_this_one_was() {
     let role = other.start(false);
     // The other box has other paths: the document is the same but for its root.
     let moved = other.path("box.pbk").display().to_string();
-    for (name, octets) in [("box.pbk", sealed.clone())] {
-        other.write(name, octets);
-    }
+    other.write("box.pbk", &sealed);
     let wrong = other.cli(&["restore", &moved], "nine green pears\n");
     assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
     let mut bent = sealed.clone();
@@ -108,9 +106,8 @@ fn a_support_bundle_holds_what_helps_and_no_secret() {
         tls_key.lines().nth(2).unwrap().to_owned(),
     ];
     // A program that talks too much: even then nothing gets out.
-    let journal: String =
-        secrets.iter().map(|secret| format!("postern said {secret}!\n")).collect();
-    machine.write("journal", format!("an ordinary line\n{journal}"));
+    let journal = secrets.join("!\npostern said ");
+    machine.write("journal", format!("an ordinary line\npostern said {journal}!\n"));
     let role = machine.start(false);
     let file = machine.path("support.tar.gz");
     let made = machine.cli(&["support-bundle", &file.display().to_string()], "");

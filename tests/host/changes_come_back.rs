@@ -51,7 +51,10 @@ fn what_nobody_confirms_comes_back_and_what_somebody_confirms_stays() {
     wait(|| role.said().contains("nobody confirmed it in time").then_some(()), || role.said());
     // Network and gateway heard of both changes.
     let calls = machine.calls();
-    assert!(calls.matches("postern network apply").count() >= 3, "{calls}");
+    assert!(
+        calls.matches("systemctl reload-or-restart postern-network.service").count() >= 3,
+        "{calls}"
+    );
     assert!(calls.matches("systemctl restart postern.service").count() >= 3, "{calls}");
 
     apply(&role, 400, Some(600));
@@ -67,10 +70,10 @@ fn what_nobody_confirms_comes_back_and_what_somebody_confirms_stays() {
     let HostAnswer::History(rows) = role.ask(&HostRequest::ConfigHistory {}) else {
         panic!("none")
     };
-    let states: Vec<&str> = rows.iter().map(|row| row.state.as_str()).collect();
+    let marks: Vec<&str> = rows.iter().map(|row| row.state.as_str()).collect();
     assert_eq!(rows.len(), 4);
-    assert_eq!((states[0], states[1], states[3]), ("in force", "", ""));
-    assert!(states[2].starts_with("taken back"), "{states:?}");
+    assert_eq!((marks[0], marks[1], marks[3]), ("in force", "", ""));
+    assert!(marks[2].starts_with("taken back"), "{marks:?}");
     assert!(rows[0].by.contains("uid"), "{rows:?}");
 }
 
@@ -84,7 +87,7 @@ fn a_document_with_mistakes_changes_nothing_and_all_are_named() {
     let HostAnswer::Checked(checked) = answer else { panic!("{answer:?}") };
     assert!(!checked.good && checked.complaints.len() == 2, "{checked:?}");
     assert_eq!(in_force(&machine), 200);
-    machine.write("fail-at", "postern network");
+    machine.write("fail-at", "systemctl reload-or-restart");
     let HostAnswer::Trouble(trouble) = apply(&role, 300, None) else { panic!("it was applied") };
     assert!(trouble.text.contains("told to fail"), "{trouble}");
     assert_eq!(in_force(&machine), 200);
@@ -92,7 +95,7 @@ fn a_document_with_mistakes_changes_nothing_and_all_are_named() {
 
 #[test]
 fn a_role_that_is_killed_in_the_middle_of_a_trial_goes_back() {
-    for at in ["postern network", "systemctl restart"] {
+    for at in ["systemctl reload-or-restart", "systemctl restart"] {
         let machine = configured();
         let mut role = machine.start(false);
         machine.write("kill-at", at);
@@ -108,6 +111,39 @@ fn a_role_that_is_killed_in_the_middle_of_a_trial_goes_back() {
         let told = || role.said().contains("began anew before it was confirmed").then_some(());
         wait(told, || role.said());
     }
+}
+
+#[test]
+fn a_box_that_restarts_during_a_trial_is_back_before_its_network_starts() {
+    let machine = configured();
+    let mut role = machine.start(false);
+    apply(&role, 300, Some(600));
+    kill(Pid::from_raw(role.pid()), Signal::SIGKILL).unwrap();
+    role.wait_for_the_end();
+    drop(role);
+    let before = machine.calls();
+    machine.boot();
+    assert_eq!(in_force(&machine), 200);
+    assert!(!pending(&machine));
+    assert_eq!(machine.calls(), before, "network and gateway start by themselves");
+}
+
+#[test]
+fn on_another_machine_the_network_is_left_alone_and_no_key_is_made() {
+    let machine = configured();
+    machine.write("usr/lib/os-release", "ID=debian\n");
+    let role = machine.start(false);
+    let before = machine.calls().matches("postern-network.service").count();
+    let HostAnswer::Applied(applied) = apply(&role, 300, None) else { panic!("not applied") };
+    assert!(applied.notes.iter().any(|note| note.contains("network")), "{applied:?}");
+    assert_eq!(machine.calls().matches("postern-network.service").count(), before);
+    let document = machine.document(400, "").replace("dkim/s1.pem", "dkim/s2.pem");
+    let ask = HostRequest::ConfigApply { document, confirm_secs: None, comment: None };
+    assert!(matches!(role.ask(&ask), HostAnswer::Checked(checked) if !checked.good));
+    // On the appliance nobody could put it there by hand.
+    machine.write("usr/lib/os-release", "ID=postern\nIMAGE_ID=postern\n");
+    assert!(matches!(role.ask(&ask), HostAnswer::Applied(_)));
+    assert!(machine.read("etc/postern/dkim/s2.pem").unwrap().contains("PRIVATE KEY"));
 }
 
 #[test]

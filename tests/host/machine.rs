@@ -36,6 +36,10 @@ fi
 case $name in
 journalctl) cat "$root/journal" 2>/dev/null ;;
 systemctl)
+    if [ "$2" = postern-update.service ]; then
+        mv "$root/run/postern-host/update-request.json" "$root/asked"
+        cat "$root/answer" >"$root/run/postern-host/update-answer.json"
+    fi
     if [ "$1" = show ]; then
         echo Id=postern.service
         echo LoadState=loaded
@@ -259,5 +263,5 @@ pub(crate) fn said(text: &str) -> Passphrase {
 }
 
 pub(crate) fn setup(text: String) -> HostRequest {
-    HostRequest::Setup { text: Passphrase::new(text), check: false }
+    HostRequest::Setup { text: Passphrase::new(text), check: false, confirm_secs: None }
 }

@@ -3,8 +3,8 @@
 use std::process::{Child, Command, Stdio};
 
 use postern::control::answer::Answer;
-use postern::control::host::{HostAnswer, HostRequest};
-use postern::control::request::Request;
+use postern::control::host::{HostAnswer, HostLine, HostRequest};
+use postern::control::request::{PageAsk, Request};
 
 use crate::changes_come_back::configured;
 use crate::machine::{Machine, PASSPHRASE, PROGRAM, said, wait};
@@ -35,6 +35,13 @@ fn serve(machine: &Machine) -> Gateway {
     Gateway(child)
 }
 
+fn state(line: &mut HostLine) -> String {
+    match line.relay(&Request::Status {}).unwrap() {
+        Answer::Status(status) => status.state,
+        other => format!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_console_steers_the_gateway_through_the_role_and_is_on_record() {
     let machine = configured();
@@ -44,16 +51,12 @@ fn a_console_steers_the_gateway_through_the_role_and_is_on_record() {
     assert!(matches!(line.relay(&Request::Status {}).unwrap(), Answer::Trouble(_)));
     line.ask(&HostRequest::Login { passphrase: said(PASSPHRASE), tty: Some("tty1".to_owned()) })
         .unwrap();
-    assert!(
-        matches!(line.relay(&Request::Status {}).unwrap(), Answer::Status(s) if s.state == "running")
-    );
+    assert_eq!(state(&mut line), "running");
     line.relay(&Request::StopAll {}).unwrap();
-    assert!(
-        matches!(line.relay(&Request::Status {}).unwrap(), Answer::Status(s) if s.state == "stopped")
-    );
+    assert_eq!(state(&mut line), "stopped");
     line.relay(&Request::ResumeAll {}).unwrap();
     let HostAnswer::Audit(page) =
-        line.ask(&HostRequest::AuditShow { page: Default::default() }).unwrap()
+        line.ask(&HostRequest::AuditShow { page: PageAsk::default() }).unwrap()
     else {
         panic!("no audit")
     };
@@ -76,7 +79,7 @@ fn a_console_steers_the_gateway_through_the_role_and_is_on_record() {
     let apply = HostRequest::ConfigApply { document, confirm_secs: Some(600), comment: None };
     let answer = line.ask(&apply).unwrap();
     assert!(matches!(&answer, HostAnswer::Applied(_)), "{answer:?}");
-    let shown = |line: &mut postern::control::host::HostLine| {
+    let shown = |line: &mut HostLine| {
         let Answer::Settings(rows) = line.relay(&Request::ConfigShow {}).unwrap() else {
             panic!("no settings")
         };
@@ -93,4 +96,25 @@ fn a_console_steers_the_gateway_through_the_role_and_is_on_record() {
     assert!(matches!(&answer, HostAnswer::Applied(_)), "{answer:?}");
     assert_eq!(machine.calls().matches("restart postern.service").count(), before + 1);
     drop(gateway);
+}
+
+#[test]
+fn the_updater_is_asked_in_writing_and_its_answer_is_passed_on() {
+    let machine = configured();
+    let role = machine.start(false);
+    machine.write("answer", "{\"good\":true,\"answer\":{\"version\":\"2.0.0\"}}");
+    let stage = |from: &str| role.ask(&HostRequest::UpdateStage { from: Some(from.to_owned()) });
+    let answer = stage("usb");
+    assert!(
+        matches!(&answer, HostAnswer::Update(value) if value["version"] == "2.0.0"),
+        "{answer:?}"
+    );
+    let asked = machine.read("asked").unwrap();
+    assert_eq!(asked, "{\"from\":\"usb\",\"verb\":\"stage\"}\n");
+    machine.write("answer", "{\"good\":false,\"answer\":{\"error\":\"one signature is missing\"}}");
+    let HostAnswer::Trouble(trouble) = stage("/run/x.pbu") else { panic!("it was staged") };
+    assert!(trouble.text.contains("one signature is missing"), "{trouble}");
+    for odd in ["--help", "http://example.org/x.pbu", "/a b", "x"] {
+        assert!(matches!(stage(odd), HostAnswer::Trouble(_)), "{odd}");
+    }
 }
