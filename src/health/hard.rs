@@ -44,8 +44,11 @@ pub(super) enum Document {
 impl Document {
     /// Reads it.
     pub(super) fn read(path: &Path) -> Self {
-        if !path.exists() {
-            return Self::Missing;
+        // What may not be looked at is not missing.
+        match std::fs::metadata(path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Self::Missing,
+            Err(cause) => return Self::Wrong(format!("{}: {cause}", path.display())),
+            Ok(_) => {}
         }
         match disk::load(path) {
             Ok(reading) => Self::Good(Box::new(reading.config)),

@@ -32,6 +32,8 @@ use crate::sign::verify;
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(60);
 /// How long facts about it may take after it has arrived.
 const FACTS_PATIENCE: Duration = Duration::from_secs(10);
+/// Even when all time is over: it is booked a moment after it has arrived.
+const FACTS_PATIENCE_MIN: Duration = Duration::from_secs(2);
 /// Between two looks.
 const BEAT: Duration = Duration::from_millis(100);
 /// After this the queue is told to try again: an earlier run may have left the lane shut.
@@ -233,7 +235,8 @@ impl Stage<'_> {
 
     /// The daemon's own account: delivered, and by the gate's egress.
     fn facts(&mut self, id: QueueId) -> Finding {
-        let end = Instant::now() + FACTS_PATIENCE;
+        let now = Instant::now();
+        let end = (now + FACTS_PATIENCE).min(self.until.max(now + FACTS_PATIENCE_MIN));
         loop {
             let facts = match self.trace(id) {
                 Ok(facts) => facts,

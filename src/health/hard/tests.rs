@@ -315,3 +315,12 @@ fn elsewhere_it_says_what_it_cannot_know() {
     let units = findings.iter().find(|finding| finding.check == "units").unwrap();
     assert_eq!(units.verdict, Verdict::Skipped);
 }
+
+#[test]
+fn a_document_that_may_not_be_looked_at_is_not_missing() {
+    assert!(matches!(Document::read(Path::new("/nowhere/postern.toml")), Document::Missing));
+    let Document::Wrong(why) = Document::read(Path::new("/dev/null/postern.toml")) else {
+        panic!("it was read");
+    };
+    assert!(why.starts_with("/dev/null/postern.toml: "), "{why}");
+}
