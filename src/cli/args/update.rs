@@ -21,6 +21,9 @@ pub enum UpdateVerb {
         /// Take an older release too, down to the floor
         #[arg(long)]
         downgrade: bool,
+        /// Within 5 minutes of a boot too, for this reason
+        #[arg(long, value_name = "REASON")]
+        now: Option<String>,
     },
     /// Restart into what is staged; if it is not healthy within three boots, the old version
     /// comes back by itself

@@ -128,8 +128,8 @@ pub struct Status {
     pub version: Option<Version>,
     /// Why the old version came back, if it did.
     pub reason: Option<String>,
-    /// Nothing older is taken.
-    pub floor: Version,
+    /// Nothing older is taken; none: no update has become healthy here yet.
+    pub floor: Option<Version>,
     /// How the last attempt ended.
     pub last: Option<Ending>,
     /// When the machine may restart for one.
@@ -157,11 +157,6 @@ impl<'t, T: FnMut(&str)> Desk<'t, T> {
         let now = plausible(clock::wall(), made, record.last_seen);
         let running = Running { version, known, boot, now };
         Ok(Self { machine, record, running, places, trouble })
-    }
-
-    fn floor(&self) -> Version {
-        // Without a record the running version is the only thing that is known to be good.
-        self.record.floor.clone().unwrap_or_else(|| self.running.version.clone())
     }
 
     fn judge(&self) -> Result<judge::Machine, Fault> {
@@ -223,7 +218,7 @@ pub fn status(places: &Places, settings: &Settings) -> Result<Status, Fault> {
         state: state.name(),
         version: state.release().map(|release| release.version.clone()),
         reason: state.reason().map(str::to_owned),
-        floor: desk.floor(),
+        floor: desk.record.floor.clone(),
         running: desk.running.version.clone(),
         last: desk.record.last.clone(),
         window: settings.updates.window,
@@ -283,6 +278,7 @@ fn stage_locked(
             let cause = "an update is on trial: wait until it is confirmed or gone";
             return Err(Fault::new("staging", "an update", cause));
         }
+        calm(&desk.machine.system, wishes)?;
         desk.judge()?
     };
     let fit = |proven: &Proven| {
@@ -404,6 +400,21 @@ pub fn rollback(
     Ok(other)
 }
 
+/// Whether the machine has been up long enough to be worked on.
+fn calm(system: &System, wishes: &Wishes) -> Result<(), Fault> {
+    if system.up >= SETTLING || insists(wishes) {
+        return Ok(());
+    }
+    let left = SETTLING.saturating_sub(system.up).as_secs();
+    let cause = format!("it was started a moment ago: wait {left} s, or give --now and a reason");
+    Err(Fault::new("updating", "the machine", cause))
+}
+
+/// Somebody has said why it cannot wait.
+fn insists(wishes: &Wishes) -> bool {
+    wishes.now.as_ref().is_some_and(|why| !why.trim().is_empty())
+}
+
 /// Whether the machine may be restarted now.
 fn allowed(
     system: &System,
@@ -411,16 +422,11 @@ fn allowed(
     wishes: &Wishes,
     now: WallTime,
 ) -> Result<(), Fault> {
-    if wishes.now.as_ref().is_some_and(|why| !why.trim().is_empty()) {
+    calm(system, wishes)?;
+    if insists(wishes) {
         return Ok(());
     }
     let no = |cause: String| Err(Fault::new("restarting", "the machine", cause));
-    if system.up < SETTLING {
-        let left = SETTLING.saturating_sub(system.up).as_secs();
-        return no(format!(
-            "it was started a moment ago: wait {left} s, or give --now and a reason"
-        ));
-    }
     match settings.updates.window {
         Some(window) if !window.is_open(now.unix_secs()) => {
             no(format!("the window is {window} UTC: wait, or give --now and a reason"))
