@@ -14,8 +14,8 @@ pub enum UpdateVerb {
     Check,
     /// Fetch a release, believe it, write it to the slot that does not run, read it back
     Stage {
-        /// A bundle, `usb` for the newest on a stick with the label POSTERNUPD (or POSTERNCFG), or a URL
-        /// [default: what `check` shows]
+        /// A bundle, `usb` for the newest on a stick with the label POSTERNUPD or POSTERNCFG, or
+        /// a URL [default: what `check` shows]
         #[arg(value_name = "FILE|usb|URL")]
         from: Option<String>,
         /// Take an older release too, down to the floor
