@@ -9,7 +9,7 @@ mod run;
 mod told;
 mod trial;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -76,6 +76,8 @@ pub struct Settings {
     pub manage: Option<String>,
     /// A laboratory: the server may be on this machine.
     pub lab: bool,
+    /// The spool; none: the box's own.
+    pub spool: Option<PathBuf>,
 }
 
 impl Settings {
@@ -83,7 +85,8 @@ impl Settings {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let manage = config.network.manage.first().cloned();
-        Self { updates: config.updates.clone(), manage, lab: config.lab }
+        let spool = Some(config.spool.path.clone());
+        Self { updates: config.updates.clone(), manage, lab: config.lab, spool }
     }
 }
 
@@ -159,14 +162,14 @@ impl<'t, T: FnMut(&str)> Desk<'t, T> {
         Ok(Self { machine, record, running, places, trouble })
     }
 
-    fn judge(&self) -> Result<judge::Machine, Fault> {
+    fn judge(&self, settings: &Settings) -> Result<judge::Machine, Fault> {
         let slots = self.machine.slots()?;
         Ok(judge::Machine {
             compatible: compatible(),
             running: self.running.version.clone(),
             floor: self.record.floor.clone().unwrap_or_else(oldest),
             formats: formats(),
-            present: present(&self.places.ledger),
+            present: present(self.places, settings),
             root_octets: Some(slots.other.root.octets),
             verity_octets: Some(slots.other.verity.octets),
             now: self.running.now,
@@ -190,9 +193,15 @@ fn oldest() -> Version {
     "0.0.0".parse().unwrap_or_else(|_| unreachable!("it is a version"))
 }
 
-/// Spool formats that are on the disk.
-fn present(ledger: &Path) -> Vec<u8> {
-    let listing = segment::list(ledger).unwrap_or_default();
+/// Spool formats that are on the disk. Where that cannot be seen, all that this version reads may
+/// be there.
+fn present(places: &Places, settings: &Settings) -> Vec<u8> {
+    let spool = settings.spool.as_ref().map(|spool| spool.join("ledger"));
+    let listing = match segment::list(spool.as_deref().unwrap_or(&places.ledger)) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(_) => return READS.to_vec(),
+    };
     let mut found: Vec<u8> = listing.segments.values().map(|segment| segment.version).collect();
     found.sort_unstable();
     found.dedup();
@@ -279,7 +288,7 @@ fn stage_locked(
             return Err(Fault::new("staging", "an update", cause));
         }
         calm(&desk.machine.system, wishes)?;
-        desk.judge()?
+        desk.judge(settings)?
     };
     let fit = |proven: &Proven| {
         judge(proven, &machine, wishes.downgrade)
@@ -391,7 +400,7 @@ pub fn rollback(
         return Err(Fault::new("going back", "to the other slot", "it is empty"));
     };
     let (running, mut record) = (desk.running.clone(), desk.record.clone());
-    let present = present(&places.ledger);
+    let present = present(places, settings);
     steps::back(&mut record, &running, &other, &present, &mut desk.machine)?;
     let why = wishes.now.clone().unwrap_or_else(|| format!("instead of {}", running.version));
     told::moved(&other, "trial", &why);
