@@ -36,8 +36,8 @@ pub(super) fn update(verb: UpdateVerb, config: &Path, json: bool) -> Ending {
         UpdateVerb::Check => {
             check(&places, &settings).map(|offer| shown(&offer, json, offered(&offer)))
         }
-        UpdateVerb::Stage { from, downgrade } => {
-            let wishes = Wishes { downgrade, ..Wishes::default() };
+        UpdateVerb::Stage { from, downgrade, now } => {
+            let wishes = Wishes { downgrade, now, ..Wishes::default() };
             Source::parse(from.as_deref())
                 .and_then(|source| stage(&places, &settings, &source, &wishes, &mut tell))
                 .map(|version| staged(&version, json))
@@ -130,7 +130,9 @@ fn standing(status: &Status) -> String {
     let about = status.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
     let why = status.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     let _ = writeln!(text, "state    {}{about}{}", status.state, harmless(&why));
-    let _ = writeln!(text, "floor    {}", status.floor);
+    if let Some(floor) = &status.floor {
+        let _ = writeln!(text, "floor    {floor}");
+    }
     if let Some(window) = status.window {
         let _ = writeln!(text, "window   {window} UTC");
     }

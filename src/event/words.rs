@@ -434,6 +434,9 @@ impl Event {
                 }
                 text
             }
+            Self::UpdateMoved { version, state, reason } if version.is_empty() => {
+                format!("an update is {state}: {reason}")
+            }
             Self::UpdateMoved { version, state, reason } => {
                 format!("update to {version} is {state}: {reason}")
             }

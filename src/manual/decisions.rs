@@ -310,11 +310,11 @@
 //!
 //! # 46. systemd-sysupdate writes the slot, and nothing else of an update
 //! *Context.* Tried with 257.13 on a GPT in a file: it picks the partition that is not protected,
-//! unpacks, writes, syncs, and sets label, UUID and flags last. It does not check local files, reads
-//! nothing back, protects by label alone, empties a slot before it removes the slot's boot entry
-//! (and syncs neither), and would make the kernel image bootable in the run that wrote the slot. Its
-//! importer knows xz, gzip and bzip2: a `.zst` it writes as it is and reports success, which only
-//! our reading back has found.
+//! unpacks, writes, and sets label, UUID and flags last. It does not check local files, reads
+//! nothing back, protects by label alone, empties a slot before it removes the slot's boot entry,
+//! and would make the kernel image bootable in the run that wrote the slot. Its importer knows xz,
+//! gzip and bzip2: a `.zst` it writes as it is and reports success, which only our reading back
+//! has found.
 //! *Choice.* It gets definitions made for the run, with disk, folder and protected version named
 //! outright, for `vacuum` and for `update` of the two partitions. Ours: signatures and hashes
 //! before; the old boot entry removed first and synced; labels held against the running root hash

@@ -24,7 +24,8 @@ pub const PRODUCT: &str = "postern";
 /// Machines that this program's release runs on.
 #[must_use]
 pub fn compatible() -> String {
-    format!("{}-uefi", std::env::consts::ARCH)
+    let kind = if cfg!(target_arch = "aarch64") { "aarch64-uefi" } else { "x86_64-uefi" };
+    kind.to_owned()
 }
 
 /// A SHA-256, in lower-case hex.

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use postern::config::checked::UpdateUrl;
+use postern::config::checked::{UpdateConfig, UpdateUrl};
 use postern::service::update::{Settings, Source, Wishes, check, stage};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -77,14 +77,8 @@ fn a_server_offers_and_the_machine_takes() {
     assert_eq!(offer.keys.len(), 2);
 
     // Nobody vouches for the server, or the interface is not there: nothing is asked.
-    let strange = Settings { updates: Default::default(), ..settings.clone() };
-    let strange = Settings {
-        updates: postern::config::checked::UpdateConfig {
-            url: Some(url.clone()),
-            ..strange.updates
-        },
-        ..strange
-    };
+    let updates = UpdateConfig { url: Some(url.clone()), ..UpdateConfig::default() };
+    let strange = Settings { updates, ..settings.clone() };
     let refused = check(&machine.places, &strange).unwrap_err().to_string();
     assert!(refused.contains("fetching"), "{refused}");
     let gone = Settings { manage: Some("nobody0".to_owned()), ..settings.clone() };

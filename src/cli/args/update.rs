@@ -14,13 +14,16 @@ pub enum UpdateVerb {
     Check,
     /// Fetch a release, believe it, write it to the slot that does not run, read it back
     Stage {
-        /// A bundle, `usb` for the newest on a stick with the label POSTERNUPD (or POSTERNCFG), or a URL
-        /// [default: what `check` shows]
+        /// A bundle, `usb` for the newest on a stick with the label POSTERNUPD or POSTERNCFG, or
+        /// a URL [default: what `check` shows]
         #[arg(value_name = "FILE|usb|URL")]
         from: Option<String>,
         /// Take an older release too, down to the floor
         #[arg(long)]
         downgrade: bool,
+        /// Within 5 minutes of a boot too, for this reason
+        #[arg(long, value_name = "REASON")]
+        now: Option<String>,
     },
     /// Restart into what is staged; if it is not healthy within three boots, the old version
     /// comes back by itself

@@ -138,7 +138,7 @@ mod tests {
         let version: Version = "1.1.0".parse().unwrap();
         esp.place(&source, &version, &file, |_| {}).unwrap();
         let staged = Entry::new(&version, Standing::Staged);
-        assert_eq!(esp.entries().unwrap(), [staged.clone()]);
+        assert_eq!(esp.entries().unwrap(), std::slice::from_ref(&staged));
         let tried = Entry::new(&version, Standing::Counted { left: 3, done: 0 });
         esp.rename(&staged, &tried).unwrap();
         assert_eq!(fs::read(folder.path().join("postern_1.1.0+3-0.efi")).unwrap(), b"kernel");

@@ -94,9 +94,7 @@ mod tests {
             tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target").unwrap();
         let path = folder.path().join("disk");
         let mut octets = vec![0_u8; 3 * 1024 * 1024 + 777];
-        for (at, octet) in octets.iter_mut().enumerate() {
-            *octet = (at % 253) as u8;
-        }
+        octets.iter_mut().zip((0..=252).cycle()).for_each(|(octet, value)| *octet = value);
         std::fs::write(&path, &octets).unwrap();
         let start = 1024 * 1024;
         let content = &octets[start..];

@@ -43,7 +43,7 @@ impl Stick {
             match mount(Some(device), &folder, Some(kind), flags, None::<&str>) {
                 Ok(()) => return Ok(Self { folder }),
                 Err(nix::errno::Errno::EPERM | nix::errno::Errno::ENOSYS) => {
-                    by_the_service_manager(device, &folder).map_err(fault)?;
+                    by_systemd(device, &folder).map_err(fault)?;
                     return Ok(Self { folder });
                 }
                 Err(error) => last = format!("{kind}: {error}"),
@@ -62,7 +62,7 @@ impl Stick {
 }
 
 /// A transient mount unit: the service manager has the right that we may lack.
-fn by_the_service_manager(device: &Path, folder: &Path) -> Result<(), String> {
+fn by_systemd(device: &Path, folder: &Path) -> Result<(), String> {
     let ran = Command::new("/usr/bin/systemd-mount")
         .args(["--quiet", "--collect", "--options=ro,nodev,nosuid,noexec"])
         .args([device, folder])

@@ -9,7 +9,7 @@ mod run;
 mod told;
 mod trial;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -76,6 +76,8 @@ pub struct Settings {
     pub manage: Option<String>,
     /// A laboratory: the server may be on this machine.
     pub lab: bool,
+    /// The spool; none: the box's own.
+    pub spool: Option<PathBuf>,
 }
 
 impl Settings {
@@ -83,7 +85,8 @@ impl Settings {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let manage = config.network.manage.first().cloned();
-        Self { updates: config.updates.clone(), manage, lab: config.lab }
+        let spool = Some(config.spool.path.clone());
+        Self { updates: config.updates.clone(), manage, lab: config.lab, spool }
     }
 }
 
@@ -128,8 +131,8 @@ pub struct Status {
     pub version: Option<Version>,
     /// Why the old version came back, if it did.
     pub reason: Option<String>,
-    /// Nothing older is taken.
-    pub floor: Version,
+    /// Nothing older is taken; none: no update has become healthy here yet.
+    pub floor: Option<Version>,
     /// How the last attempt ended.
     pub last: Option<Ending>,
     /// When the machine may restart for one.
@@ -159,19 +162,14 @@ impl<'t, T: FnMut(&str)> Desk<'t, T> {
         Ok(Self { machine, record, running, places, trouble })
     }
 
-    fn floor(&self) -> Version {
-        // Without a record the running version is the only thing that is known to be good.
-        self.record.floor.clone().unwrap_or_else(|| self.running.version.clone())
-    }
-
-    fn judge(&self) -> Result<judge::Machine, Fault> {
+    fn judge(&self, settings: &Settings) -> Result<judge::Machine, Fault> {
         let slots = self.machine.slots()?;
         Ok(judge::Machine {
             compatible: compatible(),
             running: self.running.version.clone(),
             floor: self.record.floor.clone().unwrap_or_else(oldest),
             formats: formats(),
-            present: present(&self.places.ledger),
+            present: present(self.places, settings),
             root_octets: Some(slots.other.root.octets),
             verity_octets: Some(slots.other.verity.octets),
             now: self.running.now,
@@ -195,9 +193,15 @@ fn oldest() -> Version {
     "0.0.0".parse().unwrap_or_else(|_| unreachable!("it is a version"))
 }
 
-/// Spool formats that are on the disk.
-fn present(ledger: &Path) -> Vec<u8> {
-    let listing = segment::list(ledger).unwrap_or_default();
+/// Spool formats that are on the disk. Where that cannot be seen, all that this version reads may
+/// be there.
+fn present(places: &Places, settings: &Settings) -> Vec<u8> {
+    let spool = settings.spool.as_ref().map(|spool| spool.join("ledger"));
+    let listing = match segment::list(spool.as_deref().unwrap_or(&places.ledger)) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(_) => return READS.to_vec(),
+    };
     let mut found: Vec<u8> = listing.segments.values().map(|segment| segment.version).collect();
     found.sort_unstable();
     found.dedup();
@@ -223,7 +227,7 @@ pub fn status(places: &Places, settings: &Settings) -> Result<Status, Fault> {
         state: state.name(),
         version: state.release().map(|release| release.version.clone()),
         reason: state.reason().map(str::to_owned),
-        floor: desk.floor(),
+        floor: desk.record.floor.clone(),
         running: desk.running.version.clone(),
         last: desk.record.last.clone(),
         window: settings.updates.window,
@@ -283,7 +287,8 @@ fn stage_locked(
             let cause = "an update is on trial: wait until it is confirmed or gone";
             return Err(Fault::new("staging", "an update", cause));
         }
-        desk.judge()?
+        calm(&desk.machine.system, wishes)?;
+        desk.judge(settings)?
     };
     let fit = |proven: &Proven| {
         judge(proven, &machine, wishes.downgrade)
@@ -395,13 +400,28 @@ pub fn rollback(
         return Err(Fault::new("going back", "to the other slot", "it is empty"));
     };
     let (running, mut record) = (desk.running.clone(), desk.record.clone());
-    let present = present(&places.ledger);
+    let present = present(places, settings);
     steps::back(&mut record, &running, &other, &present, &mut desk.machine)?;
     let why = wishes.now.clone().unwrap_or_else(|| format!("instead of {}", running.version));
     told::moved(&other, "trial", &why);
     drop(lock);
     restart(wishes, tell)?;
     Ok(other)
+}
+
+/// Whether the machine has been up long enough to be worked on.
+fn calm(system: &System, wishes: &Wishes) -> Result<(), Fault> {
+    if system.up >= SETTLING || insists(wishes) {
+        return Ok(());
+    }
+    let left = SETTLING.saturating_sub(system.up).as_secs();
+    let cause = format!("it was started a moment ago: wait {left} s, or give --now and a reason");
+    Err(Fault::new("updating", "the machine", cause))
+}
+
+/// Somebody has said why it cannot wait.
+fn insists(wishes: &Wishes) -> bool {
+    wishes.now.as_ref().is_some_and(|why| !why.trim().is_empty())
 }
 
 /// Whether the machine may be restarted now.
@@ -411,16 +431,11 @@ fn allowed(
     wishes: &Wishes,
     now: WallTime,
 ) -> Result<(), Fault> {
-    if wishes.now.as_ref().is_some_and(|why| !why.trim().is_empty()) {
+    calm(system, wishes)?;
+    if insists(wishes) {
         return Ok(());
     }
     let no = |cause: String| Err(Fault::new("restarting", "the machine", cause));
-    if system.up < SETTLING {
-        let left = SETTLING.saturating_sub(system.up).as_secs();
-        return no(format!(
-            "it was started a moment ago: wait {left} s, or give --now and a reason"
-        ));
-    }
     match settings.updates.window {
         Some(window) if !window.is_open(now.unix_secs()) => {
             no(format!("the window is {window} UTC: wait, or give --now and a reason"))

@@ -82,7 +82,7 @@ pub fn check(places: &Places, settings: &Settings) -> Result<Offer, Fault> {
     let (proven, url) = offered(settings, &roots(&places.keys)?)?;
     let mut silent = |_: &str| {};
     let desk = Desk::open(places, &mut silent)?;
-    let judged = judge(&proven, &desk.judge()?, false);
+    let judged = judge(&proven, &desk.judge(settings)?, false);
     let manifest = proven.manifest();
     let files = &manifest.files;
     Ok(Offer {

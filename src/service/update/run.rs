@@ -30,6 +30,9 @@ pub(super) enum Request {
         /// An older release is taken too.
         #[serde(default)]
         downgrade: bool,
+        /// Now, for this reason.
+        #[serde(default)]
+        now: Option<String>,
     },
     /// Make the next boot try it, and restart.
     Apply {
@@ -107,9 +110,9 @@ fn answer(
             let offer = check(places, settings)?;
             Ok(serde_json::to_value(offer).unwrap_or_default())
         }
-        Request::Stage { from, downgrade } => {
+        Request::Stage { from, downgrade, now } => {
             let source = Source::parse(from.as_deref())?;
-            let wishes = Wishes { downgrade, ..Wishes::default() };
+            let wishes = Wishes { downgrade, now, ..Wishes::default() };
             stage(places, settings, &source, &wishes, tell)?;
             Ok(serde_json::to_value(status(places, settings)?).unwrap_or_default())
         }

@@ -17,7 +17,7 @@ pub(super) fn moved(version: &Version, state: &str, reason: &str) {
 
 /// Nothing came of it.
 pub(super) fn failed(reason: &str) {
-    let (version, state) = ("another version".to_owned(), "failed".to_owned());
+    let (version, state) = (String::new(), "failed".to_owned());
     tell(Event::UpdateMoved { version, state, reason: reason.to_owned() });
 }
 

@@ -1,4 +1,4 @@
-//! A trial boot: the mark that the gateway heeds, what the health check leaves, the service manager.
+//! A trial boot: the mark that the gateway heeds, what the health check leaves, the restart.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
