@@ -215,7 +215,7 @@ def tpm(lab):
 
 
 def secure_boot(lab):
-    """Secure Boot: the builder's keys enrol themselves, ours boots, without signatures it does not."""
+    """Secure Boot: the builder's keys are enrolled, ours boots, without signatures it does not."""
     box = lab.machine(secure=True)
     # The firmware is in setup mode: the boot loader enrols the keys of the ESP and starts again.
     box.start(credentials=[("postern.setup", lab.papers.setup)])
