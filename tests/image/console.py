@@ -6,7 +6,8 @@ import threading
 import time
 
 # Colours, cursor, titles: what a terminal does, not what a person reads.
-SEQUENCES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78cDEHMNOPVWXZ])")
+SEQUENCES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][0-9A-Za-z]"
+                       r"|[=>78cDEHMNOPVWXZ])")
 
 
 class Silence(Exception):

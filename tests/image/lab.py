@@ -55,11 +55,11 @@ class Lab:
 
     def image(self):
         """The newest disk that image/build left."""
-        found = sorted(self.options.out.glob("postern*.raw"), key=lambda p: version_of(p.name))
-        found = [path for path in found if re.fullmatch(r"postern[-_]\d+\.\d+\.\d+\.raw", path.name)]
+        found = [path for path in self.options.out.glob("postern*.raw")
+                 if re.fullmatch(r"postern[-_]\d+\.\d+\.\d+\.raw", path.name)]
         if not found:
             raise Wrong(f"no disk in {self.options.out}: image/build makes it")
-        return found[0]
+        return max(found, key=lambda path: version_of(path.name))
 
     def configured(self, **options):
         """A machine that its setup file has made a gateway, listening."""

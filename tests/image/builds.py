@@ -1,0 +1,88 @@
+"""Images and updates that only the tests need, made once by image/build below target/image/builds.
+
+The base is the version 0.1.0 with one more unit, which takes the update of a stick without a
+person; the good update is 0.2.0; the broken one is 0.3.0, whose gateway does not find its
+configuration; the tampered one is the good one with a changed octet.
+"""
+
+import pathlib
+import subprocess
+
+from machine import ROOT, tools
+
+PLACE = ROOT / "target/image/builds"
+TAKES_UPDATE = """[Unit]
+Description=Takes the update of a stick, for a test
+After=boot-complete.target postern.service postern-health.service
+# Once: the version that comes back after a failed update leaves the stick alone.
+ConditionPathExists=!/var/lib/postern-test
+[Service]
+Type=oneshot
+StateDirectory=postern-test
+StandardOutput=journal+console
+StandardError=journal+console
+ExecStart=/usr/bin/postern update stage usb --now "a test"
+ExecStart=/usr/bin/postern update apply --now "a test"
+"""
+BROKEN = """[Service]
+ExecStartPre=
+ExecStart=
+ExecStart=/usr/bin/postern serve --config /nowhere/postern.toml
+"""
+
+
+def built(lab, version, name, files):
+    """The folder with the results of one build, which is made unless it is there."""
+    out = PLACE / name
+    if list(out.glob(f"postern-{version}.raw")):
+        return out
+    extra = PLACE / f"{name}.extra"
+    for path, text in files.items():
+        place = extra / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+    words = [ROOT / "image/build", "--version", version, "--out", out]
+    if files:
+        words += ["--extra", extra]
+    program = ROOT / "target/image/cargo/release/postern"
+    if program.exists():
+        words += ["--binary", program]
+    lab.say(f"building {version} ({name})")
+    subprocess.run([*map(str, words)], check=True)
+    return out
+
+
+def disk(lab):
+    """The base: a box that takes the update of its stick."""
+    unit = "usr/lib/systemd/system/postern-test.service"
+    # A link cannot be given as text: a drop-in wants it.
+    wants = "usr/lib/systemd/system/multi-user.target.d/test.conf"
+    out = built(lab, "0.1.0", "base",
+                {unit: TAKES_UPDATE, wants: "[Unit]\nWants=postern-test.service\n"})
+    return out / "postern-0.1.0.raw"
+
+
+def bundle(lab, which):
+    if which == "broken":
+        return built(lab, "0.3.0", "broken", {
+            "usr/lib/systemd/system/postern.service.d/99-broken.conf": BROKEN,
+        }) / "postern-0.3.0.pbu"
+    good = built(lab, "0.2.0", "good", {}) / "postern-0.2.0.pbu"
+    if which == "good":
+        return good
+    tampered = lab.folder / "postern-0.2.0.pbu"
+    octets = bytearray(good.read_bytes())
+    octets[len(octets) * 2 // 3] ^= 1
+    tampered.write_bytes(octets)
+    return tampered
+
+
+def stick(lab, which):
+    """A stick as a person would bring it."""
+    made = bundle(lab, which)
+    path = pathlib.Path(lab.folder, "stick.raw")
+    with open(path, "wb") as out:
+        out.truncate(made.stat().st_size + (64 << 20))
+    tools("mkfs.vfat", "-n", "POSTERNUPD", path)
+    tools("mcopy", "-i", path, made, f"::{made.name}")
+    return path

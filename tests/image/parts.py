@@ -1,0 +1,98 @@
+"""Tests of the driver's own parts, without a machine: `python3 tests/image/parts.py`."""
+
+import pathlib
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import console  # noqa: E402
+import space  # noqa: E402
+
+
+def frame(kind, head, ports, tags=()):
+    tagged = b"".join(struct.pack("!HH", *tag) for tag in tags)
+    return b"\0" * 12 + tagged + struct.pack("!H", kind) + head + struct.pack("!HH", *ports)
+
+
+def ipv4(protocol):
+    return bytes([0x45, 0, 0, 40]) + bytes(5) + bytes([protocol]) + bytes(10)
+
+
+def ipv6(protocol):
+    return bytes([0x60, 0, 0, 0, 0, 20, protocol, 64]) + bytes(32)
+
+
+class Packets(unittest.TestCase):
+    """A capture that counts nothing would prove anything."""
+
+    def test_mail_is_counted(self):
+        for port in (25, 465, 587):
+            self.assertTrue(space.is_mail(frame(0x0800, ipv4(6), (40000, port))))
+            self.assertTrue(space.is_mail(frame(0x86DD, ipv6(6), (port, 40000))))
+        self.assertTrue(space.is_mail(frame(0x0800, ipv4(6), (1, 25), [(0x8100, 5)])))
+
+    def test_nothing_else_is(self):
+        self.assertFalse(space.is_mail(frame(0x0800, ipv4(17), (40000, 25))))
+        self.assertFalse(space.is_mail(frame(0x0800, ipv4(6), (40000, 443))))
+        self.assertFalse(space.is_mail(frame(0x0806, ipv4(6), (40000, 25))))
+        self.assertFalse(space.is_mail(b"\0" * 12 + b"\x08\x00\x45"))
+
+
+class Dialogue(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="postern-")
+        path = self.folder.name + "/serial"
+        door = socket.socket(socket.AF_UNIX)
+        door.bind(path)
+        door.listen()
+        self.console = console.Console(path, self.folder.name + "/console.txt", 5)
+        self.far, _ = door.accept()
+        door.close()
+
+    def tearDown(self):
+        self.far.close()
+        self.console.close()
+        self.folder.cleanup()
+
+    def test_sequences_are_not_read_even_if_cut(self):
+        self.far.sendall(b"\x1b[1mPass\x1b[")
+        threading.Timer(0.2, self.far.sendall, [b"0mphrase: "]).start()
+        self.assertEqual(self.console.expect(r"^Passphrase: ?$"), "Passphrase: ")
+
+    def test_what_was_expected_is_not_found_again(self):
+        self.far.sendall(b"one\r\none\r\n")
+        self.console.expect("one")
+        self.console.expect("one")
+        with self.assertRaises(console.Silence):
+            self.console.expect("one", 0.3)
+
+    def test_an_answer_is_typed(self):
+        self.far.sendall(b"Answer: ")
+        self.console.answer("Answer: $", "yes")
+        self.assertEqual(self.far.recv(64), b"yes\r")
+
+    def test_all_that_was_said_is_kept(self):
+        self.far.sendall(b"first\r\n\x1b[2Jsecond\r\n")
+        self.console.expect("second\n")
+        kept = pathlib.Path(self.folder.name, "console.txt").read_text(encoding="utf-8")
+        self.assertEqual(kept, "first\nsecond\n")
+
+
+class Screens(unittest.TestCase):
+    def test_what_differs_is_masked(self):
+        text = "Time 2026-11-28 23:00:00 UTC, up 1m 35s, 1.8 GiB free  \np=AAAA= tulip wagon\n"
+        self.assertEqual(console.screen(text, ["tulip wagon"]),
+                         "Time DATE, up AGE, SIZE free\np=KEY SECRET\n")
+
+    def test_what_matters_is_not(self):
+        text = "Egress main: up\n198.51.100.9, image 0.1.0\n"
+        self.assertEqual(console.screen(text), text)
+
+
+unittest.main()
