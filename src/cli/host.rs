@@ -37,7 +37,7 @@ mod view;
 pub(super) fn machine(verb: MachineVerb, place: &Place) -> Result<Ending, Role> {
     Ok(match verb {
         MachineVerb::Host(arguments) => return host(arguments, place),
-        MachineVerb::Setup(SetupArguments { boot: true, root, .. }) => {
+        MachineVerb::Setup(SetupArguments { file: None, root, .. }) => {
             return Err(Role::SetupAtBoot { root });
         }
         MachineVerb::Setup(arguments) => setup(&arguments, place),
@@ -67,6 +67,7 @@ fn host(arguments: HostArguments, place: &Place) -> Result<Ending, Role> {
         }
         Some(HostVerb::Status) => ask(&HostRequest::Status {}, place),
         Some(HostVerb::Dns) => ask(&HostRequest::DnsRecords {}, place),
+        Some(HostVerb::RecoveryKey { forget }) => ask(&HostRequest::RecoveryKey { forget }, place),
         Some(HostVerb::Audit(paging)) => {
             ask(&HostRequest::AuditShow { page: paging.into() }, place)
         }

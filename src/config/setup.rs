@@ -57,7 +57,7 @@ pub struct GivenFile {
 pub struct Setup {
     /// The passphrase of the administrator.
     pub passphrase: Given,
-    /// The recovery key of the disks is shown on the console.
+    /// A new recovery key of the disks is kept until the console has shown it; else it is forgotten.
     pub show_recovery_key: bool,
     /// The document, not checked yet.
     pub document: String,

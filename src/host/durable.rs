@@ -4,10 +4,14 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::unistd::{Group, geteuid};
 
 use crate::base::fault::Fault;
+
+/// How long somebody may still have a lock that is wanted.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The group that may read the document and its keys.
 const GROUP: &str = "postern";
@@ -143,11 +147,22 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock at `path`; none if somebody has it.
+    /// Takes the lock at `path`; none if somebody has it and does not give it back within
+    /// `LOCK_PATIENCE`. A child that a killed role was just starting has it for a moment longer.
     ///
     /// # Errors
     /// What the file system reports.
     pub fn take(path: &Path) -> Result<Option<Self>, Fault> {
+        let end = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match Self::try_take(path)? {
+                None if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
+                taken => return Ok(taken),
+            }
+        }
+    }
+
+    fn try_take(path: &Path) -> Result<Option<Self>, Fault> {
         if let Some(folder) = path.parent() {
             make_folder(folder, Readers::Owner)?;
         }

@@ -10,8 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::durable::{Readers, remove, replace};
 use super::notify;
 use super::paths::Paths;
 use crate::base::fault::Fault;
@@ -23,7 +24,7 @@ const UNIT_TIMEOUT: Duration = Duration::from_secs(330);
 /// The network step: a daemon-reload, one nftables transaction, `networkctl reload`.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Staging an update writes a gigabyte and reads it back.
+/// Staging an update fetches two hundred megabytes, writes a gigabyte and reads it back.
 const UPDATE_TIMEOUT: Duration = Duration::from_secs(25 * 60);
 
 /// Something that is only looked at.
@@ -31,6 +32,9 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Octets of what a program says that are kept.
 const SAID_OCTETS_MAX: u64 = 8 * 1024 * 1024;
+
+/// The unit that mounts the operator's stick.
+pub(super) const STICK_UNIT: &str = "run-postern\\x2dhost-stick.mount";
 
 /// Units that are ours or that we live by.
 pub const UNITS: &[&str] = &[
@@ -116,8 +120,9 @@ impl System {
 }
 
 impl System {
-    /// Has the network step render and load what the document says. On a machine that is no
-    /// appliance nothing is done: its network is not ours.
+    /// Has the network step render and load what the document says; it is a unit of its own with
+    /// the rights that it needs. On a machine that is no appliance nothing is done: its network is
+    /// not ours.
     ///
     /// # Errors
     /// It failed; the network may be half changed.
@@ -125,8 +130,9 @@ impl System {
         if !self.paths.is_appliance() {
             return Ok(());
         }
-        let words = ["network", "apply"];
-        self.run("changing the network by", "/usr/bin/postern", &words, NETWORK_TIMEOUT).map(|_| ())
+        // A reload changes a running network, a start renders all of it.
+        let words = ["reload-or-restart", "postern-network.service"];
+        self.systemctl(&words, NETWORK_TIMEOUT).map(|_| ())
     }
 
     /// Has the service manager start the gateway anew, or stop it.
@@ -141,21 +147,49 @@ impl System {
         self.systemctl(&[verb, "postern.service"], UNIT_TIMEOUT).map(|_| ())
     }
 
-    /// Has the updater do something.
+    /// Has the updater do something. It is a unit of its own that may write disks: what it is to
+    /// do is written down for it, and what came of it lies beside that.
     ///
     /// # Errors
     /// It failed, with what it said.
     pub fn update(&self, deed: &UpdateDeed) -> Result<Value, Fault> {
-        let words: Vec<&str> = match deed {
-            UpdateDeed::Status => vec!["update", "status", "--json"],
-            UpdateDeed::Check => vec!["update", "check", "--json"],
-            UpdateDeed::Stage(None) => vec!["update", "stage", "--json"],
-            UpdateDeed::Stage(Some(from)) => vec!["update", "stage", "--json", "--", from],
-            UpdateDeed::Apply => vec!["update", "apply", "--json"],
-            UpdateDeed::Rollback => vec!["update", "rollback", "--json"],
+        let request = match deed {
+            UpdateDeed::Status => {
+                let words = ["update", "status", "--json"];
+                let said = self.run("updating by", "/usr/bin/postern", &words, LOOK_TIMEOUT)?;
+                return Ok(serde_json::from_str(&said).unwrap_or(Value::String(said)));
+            }
+            UpdateDeed::Check => json!({ "verb": "check" }),
+            UpdateDeed::Stage(from) => json!({ "verb": "stage", "from": from }),
+            UpdateDeed::Apply => json!({ "verb": "apply" }),
+            UpdateDeed::Rollback => json!({ "verb": "rollback" }),
         };
-        let said = self.run("updating by", "/usr/bin/postern", &words, UPDATE_TIMEOUT)?;
-        Ok(serde_json::from_str(&said).unwrap_or(Value::String(said)))
+        let (asked, answered) = (self.paths.update_request(), self.paths.update_answer());
+        remove(&answered)?;
+        replace(&asked, format!("{request}\n").as_bytes(), Readers::Owner)?;
+        let started = self.systemctl(&["start", "postern-update.service"], UPDATE_TIMEOUT);
+        let answer = std::fs::read(&answered).ok();
+        let answer = answer.and_then(|octets| serde_json::from_slice::<Value>(&octets).ok());
+        match (answer, started) {
+            (Some(answer), _) if answer["good"] == true => Ok(answer["answer"].clone()),
+            (Some(answer), _) => {
+                let why = answer["answer"]["error"].as_str().unwrap_or("no reason was given");
+                Err(Fault::new("updating by", request["verb"].as_str().unwrap_or_default(), why))
+            }
+            (None, Err(fault)) => Err(fault),
+            (None, Ok(_)) => {
+                Err(Fault::new("reading", answered.display(), "the updater left no answer"))
+            }
+        }
+    }
+
+    /// Has the service manager mount or let go of the operator's stick.
+    ///
+    /// # Errors
+    /// There is none, or it holds no file system.
+    pub(super) fn stick(&self, wanted: bool) -> Result<(), Fault> {
+        let verb = if wanted { "start" } else { "stop" };
+        self.systemctl(&[verb, STICK_UNIT], LOOK_TIMEOUT).map(|_| ())
     }
 
     /// Restarts the machine.

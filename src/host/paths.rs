@@ -105,12 +105,6 @@ impl Paths {
         self.state().join("setups.json")
     }
 
-    /// What the setup file says about the disk.
-    #[must_use]
-    pub fn disk_wish(&self) -> PathBuf {
-        self.state().join("disk.json")
-    }
-
     /// Why a setup file was refused, until one is taken.
     #[must_use]
     pub fn setup_error(&self) -> PathBuf {
@@ -127,6 +121,30 @@ impl Paths {
     #[must_use]
     pub fn update(&self) -> PathBuf {
         self.state().join("update/state.json")
+    }
+
+    /// What the updater is to do.
+    #[must_use]
+    pub fn update_request(&self) -> PathBuf {
+        self.at("/run/postern-host/update-request.json")
+    }
+
+    /// What came of it.
+    #[must_use]
+    pub fn update_answer(&self) -> PathBuf {
+        self.at("/run/postern-host/update-answer.json")
+    }
+
+    /// How the disks stand, as their step wrote it.
+    #[must_use]
+    pub fn disks(&self) -> PathBuf {
+        self.at("/run/postern-disks/state.json")
+    }
+
+    /// A new recovery key of the disks, until somebody has seen it.
+    #[must_use]
+    pub fn recovery_key(&self) -> PathBuf {
+        self.at("/run/postern-disks/recovery-key")
     }
 
     /// The folder of the ESP where people leave files.

@@ -245,6 +245,37 @@
 //! to a name server every second, so that the kernel asks again.
 //! *Cost.* It is noticed some seconds after somebody speaks; a router beyond the first is not seen.
 //!
+//! # 50. A change of the configuration is one durable sentence before its first step
+//! *Context.* Whoever changes a network may cut himself off, and the role may die between any two
+//! steps.
+//! *Choice.* `pending.json` says what is under way before anything is touched; every step may be
+//! done twice; the next start goes on or back by what stands there. A trial does not survive the
+//! end of the role: who restarts the box to get it back gets the old document.
+//! *Cost.* A crash of the role during a trial takes a good change back.
+//!
+//! # 51. The console's user is nobody until it says the passphrase, and a new box has an owner
+//! *Context.* A console cannot be root, there is no default password, and somebody must be able to
+//! begin.
+//! *Choice.* Root by the kernel's word; the console by the passphrase, on one connection. A box
+//! with neither passphrase nor document is set up by whoever stands before it. Failures are written
+//! down before the passphrase is looked at, the wait doubles up to five minutes and never locks.
+//! *Cost.* Whoever finds a box before its owner may claim it; only a factory reset undoes that.
+//!
+//! # 52. A container of our own for backups
+//! *Context.* The age crate (0.12, MIT or Apache-2.0) is called beta by its authors and brings
+//! ciphers of its own beside aws-lc-rs, which is the only provider of cryptography here.
+//! *Choice.* Argon2id, then AES-256-GCM in chunks with a counted nonce and a mark on the last one
+//! (STREAM); the form is described where it is written, in forty lines.
+//! *Cost.* Other programs do not open it without a script.
+//!
+//! # 53. A generation keeps the document; files that come with it are kept only where they replace
+//! *Context.* Setup and import bring keys, and a trial that brings keys must take them back.
+//! *Choice.* Such a generation carries its files and what they replaced, so that it can be undone
+//! as a whole. `config rollback N` brings documents back, never keys: a rotated key that returns by
+//! accident is worse than one that is missing.
+//! *Cost.* Private keys lie a second time in a folder that only root reads, until fifty generations
+//! have passed.
+//!
 //! # 54. The console asks in lines, and the kernel edits them
 //! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a
 //! screen reader or a script at its other end.

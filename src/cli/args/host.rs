@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use super::Paging;
 use crate::config::measure;
@@ -13,7 +13,8 @@ use crate::config::measure;
 pub enum MachineVerb {
     /// The machine. Without a verb: the host role, which systemd starts
     Host(HostArguments),
-    /// Set a new box up by a setup file (postern-setup.toml)
+    /// Set a new box up by a setup file (postern-setup.toml). Without --file: look for one as the
+    /// box does at its start, as credential, on the ESP, on a stick
     Setup(SetupArguments),
     /// Set the administrator's passphrase; reads it from standard input
     Passphrase {
@@ -72,6 +73,12 @@ pub enum HostVerb {
     Status,
     /// DNS records to publish
     Dns,
+    /// The new recovery key of the disks, until somebody has seen it
+    RecoveryKey {
+        /// It is written down: forget it
+        #[arg(long)]
+        forget: bool,
+    },
     /// The log of what was done through the host role, the newest first
     Audit(Paging),
     /// Check that no record of it was altered, moved or removed
@@ -80,7 +87,6 @@ pub enum HostVerb {
 
 /// Which setup file.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false, args = ["file", "boot"])]
 pub struct SetupArguments {
     /// The setup file
     #[arg(long, value_name = "FILE")]
@@ -88,8 +94,8 @@ pub struct SetupArguments {
     /// Change nothing, say everything that is wrong with it
     #[arg(long, requires = "file")]
     pub check: bool,
-    /// Look for one as at the start of the box: credential, ESP, stick
-    #[arg(long)]
+    /// As without --file
+    #[arg(long, conflicts_with = "file", hide = true)]
     pub boot: bool,
     /// The root of the machine
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
@@ -98,7 +104,7 @@ pub struct SetupArguments {
 
 /// What becomes of the mail that waits.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false, args = ["keep_spool", "everything"])]
+#[command(group(ArgGroup::new("mail").required(true).args(["keep_spool", "everything"])))]
 pub struct ResetArguments {
     /// Mail that waits stays
     #[arg(long)]

@@ -98,6 +98,12 @@ pub enum HostRequest {
     },
     /// DNS records to publish, as setup or an apply wrote them down.
     DnsRecords {},
+    /// The new recovery key of the disks, until somebody has seen it.
+    RecoveryKey {
+        /// It is written down: forget it.
+        #[serde(default)]
+        forget: bool,
+    },
     /// A document: the one in force, or an older generation.
     ConfigShow {
         /// Which; none: the one in force.
@@ -146,7 +152,7 @@ pub enum HostRequest {
     UpdateCheck {},
     /// Fetches, verifies and writes an update to the other slot.
     UpdateStage {
-        /// A file or an https address; none: from where `[updates]` says.
+        /// A file, `usb` or an https address; none: from where `[updates]` says.
         #[serde(default)]
         from: Option<String>,
     },
@@ -234,6 +240,7 @@ impl HostRequest {
             Self::Setup { check: true, .. } => "setup --check",
             Self::Setup { .. } => "setup",
             Self::DnsRecords {} => "dns records",
+            Self::RecoveryKey { .. } => "recovery key",
             Self::ConfigShow { .. } => "config show",
             Self::ConfigCheck { .. } => "config check",
             Self::ConfigDiff { .. } => "config diff",
@@ -270,6 +277,7 @@ impl HostRequest {
             | Self::Logout {}
             | Self::Hostname {} => Standing::Guest,
             Self::Setup { .. }
+            | Self::RecoveryKey { .. }
             | Self::ConfigCheck { .. }
             | Self::Import { .. }
             | Self::Reboot {}
@@ -286,6 +294,7 @@ impl HostRequest {
             self,
             Self::SetPassphrase { .. }
                 | Self::Setup { check: false, .. }
+                | Self::RecoveryKey { .. }
                 | Self::ConfigApply { .. }
                 | Self::ConfigConfirm {}
                 | Self::ConfigRollback { .. }

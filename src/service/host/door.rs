@@ -89,6 +89,9 @@ impl Door {
         };
         store(&self.paths.login(), &failed)?;
         if !matches(passphrase, hash.trim()) {
+            // The wait begins when the answer is given; on a slow machine that is later.
+            let failed = Tries { boot_millis: machine.boot_millis(), ..failed };
+            store(&self.paths.login(), &failed)?;
             return Ok(Try::Wrong);
         }
         store(&self.paths.login(), &Tries::default())?;

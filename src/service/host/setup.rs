@@ -1,6 +1,6 @@
 //! A new box becomes a gateway: one setup file, applied in an order that a power cut cannot harm.
 //!
-//! The digest of the file, the passphrase, the wish for the disk, then generation 1 with all its
+//! The digest of the file, the passphrase, then generation 1 with all its
 //! files. Up to the last step the box is unconfigured and takes the file again; after it, the
 //! digest says that the file was taken and only has to be wiped.
 
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
 
 use super::generations::{Author, load, store};
 use super::stage::{Missing, below_etc, check_for_new, complaints_of};
@@ -131,8 +130,9 @@ impl Prepared {
         };
         let before = std::fs::read(paths.admin()).ok();
         door::set_hash(paths, &hash)?;
-        let wish = json!({ "show_recovery_key": self.setup.show_recovery_key });
-        store(&paths.disk_wish(), &wish)?;
+        if !self.setup.show_recovery_key {
+            remove(&paths.recovery_key())?;
+        }
         let change = Change {
             document: &self.setup.document,
             files: &self.setup.files,

@@ -180,6 +180,13 @@ fn notices(paths: &Paths, status: &mut HostStatus) {
         let first = text.lines().next().unwrap_or_default();
         note(format!("a setup file was refused: {first}"));
     }
+    if paths.recovery_key().exists() {
+        note("the disks have a new recovery key that nobody has written down yet".to_owned());
+    }
+    let disks = load::<Value>(&paths.disks()).unwrap_or_default();
+    if disks["encrypted"] == false {
+        note("the disks are not encrypted".to_owned());
+    }
     for unit in status.units.iter().filter(|unit| unit.active == "failed") {
         status.notices.push(format!("{} has failed", unit.name));
     }

@@ -23,7 +23,7 @@ use crate::control::host::answer::{Applied, Delivered, GenerationRow, Imported, 
 use crate::control::host::request::{Destination, HostRequest, Passphrase};
 use crate::control::request::Request;
 use crate::host::clock;
-use crate::host::durable::{Readers, remove, replace};
+use crate::host::durable::{Readers, remove, replace, wipe};
 use crate::host::machine::UpdateDeed;
 
 /// The longest place to update from.
@@ -46,6 +46,11 @@ impl HostDesk {
     pub(super) fn perform_deed(&self, visitor: &Visitor, request: HostRequest) -> Done<HostAnswer> {
         match request {
             HostRequest::DnsRecords {} => text(&self.paths.dns_records()),
+            HostRequest::RecoveryKey { forget: false } => text(&self.paths.recovery_key()),
+            HostRequest::RecoveryKey { forget: true } => {
+                wipe(&self.paths.recovery_key())?;
+                Ok(HostAnswer::Done("the recovery key is forgotten here".to_owned()))
+            }
             HostRequest::ConfigShow { generation: None } => text(&self.paths.document()),
             HostRequest::ConfigShow { generation: Some(number) } => {
                 self.generations().document(number).map(HostAnswer::Text).map_err(Into::into)
@@ -394,11 +399,11 @@ fn text(path: &Path) -> Done<HostAnswer> {
 fn place(from: Option<String>) -> Done<Option<String>> {
     let Some(from) = from else { return Ok(None) };
     let printable = from.bytes().all(|octet| octet.is_ascii_graphic());
-    let shape = from.starts_with('/') || from.starts_with("https://");
+    let shape = from == "usb" || from.starts_with('/') || from.starts_with("https://");
     if printable && shape && from.len() <= PLACE_OCTETS_MAX {
         return Ok(Some(from));
     }
-    invalid("an update comes from a file (/...) or from an https address")
+    invalid("an update comes from a file (/...), from usb or from an https address")
 }
 
 /// A comment on one line, at most 200 characters of it.
