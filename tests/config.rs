@@ -247,10 +247,57 @@ fn no_text_makes_the_check_fall_over() {
             "connections",
             "network",
             "checks",
+            "interface",
+            "time",
         ] {
             assert!(read(&format!("{key} = {kind}\n"), &Anywhere).is_err());
         }
     }
+}
+
+#[test]
+fn interfaces_give_parts_and_say_what_an_egress_is_made_of() {
+    let described = sample().replace("device = \"eth1\"", "device = \"egress0\"")
+        + "[interface.manage0]\nmac = \"52-54-00-12-00-0A\"\nrole = \"manage\"\nipv4 = \"dhcp\"\n\
+           ipv6 = \"2001:db8::2/64\"\ngateway6 = \"fe80::1\"\ndns = [\"10.1.0.53\"]\n\
+           [interface.intake0]\nname = \"enp2s0\"\nrole = \"intake\"\nipv4 = \"10.20.0.1/16\"\n\
+           [interface.egress0]\nrole = \"egress\"\nmtu = 9000\nbond_mode = \"802.3ad\"\n\
+           vlan = { parent = \"bond0\", id = 25 }\nbond = [\"52:54:00:12:00:0b\", \"eth3\"]\n\
+           [time]\nnts = false\n";
+    let reading = read(&described, &Anywhere).unwrap_or_else(|c| panic!("{c:#?}"));
+    assert_eq!(reading.warnings, []);
+    let config = reading.config;
+    assert_eq!(
+        (&config.network.manage, &config.network.intake),
+        (&vec!["manage0".to_owned()], &vec!["intake0".to_owned()],)
+    );
+    let link = &config.egresses[0].link;
+    assert_eq!(link.vlan.as_ref().unwrap().parent, "bond0");
+    assert_eq!(link.bond, ["nic52540012000b", "eth3"]);
+    let shown = settings(&config);
+    let value = |key: &str| shown.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    for (key, wanted) in [
+        ("interface.manage0.mac", "52:54:00:12:00:0a"),
+        ("interface.manage0.ipv4", "dhcp"),
+        ("interface.manage0.ipv6", "2001:db8::2/64"),
+        ("interface.manage0.gateway6", "fe80::1"),
+        ("interface.manage0.dns", "10.1.0.53"),
+        ("interface.intake0.name", "enp2s0"),
+        ("interface.egress0.role", "egress"),
+        ("interface.egress0.vlan.parent", "bond0"),
+        ("interface.egress0.vlan.id", "25"),
+        ("interface.egress0.bond", "52:54:00:12:00:0b, eth3"),
+        ("interface.egress0.bond_mode", "802.3ad"),
+        ("interface.egress0.mtu", "9000"),
+        ("time.nts", "false"),
+        ("network.ssh", "false"),
+    ] {
+        assert_eq!(value(key), Some(wanted), "{key}");
+    }
+    // An egress on the interface of another part is refused as before.
+    let shared =
+        described.replace("role = \"egress\"\nmtu", "role = \"public\"\nipv4 = \"dhcp\"\nmtu");
+    assert!(read(&shared.replace("public", "intake"), &Anywhere).is_err());
 }
 
 #[test]

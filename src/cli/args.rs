@@ -2,6 +2,7 @@
 
 mod console;
 pub mod host;
+mod network;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::control::request::{PageAsk, QueueFilter};
 use crate::mail::address::Domain;
 use crate::mail::class::MessageClass;
 use crate::mail::source::SourceName;
+
+pub use network::NetworkVerb;
 
 /// A hardened gateway for transactional mail.
 #[derive(Clone, Debug, Parser)]
@@ -88,6 +91,9 @@ pub enum Verb {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// The network of a machine that is ours alone; works without a daemon
+    #[command(subcommand)]
+    Network(NetworkVerb),
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),

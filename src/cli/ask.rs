@@ -170,6 +170,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         Verb::Egress { verb: None | Some(EgressVerb::Plan(_) | EgressVerb::Apply { .. }) }
         | Verb::Serve
         | Verb::Console(_)
+        | Verb::Network(_)
         | Verb::Key(_)
         | Verb::Spool(_)
         | Verb::Machine(_)

@@ -8,6 +8,7 @@ mod check;
 mod host;
 mod keys;
 mod local;
+mod network;
 mod plan;
 pub mod table;
 mod view;
@@ -105,6 +106,7 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Config(ConfigVerb::Check { file }) => {
             local::config_check(&file.unwrap_or(config), json)
         }
+        Verb::Network(verb) => network::network(verb, &config, json),
         Verb::Source(SourceVerb::Hash { generate }) => local::source_hash(generate, json),
         Verb::Audit(args::AuditVerb::Verify { file: Some(file) }) => {
             local::audit_verify(&file, json)

@@ -9,6 +9,7 @@ pub mod last_words;
 pub mod machine;
 pub mod mount;
 pub mod neighbour;
+pub mod network;
 pub mod notify;
 pub mod passed;
 pub mod paths;

@@ -245,6 +245,36 @@
 //! to a name server every second, so that the kernel asks again.
 //! *Cost.* It is noticed some seconds after somebody speaks; a router beyond the first is not seen.
 //!
+//! # 42. One plan for the ways out, and one for a whole machine
+//! *Context.* On Debian others look after the network; on the appliance nobody else does.
+//! *Choice.* `egress plan` keeps to the ways out and decides nothing else. `[interface.NAME]` and
+//! `network apply` are for a machine that is ours alone: both chains drop by default, cards without
+//! a part stay down, files lie below /run and are written again at each start. `network apply` does
+//! nothing on a machine that is no appliance and whose document describes no interface.
+//! *Cost.* Two guards to keep.
+//!
+//! # 43. The table `main` is not asked at all
+//! *Context.* A default route that a lease, an advertisement or a person writes into `main` leads
+//! sockets of everybody by the wrong interface.
+//! *Choice.* Every part has a table, rules by source and by interface lead there, and a last rule
+//! before `main` ends the search. Who is bound to nothing goes nowhere, but for root and chrony,
+//! whose rule by user leads to manage. A leased address has no rule by source: sockets there are
+//! bound to the interface, and `fib` rules of the guard stand in for the reverse path filter.
+//! *Cost.* An intake with a lease does not answer pings.
+//!
+//! # 44. Cards are renamed by udev, and by us where udev has not
+//! *Context.* Names are made before the document is read; a VLAN or bond shows its card's address.
+//! *Choice.* `.link` files match the permanent address; at the start udev hears of all cards once
+//! more; what still has another name is renamed by `ip link`. Without udev that alone works.
+//! *Cost.* A card known by its kernel's name and plugged in later needs `network apply`.
+//!
+//! # 45. NTS where it is known to work, and no time from a lease
+//! *Context.* chrony cannot ask first whether a server speaks NTS, and a lease is nobody's word.
+//! *Choice.* `nts = "auto"` demands it of servers on a short list and prefers them to the others;
+//! the usual servers are all on it. Certificates are not judged by date before the first
+//! setting of the clock, because a dead battery would end in no time at all.
+//! *Cost.* A thief of an expired key could set the clock of a box once, at its start.
+//!
 //! # 50. A change of the configuration is one durable sentence before its first step
 //! *Context.* Whoever changes a network may cut himself off, and the role may die between any two
 //! steps.

@@ -35,7 +35,12 @@ fn nft_takes_it_and_takes_it_again() {
 }
 
 /// A socket of user `uid` that is bound to a device and a source.
-fn bound(uid: u32, kind: SockType, device: Option<&str>, source: Option<&str>) -> OwnedFd {
+pub(crate) fn bound(
+    uid: u32,
+    kind: SockType,
+    device: Option<&str>,
+    source: Option<&str>,
+) -> OwnedFd {
     // Only this thread changes its user: the raw system call, not the process-wide one.
     nix::unistd::setfsuid(uid.into());
     let made = socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
@@ -51,7 +56,7 @@ fn bound(uid: u32, kind: SockType, device: Option<&str>, source: Option<&str>) -
 }
 
 /// Tries a TCP connection that nobody answers, for a moment.
-fn knock(socket: OwnedFd, to: &str) {
+pub(crate) fn knock(socket: OwnedFd, to: &str) {
     nix::fcntl::fcntl(socket.as_fd(), nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
         .unwrap();
     let address: SockaddrIn = to.parse().unwrap();

@@ -92,9 +92,8 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let providers = providers::providers(top);
     let replies = providers::replies(top, &providers);
     let (trust, setup) = (trust::trust(top, &dkim, desk, surroundings), setup::setup(top));
-    let (checks, mut network) = (network::checks(top, surroundings), network::network(top));
-    network.time = time::time(top);
-    interface::interfaces(top, &mut network, &mut egresses.known, desk);
+    let checks = network::checks(top, surroundings);
+    let network = network::network(top, &mut egresses.known, desk);
     let declared = cross::Declared {
         lab,
         listeners: &listeners,

@@ -13,7 +13,7 @@ use super::super::file::Section;
 use super::super::measure;
 use super::egress::route_host;
 use super::gateway::readable;
-use super::{absolute, device, host_name};
+use super::{absolute, device, host_name, interface, time};
 use crate::mail::address::Domain;
 
 /// The bounds of a self-probe's beat: name servers and lists are not asked all the time.
@@ -61,8 +61,20 @@ fn probe(text: &str) -> Result<(Domain, u16), String> {
     }
 }
 
+/// The network of the machine: the parts of interfaces, what these are, and the time.
+pub(super) fn network(
+    top: &mut Section<'_>,
+    egresses: &mut [Egress],
+    desk: &Desk,
+) -> NetworkConfig {
+    let mut network = parts_of_others(top);
+    network.time = time::time(top);
+    interface::interfaces(top, &mut network, egresses, desk);
+    network
+}
+
 /// The parts that other interfaces play.
-pub(super) fn network(top: &mut Section<'_>) -> NetworkConfig {
+fn parts_of_others(top: &mut Section<'_>) -> NetworkConfig {
     let mut network = NetworkConfig::default();
     let Some(mut section) = top.find("network").and_then(|entry| entry.section()) else {
         return network;
@@ -229,7 +241,7 @@ pub(super) fn cross(
 ) {
     addresses(egresses, desk);
     devices(egresses, desk);
-    super::interface::listeners(network, listeners, desk);
+    interface::listeners(network, listeners, desk);
     if !lab {
         parts(network, egresses, listeners, desk);
     }

@@ -19,9 +19,10 @@
 
 mod faces;
 pub mod kernel;
-mod listeners;
+pub(in crate::host) mod listeners;
 mod networkd;
 mod nftables;
+pub(in crate::host) mod rules;
 mod shell;
 mod sysctl;
 mod time;
@@ -37,7 +38,7 @@ use crate::config::checked::{BondMode, Config, Egress, Interface, RouteHost};
 
 pub use faces::closed;
 use whole::Whole;
-pub use whole::{GUARD, NAMES, SYSCTL, TIME, units_of};
+pub use whole::{GUARD, NAMES, SYSCTL, TIME, shut_files, units_of};
 
 /// The table of the first egress is this plus one; below 253 nothing else is reserved.
 const TABLE_BASE: u32 = 100;
@@ -93,6 +94,8 @@ struct Outlet {
     resolvers: Vec<SocketAddr>,
     mx_port: u16,
     https_port: u16,
+    /// Something else ends every search, so its table is for its own families alone.
+    ends_elsewhere: bool,
 }
 
 /// An interface that the plan is about.
@@ -242,6 +245,7 @@ impl Plan {
             resolvers: egress.resolvers.clone(),
             mx_port: egress.mx_port,
             https_port: egress.https_port,
+            ends_elsewhere: false,
         });
     }
 
@@ -257,6 +261,16 @@ impl Plan {
             }
             if let Some(device) = self.devices.get_mut(&interface.name) {
                 device.mtu = interface.mtu;
+            }
+            // What lies below must carry what lies above.
+            let below: Vec<&mut Device> = self
+                .devices
+                .iter_mut()
+                .filter(|(name, device)| **name == bond || device.master.as_ref() == Some(&bond))
+                .map(|(_, device)| device)
+                .collect();
+            for device in below {
+                device.mtu = device.mtu.max(interface.mtu);
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::config::checked::{BondMode, Hardware};
 const FOLDER: &str = "etc/systemd/network";
 /// Priority of the rules for users that have affairs of their own: after those by address and by
 /// interface.
-const USER_PRIORITY: u32 = 5000;
+pub(super) const USER_PRIORITY: u32 = 5000;
 /// Priority of the last rule of a machine that is ours: before `main` (32766), which nobody needs.
 pub(super) const LAST_PRIORITY: u32 = 30_000;
 
@@ -26,11 +26,20 @@ pub(super) fn files(plan: &Plan) -> Vec<File> {
     }
     if let Some(whole) = &plan.whole {
         files.extend(cards(whole));
-        files.push(file(&format!("{FOLDER}/20-postern-lo.network"), last_rule()));
-        files.push(file(&format!("{FOLDER}/90-postern-unassigned.network"), unassigned()));
+        files.extend(shut_files());
+    } else {
+        files.push(foreign_rules());
     }
-    files.push(file("etc/systemd/networkd.conf.d/20-postern.conf", foreign_rules()));
     files
+}
+
+/// What holds where nothing has a part.
+pub(super) fn shut_files() -> [File; 3] {
+    [
+        file(&format!("{FOLDER}/20-postern-lo.network"), last_rule()),
+        file(&format!("{FOLDER}/90-postern-unassigned.network"), unassigned()),
+        foreign_rules(),
+    ]
 }
 
 /// Names for cards, for udev.
@@ -95,7 +104,7 @@ fn file(path: &str, text: String) -> File {
     File { path: path.into(), text }
 }
 
-fn foreign_rules() -> String {
+fn foreign_rules() -> File {
     let mut page = Page::default();
     page.head("What networkd leaves alone");
     page.line("[Network]");
@@ -104,7 +113,7 @@ fn foreign_rules() -> String {
         "ManageForeignRoutingPolicyRules=no",
     );
     page.because("a rule, mail would leave by another interface", "ManageForeignRoutes=no");
-    page.0
+    file("etc/systemd/networkd.conf.d/20-postern.conf", page.0)
 }
 
 fn bond(name: &str, mode: BondMode) -> String {
@@ -276,9 +285,11 @@ fn heard(page: &mut Page, face: &Face, whole: &Whole) {
             }
         }
     }
-    if face.outlet.whole_sides().next().is_none() {
-        last_routes(page, &face.outlet);
-    }
+    let written = last_destinations(&face.outlet);
+    let spoken = EVERYTHING.into_iter().zip([face.speaks_v4(), face.speaks_v6()]);
+    let leased = spoken.filter(|(everything, spoken)| *spoken && !written.contains(everything));
+    let leased: Vec<&str> = leased.map(|(everything, _)| everything).collect();
+    last_routes(page, table, &leased);
     if whole.manage() == Some(face) {
         for uid in whole.users() {
             page.line("[RoutingPolicyRule]");
@@ -334,27 +345,34 @@ fn routes(page: &mut Page, outlet: &Outlet) {
             page.line(&table);
         }
     }
-    if !last_destinations(outlet).is_empty() {
-        last_routes(page, outlet);
-    }
+    last_routes(page, outlet.table(), &last_destinations(outlet));
 }
 
 /// The end of a table.
-fn last_routes(page: &mut Page, outlet: &Outlet) {
-    for everything in EVERYTHING {
+fn last_routes(page: &mut Page, table: u32, destinations: &[&str]) {
+    for everything in destinations {
         page.line("[Route]");
         page.comment("when the routes above are gone: stop here, do not look in other tables");
         page.line(&format!("Destination={everything}"));
         page.line("Type=unreachable");
         page.line(&format!("Metric={METRIC_LAST}"));
-        page.line(&format!("Table={}", outlet.table()));
+        page.line(&format!("Table={table}"));
     }
 }
 
-const EVERYTHING: &[&str] = &["0.0.0.0/0", "::/0"];
+/// "Everything" in both families.
+const EVERYTHING: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// "Everything" in both families: the rule by interface leads IPv6 there too, also when the egress
-/// has none.
-pub(super) fn last_destinations(outlet: &Outlet) -> &'static [&'static str] {
-    if outlet.whole_sides().next().is_some() { EVERYTHING } else { &[] }
+/// Where a table ends. Both families, because the rule by interface leads IPv6 there too, also when
+/// the egress has none; its own families where the last rule ends the others. (An interface with
+/// an IPv6 route speaks IPv6: networkd turns it on.)
+pub(super) fn last_destinations(outlet: &Outlet) -> Vec<&'static str> {
+    let spoken = |v6: bool| {
+        let own = |(side, _): (super::Side, ipnet::IpNet)| side.address.is_ipv6() == v6;
+        outlet.whole_sides().any(own)
+    };
+    let some = spoken(false) || spoken(true);
+    let all = EVERYTHING.into_iter().zip([false, true]);
+    let needed = all.filter(|(_, v6)| if outlet.ends_elsewhere { spoken(*v6) } else { some });
+    needed.map(|(everything, _)| everything).collect()
 }

@@ -72,6 +72,8 @@ pub(super) fn settings(plan: &Plan) -> Vec<Setting> {
         }
     }
     if let Some(whole) = &plan.whole {
+        let why = "each interface decides for itself; a stricter word here would overrule it";
+        settings.push(setting("net/ipv4/conf/all/rp_filter".to_owned(), (0, why)));
         let ways: Vec<&String> = plan.ways().map(|(name, _)| name).collect();
         let faces = whole.faces.iter().filter(|face| !ways.iter().any(|way| *way == face.device()));
         faces.for_each(|face| face_settings(&mut settings, face));

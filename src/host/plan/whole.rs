@@ -109,6 +109,43 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Cards, and the names that they get.
+    pub(in crate::host) fn cards(&self) -> &[(Hardware, String)] {
+        self.whole.as_ref().map_or(&[], |whole| &whole.names)
+    }
+
+    /// Whether an interface has a part, or is below one that has.
+    pub(in crate::host) fn knows(&self, name: &str) -> bool {
+        self.devices.contains_key(name)
+    }
+
+    /// Settings of the kernel: path below /proc/sys, and value.
+    pub(in crate::host) fn settings(&self) -> Vec<(String, String)> {
+        let all = sysctl::settings(self).into_iter();
+        all.map(|setting| (setting.key, setting.value.to_string())).collect()
+    }
+
+    /// Interfaces whose addresses are all written down, and these addresses.
+    pub(in crate::host) fn written_addresses(&self) -> Vec<(String, Vec<IpAddr>)> {
+        let addresses = |outlets: &[&Outlet]| {
+            outlets.iter().flat_map(|outlet| &outlet.sides).map(|side| side.address).collect()
+        };
+        let ways = self.ways().filter(|(name, _)| self.face(name).is_none());
+        let ways = ways.map(|(name, outlets)| (name.clone(), addresses(&outlets)));
+        let faces = self.whole.iter().flat_map(|whole| &whole.faces);
+        let way = |name: &str| self.devices.get(name).is_some_and(|d| !d.outlets.is_empty());
+        let faces = faces.filter(|face| !face.is_leased() && !way(face.device()));
+        ways.chain(faces.map(|f| (f.device().to_owned(), addresses(&[&f.outlet])))).collect()
+    }
+}
+
+/// What networkd is told on a machine without a document: every card stays down.
+#[must_use]
+pub fn shut_files() -> Vec<File> {
+    networkd::shut_files().into_iter().map(moved).collect()
+}
+
 /// Adds the rest of the machine to a plan of the ways out.
 pub(super) fn extend(plan: &mut Plan, config: &Config, chrony: Option<u32>) {
     let network = &config.network;
@@ -128,8 +165,12 @@ pub(super) fn extend(plan: &mut Plan, config: &Config, chrony: Option<u32>) {
             whole.faces.push(face(plan, interface, number));
         }
     }
+    plan.describe(&network.interfaces);
     for device in plan.devices.values_mut() {
         device.foreign = false;
+    }
+    for outlet in &mut plan.outlets {
+        outlet.ends_elsewhere = true;
     }
     let lists = [("manage", &plan.manage), ("public", &plan.public)];
     let named = lists.into_iter().flat_map(|(part, list)| list.iter().map(move |d| (part, d)));
@@ -153,7 +194,6 @@ pub(super) fn extend(plan: &mut Plan, config: &Config, chrony: Option<u32>) {
 fn build(plan: &mut Plan, interface: &Interface) {
     let mut own = interface.name.clone();
     let device = plan.devices.entry(own.clone()).or_default();
-    device.mtu = interface.mtu;
     if let Some((parent, id)) = &interface.vlan {
         let parent = parent.device();
         device.vlan = Some((parent.clone(), *id));
@@ -215,6 +255,7 @@ fn face(plan: &Plan, interface: &Interface, number: u32) -> Face {
             resolvers: Vec::new(),
             mx_port: 0,
             https_port: 0,
+            ends_elsewhere: true,
         },
         manage: plan.manage.contains(name),
         dhcp4: interface.ipv4 == Some(Ipv4Way::Dhcp),
