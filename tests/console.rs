@@ -13,6 +13,7 @@ mod player;
 #[path = "console/world.rs"]
 mod world;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +48,8 @@ fn every_dialogue_is_as_it_was_written_down() {
         } else if played != text {
             let first = played.lines().zip(text.lines()).position(|(now, then)| now != then);
             let at = first.unwrap_or_else(|| played.lines().count().min(text.lines().count()));
-            wrong += &format!(
+            let _ = write!(
+                wrong,
                 "\n{}:{}:\n  written:  {}\n  happened: {}\n",
                 path.display(),
                 at + 1,
@@ -79,7 +81,7 @@ fn noise_on_the_line_changes_nothing() {
         chance ^= chance << 13;
         chance ^= chance >> 7;
         chance ^= chance << 17;
-        (0..1 + chance % 40)
+        (0..=chance % 40)
             .map(|at| u8::try_from((chance >> (at % 56)) & 0xff).unwrap())
             .collect::<Vec<u8>>()
     };

@@ -14,6 +14,8 @@
 
 use std::time::Duration;
 
+use zeroize::Zeroize as _;
+
 use super::ask::{Ask, Told};
 use super::intake::Typed;
 use super::outbox::{Action, Outbox};
@@ -169,7 +171,11 @@ impl Console {
         self.now = now;
         self.touched = now;
         match typed {
-            Typed::Line(line) => self.line(&line),
+            Typed::Line(mut line) => {
+                self.line(&line);
+                // It may have been a passphrase.
+                line.zeroize();
+            }
             Typed::TooLong => {
                 self.out.say("That line was too long; it was not read.");
                 self.again();

@@ -385,6 +385,8 @@
 //! # 54. The console asks in lines, and the kernel edits them
 //! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a screen
 //! reader or a script at its other end.
+//! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a
+//! screen reader or a script at its other end.
 //! *Choice.* Questions and answers, a line each, without a moved cursor; the terminal stays in
 //! canonical mode, where ctrl-C and ctrl-D are ends of line and no signals, so that no key can kill
 //! the console or end in something else. What is asked and what is answered is a machine without

@@ -10,7 +10,7 @@ use postern::console::outbox::Action;
 use super::world::{World, verb};
 
 /// A console, the world around it, and what was typed where nobody may see it.
-pub struct Player {
+pub(crate) struct Player {
     console: Option<Console>,
     world: World,
     now: Instant,
@@ -33,7 +33,7 @@ impl Default for Player {
 }
 
 /// What every line must be: ASCII, narrower than 80 columns, and no secret.
-pub fn proper(text: &str, secrets: &[String]) {
+pub(crate) fn proper(text: &str, secrets: &[String]) {
     assert!(text.len() < 80, "{} columns: {text}", text.len());
     assert!(text.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "no ASCII: {text:?}");
     for secret in secrets.iter().filter(|secret| secret.len() > 5) {
@@ -43,12 +43,12 @@ pub fn proper(text: &str, secrets: &[String]) {
 
 impl Player {
     /// Goes on with a console that has lived already.
-    pub fn from(console: Console, world: World, now: Instant) -> Self {
+    pub(crate) fn from(console: Console, world: World, now: Instant) -> Self {
         Self { console: Some(console), world, now, ..Self::default() }
     }
 
     /// Plays the input of a dialogue; gives the whole dialogue as it happened.
-    pub fn play(mut self, text: &str) -> String {
+    pub(crate) fn play(mut self, text: &str) -> String {
         for line in text.lines() {
             let said = line.starts_with(['|', '?', '!', '-']);
             if said {

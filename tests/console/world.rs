@@ -26,12 +26,13 @@ use postern::mail::source::{SourceName, SourceState, Verifier};
 use postern::sign::keys::DnsRecord;
 
 /// The passphrase of a machine that has one.
-pub const PASSPHRASE: &str = "correct horse battery";
+pub(crate) const PASSPHRASE: &str = "correct horse battery";
 
 /// 2026-11-28T23:00:00Z.
 const NOW: WallTime = WallTime(1_795_906_800_000);
 
-pub struct World {
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own in a dialogue")]
+pub(crate) struct World {
     away: bool,
     silent: bool,
     stopped: bool,
@@ -86,7 +87,7 @@ impl Default for World {
 }
 
 /// A question in a word or two.
-pub fn verb(ask: &Ask) -> String {
+pub(crate) fn verb(ask: &Ask) -> String {
     match ask {
         Ask::Host(HostRequest::Setup { check, confirm_secs, .. }) => {
             format!("setup check={check} confirm={}", confirm_secs.unwrap_or(0))
@@ -104,7 +105,7 @@ pub fn verb(ask: &Ask) -> String {
 }
 
 impl World {
-    pub fn change(&mut self, what: &str) {
+    pub(crate) fn change(&mut self, what: &str) {
         let words: Vec<&str> = what.split_whitespace().collect();
         match words.as_slice() {
             ["unclaimed"] => {}
@@ -162,7 +163,7 @@ impl World {
     }
 
     /// A second passes.
-    pub fn pass(&mut self) {
+    pub(crate) fn pass(&mut self) {
         let Some(pending) = &mut self.host.pending else { return };
         pending.left_secs = pending.left_secs.saturating_sub(1);
         if pending.left_secs == 0 {
@@ -176,7 +177,7 @@ impl World {
         }
     }
 
-    pub fn answer(&mut self, ask: &Ask) -> Told {
+    pub(crate) fn answer(&mut self, ask: &Ask) -> Told {
         match ask {
             Ask::Draw(order) => Told::Drawn(Box::new(drawn(order.clone()))),
             _ if self.away => Told::Away(
