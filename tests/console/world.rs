@@ -300,6 +300,7 @@ impl World {
             warm_up: None,
         };
         Status {
+            health: None,
             state: if self.stopped { "stopped" } else { "running" }.to_owned(),
             reasons: Vec::new(),
             version: "0.1.0".to_owned(),
