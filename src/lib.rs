@@ -4,10 +4,11 @@
 //! Seven floors. A floor looks down, never up, never sideways; rooms meet only in `service/`.
 //!
 //! ```text
-//! 6 faces    console/ cli/ demo/ main.rs
+//! 6 faces    console/ cli/ demo/ health/ main.rs
 //! 5 service  service/                            tasks: where rooms meet pipes
 //! 4 pipes    store/ net/ dns/ host/ control/     the only code that touches the outside
-//! 3 rooms    source/ policy/ scan/ sign/ spool/ queue/ route/ outcome/    pure decisions
+//! 3 rooms    source/ policy/ scan/ sign/ spool/ queue/ route/ outcome/
+//!            update/                             pure decisions
 //! 2 tongue   smtp/ config/ event/                protocols, settings, facts we tell
 //! 1 nouns    mail/                               RFC 5321 / 5322 / 3463 words
 //! 0 ground   base/                               time, chance, ids, limits, secrets, faults
@@ -36,6 +37,7 @@ pub mod scan;
 pub mod sign;
 pub mod source;
 pub mod spool;
+pub mod update;
 
 pub mod control;
 pub mod dns;
@@ -46,6 +48,8 @@ pub mod store;
 pub mod service;
 
 pub mod cli;
+pub mod console;
 pub mod demo;
+pub mod health;
 
 pub mod manual;

@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use postern::cli::args::HealthVerb;
 use postern::cli::{self, Role};
+use postern::console;
 use postern::demo;
+use postern::health::{self, Deed};
 use postern::host::passed;
 use postern::net::broker;
 use postern::service;
@@ -14,6 +17,18 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(Role::Egress) => egress(),
         Err(Role::Serve { config, broker }) => block_on(service::run::run(config, broker)),
+        Err(Role::Health { arguments, config, socket, json }) => {
+            let deed = match (arguments.verb, arguments.last) {
+                (Some(HealthVerb::Record), _) => Deed::Record,
+                (None, true) => Deed::Last,
+                (None, false) => Deed::Examine { boot: arguments.boot },
+            };
+            let (state, patience) = (arguments.state, arguments.wait);
+            health::run(&health::Options { deed, config, socket, state, patience, json })
+        }
+        Err(Role::Host(options)) => block_on(service::host::run::run(options)),
+        Err(Role::SetupAtBoot { root }) => service::host::run::setup_at_boot(&root),
+        Err(Role::Console { socket }) => console::run(console::Options { socket }),
         Err(Role::Demo { once, json, spool }) => {
             block_on(demo::run(demo::Options { once, json, spool }))
         }

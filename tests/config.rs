@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use postern::base::time::WallTime;
 use postern::config::show::{diff, settings};
 use postern::config::{Anywhere, Surroundings, read};
+use postern::host::plan::Plan;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -247,10 +248,57 @@ fn no_text_makes_the_check_fall_over() {
             "connections",
             "network",
             "checks",
+            "interface",
+            "time",
         ] {
             assert!(read(&format!("{key} = {kind}\n"), &Anywhere).is_err());
         }
     }
+}
+
+#[test]
+fn interfaces_give_parts_and_say_what_an_egress_is_made_of() {
+    let described = sample().replace("device = \"eth1\"", "device = \"egress0\"")
+        + "[interface.manage0]\nmac = \"52-54-00-12-00-0A\"\nrole = \"manage\"\nipv4 = \"dhcp\"\n\
+           ipv6 = \"2001:db8::2/64\"\ngateway6 = \"fe80::1\"\ndns = [\"10.1.0.53\"]\n\
+           [interface.intake0]\nname = \"enp2s0\"\nrole = \"intake\"\nipv4 = \"10.20.0.1/16\"\n\
+           [interface.egress0]\nrole = \"egress\"\nmtu = 9000\nbond_mode = \"802.3ad\"\n\
+           vlan = { parent = \"bond0\", id = 25 }\nbond = [\"52:54:00:12:00:0b\", \"eth3\"]\n\
+           [time]\nnts = false\n";
+    let reading = read(&described, &Anywhere).unwrap_or_else(|c| panic!("{c:#?}"));
+    assert_eq!(reading.warnings, []);
+    let config = reading.config;
+    assert_eq!(
+        (&config.network.manage, &config.network.intake),
+        (&vec!["manage0".to_owned()], &vec!["intake0".to_owned()],)
+    );
+    let link = &config.egresses[0].link;
+    assert_eq!(link.vlan.as_ref().unwrap().parent, "bond0");
+    assert_eq!(link.bond, ["nic52540012000b", "eth3"]);
+    let shown = settings(&config);
+    let value = |key: &str| shown.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    for (key, wanted) in [
+        ("interface.manage0.mac", "52:54:00:12:00:0a"),
+        ("interface.manage0.ipv4", "dhcp"),
+        ("interface.manage0.ipv6", "2001:db8::2/64"),
+        ("interface.manage0.gateway6", "fe80::1"),
+        ("interface.manage0.dns", "10.1.0.53"),
+        ("interface.intake0.name", "enp2s0"),
+        ("interface.egress0.role", "egress"),
+        ("interface.egress0.vlan.parent", "bond0"),
+        ("interface.egress0.vlan.id", "25"),
+        ("interface.egress0.bond", "52:54:00:12:00:0b, eth3"),
+        ("interface.egress0.bond_mode", "802.3ad"),
+        ("interface.egress0.mtu", "9000"),
+        ("time.nts", "false"),
+        ("network.ssh", "false"),
+    ] {
+        assert_eq!(value(key), Some(wanted), "{key}");
+    }
+    // An egress on the interface of another part is refused as before.
+    let shared =
+        described.replace("role = \"egress\"\nmtu", "role = \"public\"\nipv4 = \"dhcp\"\nmtu");
+    assert!(read(&shared.replace("public", "intake"), &Anywhere).is_err());
 }
 
 #[test]
@@ -285,4 +333,47 @@ fn a_pool_whose_members_differ_in_family_is_warned_about() {
     assert_eq!(value("egress.eth7.warm_up.first_day"), Some("2026-11-20"));
     assert_eq!(value("egress.eth7.warm_up.steps"), Some("5, 10"));
     assert_eq!(value("pool.main.members"), None);
+}
+
+/// The health gate's parts are added to the configuration, shown, and no part of what surrounds the
+/// machine.
+#[test]
+fn a_health_gate_changes_nothing_outside() {
+    let gate = format!("{}\n[health]\nenabled = true\n", sample());
+    let with = read(&gate, &Anywhere).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
+    assert_eq!(with.warnings, []);
+    let without = read(&sample(), &Anywhere).unwrap().config;
+    let shown = settings(&with.config);
+    for (key, value) in [
+        ("health.enabled", "true"),
+        ("health.sink", "127.0.0.1:2526"),
+        ("listener.health.address", "127.0.0.1:2587"),
+        ("listener.health.kind", "health"),
+        ("source.health.proof", "health"),
+        ("source.health.pairs[0].from", "*@health.invalid"),
+        ("egress.health.device", "lo"),
+        ("route.health.invalid.hosts", "127.0.0.1:2526"),
+        ("dkim.health.invalid.health.file", "/var/lib/postern/spool/health.pem"),
+    ] {
+        let pair = (key.to_owned(), value.to_owned());
+        assert!(shown.contains(&pair), "{pair:?} is not in {shown:#?}");
+    }
+    // It is neither the default pool nor in any.
+    assert_eq!(with.config.pool(None), without.pool(None));
+    assert_eq!(*with.config.outward(), without);
+    assert_eq!(Plan::of(&with.config), Plan::of(&without));
+    assert_eq!(with.config.ways_out().count(), without.egresses.len());
+    // An exception for everybody is not for the gate's sink, which speaks no TLS.
+    let wide = format!(
+        "{gate}[[trust.override]]\ndomain = \"*\"\ntls = \"authenticated\"\n\
+         reason = \"r\"\nexpires = \"2027-01-31T00:00:00Z\"\n"
+    );
+    let wide = read(&wide, &Anywhere).unwrap().config;
+    let shown = settings(&wide);
+    let own = ("trust.override.health.invalid.tls".to_owned(), "opportunistic".to_owned());
+    assert!(shown.contains(&own), "{shown:#?}");
+    assert_eq!((wide.trust.overrides.len(), wide.outward().trust.overrides.len()), (2, 1));
+    // Switched off, it is not there.
+    let off = gate.replace("enabled = true", "enabled = false");
+    assert_eq!(read(&off, &Anywhere).unwrap().config, without);
 }

@@ -149,6 +149,7 @@ impl Office for Desk {
             walls: vec![],
             held: vec![],
             delays: vec![],
+            health: None,
         })
     }
     async fn metrics(&self) -> Done<String> {

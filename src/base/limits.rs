@@ -435,6 +435,34 @@ pub const PEER_REPLY_KEPT_OCTETS_MAX: usize = 512;
 pub const CONTROL_REQUEST_OCTETS_MAX: usize = 64 * 1024;
 /// One answer on the control socket: a page of 1,000 rows of about 1 KB, with room.
 pub const CONTROL_ANSWER_OCTETS_MAX: usize = 4 * 1024 * 1024;
+/// One request to the host role: a document of 10,000 sources takes 8 MB.
+pub const HOST_REQUEST_OCTETS_MAX: usize = 16 * 1024 * 1024;
+/// One answer of the host role: a backup or a support bundle in base64.
+pub const HOST_ANSWER_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// Connections to the host role at a time: two consoles, a few commands, an updater.
+pub const HOST_CONNECTIONS_MAX: usize = 16;
+/// Silence on a connection to the host role before it is closed; a console asks more often.
+pub const HOST_IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// The shortest passphrase of an administrator; guesses are slowed down, not forbidden.
+pub const PASSPHRASE_CHARS_MIN: usize = 12;
+/// Failed logins before the next one must wait.
+pub const LOGIN_FREE_TRIES: u32 = 5;
+/// The first wait; every further failure doubles it.
+pub const LOGIN_WAIT_FIRST: Duration = Duration::from_secs(2);
+/// The longest wait: whoever stands before the box is never locked out for good.
+pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(300);
+/// Files in one setup file or export: certificate, key and two DKIM keys for each of 100 domains.
+pub const SETUP_FILES_MAX: usize = 256;
+/// One of these files.
+pub const SETUP_FILE_OCTETS_MAX: usize = 256 * 1024;
+/// A setup file: a document, its files, and room.
+pub const SETUP_OCTETS_MAX: u64 = 16 * 1024 * 1024;
+/// Generations of the configuration that are kept.
+pub const GENERATIONS_MAX: usize = 50;
+/// The longest time that a configuration may be on trial.
+pub const CONFIRM_SECS_MAX: u64 = 24 * 3600;
+/// How often the host role looks whether a trial is over.
+pub const TRIAL_BEAT: Duration = Duration::from_millis(500);
 /// Connections to the control socket at a time.
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 /// Silence on a control connection before it is closed.

@@ -1,11 +1,18 @@
 //! What may be typed. The help texts are the manual of the command line.
 
+mod console;
 pub mod disks;
+mod health;
+pub mod host;
+mod network;
+mod update;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use console::ConsoleArguments;
 
 use crate::base::id::QueueId;
 use crate::config::checked::DkimAlgorithm;
@@ -14,6 +21,10 @@ use crate::control::request::{PageAsk, QueueFilter};
 use crate::mail::address::Domain;
 use crate::mail::class::MessageClass;
 use crate::mail::source::SourceName;
+
+pub use health::{HealthArguments, HealthVerb};
+pub use network::NetworkVerb;
+pub use update::{BundleArguments, RestartArguments, UpdateVerb};
 
 /// A hardened gateway for transactional mail.
 #[derive(Clone, Debug, Parser)]
@@ -53,6 +64,8 @@ pub enum Verb {
         #[arg(long, value_name = "PATH")]
         broker: Option<PathBuf>,
     },
+    /// Set-up and break-glass on a terminal: status, login, wizard of first boot
+    Console(ConsoleArguments),
     /// DKIM keys
     #[command(subcommand)]
     Key(KeyVerb),
@@ -77,8 +90,8 @@ pub enum Verb {
     StopAll,
     /// Let mail run again
     ResumeAll,
-    /// Ways out. Without a verb: the broker's role, on a socket that systemd passes, or on a channel
-    /// as standard input, as the daemon starts it
+    /// Ways out. Without a verb: the broker's role, on a socket that systemd passes, or as the
+    /// daemon starts it, with a channel as standard input
     Egress {
         /// What about them.
         #[command(subcommand)]
@@ -87,15 +100,26 @@ pub enum Verb {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Updates of the appliance; needs root, no daemon
+    #[command(subcommand)]
+    Update(UpdateVerb),
     /// The box's partitions. Without a verb: make, open and grow them, as at boot
     Disks {
         /// What about them.
         #[command(subcommand)]
         verb: Option<disks::DisksVerb>,
     },
+    /// The network of a machine that is ours alone; works without a daemon
+    #[command(subcommand)]
+    Network(NetworkVerb),
     /// The log of what was done through the control socket
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Whether this machine is healthy: looks at everything, and sends a message to itself
+    Health(HealthArguments),
+    /// The machine.
+    #[command(flatten)]
+    Machine(host::MachineVerb),
     /// Tell the operator that a unit has failed; systemd starts it (`OnFailure=`)
     #[command(hide = true)]
     Failure {
@@ -430,6 +454,9 @@ pub enum ConfigVerb {
     },
     /// Read the file again and put it in force, if it is good
     Reload,
+    /// Generations.
+    #[command(flatten)]
+    Generation(host::GenerationVerb),
 }
 
 /// `postern audit ..`

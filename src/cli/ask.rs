@@ -176,8 +176,14 @@ fn request(verb: Verb) -> Result<Request, String> {
         Verb::Egress { verb: None | Some(EgressVerb::Plan(_) | EgressVerb::Apply { .. }) }
         | Verb::Serve { .. }
         | Verb::Failure { .. }
+        | Verb::Update(_)
+        | Verb::Console(_)
+        | Verb::Network(_)
         | Verb::Key(_)
         | Verb::Spool(_)
+        | Verb::Health(_)
+        | Verb::Machine(_)
+        | Verb::Config(ConfigVerb::Generation(_))
         | Verb::Disks { .. }
         | Verb::Demo { .. } => {
             return Err("a role is no request".to_owned());

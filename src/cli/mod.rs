@@ -6,10 +6,14 @@ pub mod args;
 mod ask;
 mod check;
 mod disks;
+mod host;
 mod keys;
 mod local;
+mod network;
 mod plan;
+mod release;
 pub mod table;
+mod update;
 mod view;
 
 use std::io::Write;
@@ -18,7 +22,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, ConfigVerb, EgressVerb, KeyVerb, SourceVerb, SpoolVerb, Verb};
+use crate::service::host::run::Options as HostOptions;
+use args::{
+    Arguments, ConfigVerb, EgressVerb, HealthArguments, KeyVerb, SourceVerb, SpoolVerb, Verb,
+};
 
 /// How a command ended, for the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +72,29 @@ pub enum Role {
     },
     /// `postern egress`: the broker, as the daemon or systemd starts it.
     Egress,
+    /// `postern health`.
+    Health {
+        /// How, as it was typed.
+        arguments: Box<HealthArguments>,
+        /// The document.
+        config: PathBuf,
+        /// The control socket.
+        socket: Option<PathBuf>,
+        /// One JSON document instead of words.
+        json: bool,
+    },
+    /// `postern host`.
+    Host(HostOptions),
+    /// `postern setup --boot`.
+    SetupAtBoot {
+        /// The root of the machine.
+        root: PathBuf,
+    },
+    /// `postern console`.
+    Console {
+        /// The host role's socket.
+        socket: PathBuf,
+    },
 }
 
 /// Runs the command that the arguments of the process name, or says which role it is.
@@ -78,6 +108,12 @@ pub fn main() -> Result<ExitCode, Role> {
     let ending = match verb {
         Verb::Demo { once, spool } => return Err(Role::Demo { once, json, spool }),
         Verb::Serve { broker } => return Err(Role::Serve { config, broker }),
+        Verb::Health(arguments) => {
+            let (arguments, socket) = (Box::new(arguments), place.socket);
+            return Err(Role::Health { arguments, config, socket, json });
+        }
+        // The plain mode is the only one so far.
+        Verb::Console(console) => return Err(Role::Console { socket: console.host_socket }),
         Verb::Key(KeyVerb::Generate(key)) => keys::generate(&key, json),
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),
@@ -93,11 +129,15 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Config(ConfigVerb::Check { file }) => {
             local::config_check(&file.unwrap_or(config), json)
         }
+        Verb::Network(verb) => network::network(verb, &config, json),
         Verb::Source(SourceVerb::Hash { generate }) => local::source_hash(generate, json),
         Verb::Audit(args::AuditVerb::Verify { file: Some(file) }) => {
             local::audit_verify(&file, json)
         }
+        Verb::Machine(verb) => host::machine(verb, &place)?,
+        Verb::Config(ConfigVerb::Generation(verb)) => host::generation(verb, &place),
         Verb::Failure { unit } => local::failure(&unit),
+        Verb::Update(verb) => update::update(verb, &config, json),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())

@@ -11,13 +11,14 @@ use super::args::{PlanArguments, PlanForm};
 use super::{Ending, complain, print};
 use crate::event::harmless;
 use crate::host::disk::{self, NoConfig};
+use crate::host::network;
 use crate::host::plan::kernel::differences;
 use crate::host::plan::{File, Form, Plan};
 use crate::host::walls;
 
 /// Shows the plan, writes it, or holds the running kernel against it.
 pub(super) fn plan(arguments: &PlanArguments, config: &Path, json: bool) -> Ending {
-    let plan = match made(config) {
+    let plan = match made(config, arguments.check) {
         Ok(plan) => plan,
         Err(ending) => return ending,
     };
@@ -38,8 +39,9 @@ pub(super) fn plan(arguments: &PlanArguments, config: &Path, json: bool) -> Endi
     Ending::Done
 }
 
-/// The plan of the document at `config`; its gaps are said.
-fn made(config: &Path) -> Result<Plan, Ending> {
+/// The plan of the document at `config`; its gaps are said. The running kernel of a machine that
+/// is ours alone is held against the whole.
+fn made(config: &Path, running: bool) -> Result<Plan, Ending> {
     let reading = disk::load(config).map_err(|error| {
         if matches!(error, NoConfig::Wrong(_)) {
             complain(&format!("{}: the configuration is wrong", config.display()));
@@ -47,7 +49,8 @@ fn made(config: &Path) -> Result<Plan, Ending> {
         complain(&error.to_string());
         Ending::Wrong
     })?;
-    let plan = Plan::of(&reading.config);
+    let whole = running && !reading.config.network.interfaces.is_empty();
+    let plan = if whole { network::plan_of(&reading.config) } else { Plan::of(&reading.config) };
     for note in &plan.notes {
         complain(&harmless(note));
     }
@@ -61,7 +64,7 @@ fn made(config: &Path) -> Result<Plan, Ending> {
 /// Writes all files of the plan to this system and has it take them over: by systemd if it runs
 /// here, else by the script. Ends at the first step that fails.
 pub(super) fn apply(config: &Path, dry_run: bool) -> Ending {
-    let plan = match made(config) {
+    let plan = match made(config, false) {
         Ok(plan) => plan,
         Err(ending) => return ending,
     };

@@ -2,9 +2,13 @@
 //! `Arc<Config>`.
 
 mod checks;
+mod health;
+mod interface;
 mod limits;
 mod network;
+mod setup;
 mod trust;
+mod updates;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -21,9 +25,15 @@ use crate::mail::class::MessageClass;
 use crate::mail::source::{Source, SourceName};
 
 pub use checks::CheckConfig;
+pub use health::HealthConfig;
+pub use interface::{
+    BondMode, Hardware, Interface, Ipv4Way, Ipv6Way, MacAddress, Nts, Role, TimeConfig,
+};
 pub use limits::{ProviderRule, ReplyRule};
 pub use network::{Link, NetworkConfig, Vlan};
+pub use setup::SetupConfig;
 pub use trust::{DaneMode, Remember, TlsOverride, TlsReports, TrustConfig};
+pub use updates::{UpdateConfig, UpdateUrl, Window};
 pub use ways::{Member, Pool, WarmUp};
 
 /// Everything that an administrator decides.
@@ -69,6 +79,12 @@ pub struct Config {
     pub checks: CheckConfig,
     /// The parts that other interfaces play.
     pub network: NetworkConfig,
+    /// Setup files for a box that is configured already.
+    pub setup: SetupConfig,
+    /// The health gate's message; its listener, source, egress, route and key are among the others.
+    pub health: Option<HealthConfig>,
+    /// Updates of the appliance.
+    pub updates: UpdateConfig,
     /// The control socket.
     pub control: ControlConfig,
 }
@@ -96,6 +112,9 @@ pub enum ListenerKind {
     Submissions,
     /// Port 25: as 587, for applications that cannot be told otherwise; network sources live here.
     Smtp,
+    /// Loopback, without TLS: for the health gate's message alone. No document can write it.
+    #[serde(skip_deserializing)]
+    Health,
 }
 
 /// One listening socket.

@@ -1,6 +1,6 @@
 //! A complaint: what is wrong, where, and what to do about it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -39,13 +39,21 @@ impl fmt::Display for Complaint {
 pub(super) struct Desk {
     complaints: RefCell<Vec<Complaint>>,
     warnings: RefCell<Vec<Complaint>>,
+    /// The whole document is secret: no complaint repeats a value.
+    secret: Cell<bool>,
     /// Line and value of every key that was looked at.
     places: RefCell<BTreeMap<String, (usize, Option<String>)>>,
 }
 
 impl Desk {
+    /// From now on no value is repeated.
+    pub(super) fn keep_secret(&self) {
+        self.secret.set(true);
+    }
+
     /// A key stands in `line`.
     pub(super) fn place(&self, key: &str, line: usize, value: Option<String>) {
+        let value = value.filter(|_| !self.secret.get());
         self.places.borrow_mut().insert(key.to_owned(), (line, value));
     }
 

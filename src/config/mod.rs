@@ -18,6 +18,7 @@ pub mod complaint;
 mod file;
 pub mod measure;
 pub mod providers;
+pub mod setup;
 pub mod show;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ use std::path::{Path, PathBuf};
 use crate::base::time::WallTime;
 use checked::Config;
 use complaint::Complaint;
+
+/// The versions of the document that this program reads.
+pub const VERSIONS: [u8; 1] = [1];
 
 /// What a check must know of the machine. The daemon's answer is `host::disk::Disk`.
 pub trait Surroundings {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::checked::{
-    Config, Egress, Listener, Member, Pool, ProviderRule, ReplyRule, Route, RouteHost, RouteMatch,
-    TrustConfig,
+    Config, Egress, Hardware, Interface, Ipv4Way, Ipv6Way, Listener, Member, Pool, ProviderRule,
+    ReplyRule, Route, RouteHost, RouteMatch, TrustConfig,
 };
 use super::measure::{write_duration, write_size};
 use crate::base::time::WallTime;
@@ -133,6 +133,9 @@ fn flatten(config: &Config) -> Settings {
     config.providers.iter().for_each(|rule| put_provider(s, rule));
     config.replies.iter().enumerate().for_each(|(index, rule)| put_reply(s, index, rule));
     put_trust(s, &config.trust);
+    s.put("health.enabled", config.health.is_some());
+    s.maybe("health.listener", config.health.map(|health| health.listener));
+    s.maybe("health.sink", config.health.map(|health| health.sink));
     s.put("control.socket", config.control.socket.display());
     s.put("control.viewers", list(&config.control.viewers));
     s.put("control.operators", list(&config.control.operators));
@@ -177,6 +180,7 @@ fn put_source(s: &mut Settings, source: &Source) {
             s.put(format!("{path}.certificate_spki_sha256"), list(spki_sha256));
         }
         Proof::Network => s.put(format!("{path}.proof"), "network"),
+        Proof::Health => s.put(format!("{path}.proof"), "health"),
     }
     s.put(format!("{path}.networks"), list(&source.networks));
     for (index, pair) in source.pairs.iter().enumerate() {
@@ -255,12 +259,60 @@ fn put_network(s: &mut Settings, config: &Config) {
     s.maybe("checks.probe", checks.probe.as_ref().map(|(host, port)| format!("{host}:{port}")));
     s.maybe("checks.dnsbl", (!checks.dnsbl.is_empty()).then(|| list(&checks.dnsbl)));
     s.maybe("checks.key", checks.key.as_ref().map(|path| path.display()));
+    let updates = &config.updates;
+    s.maybe("updates.url", updates.url.as_ref());
+    s.put("updates.channel", &updates.channel);
+    s.maybe("updates.window", updates.window);
+    s.maybe("updates.roots", updates.roots.as_ref().map(|path| path.display()));
     for (key, devices) in
         [("manage", &network.manage), ("intake", &network.intake), ("public", &network.public)]
     {
         s.maybe(format!("network.{key}"), (!devices.is_empty()).then(|| list(devices)));
     }
     s.put("network.egress_user", network.egress_user());
+    s.put("network.ssh", network.ssh);
+    s.put("time.servers", list(&network.time.servers));
+    s.put("time.nts", network.time.nts);
+    s.maybe("setup.key", config.setup.key.as_ref());
+    network.interfaces.iter().for_each(|interface| put_interface(s, interface));
+    s.maybe("setup.key", config.setup.key.as_ref());
+}
+
+fn put_interface(s: &mut Settings, interface: &Interface) {
+    let path = format!("interface.{}", interface.name);
+    s.put(format!("{path}.role"), interface.role);
+    match &interface.hardware {
+        Some(Hardware::Mac(address)) => s.put(format!("{path}.mac"), address),
+        Some(Hardware::Name(name)) => s.put(format!("{path}.name"), name),
+        None => {}
+    }
+    s.maybe(
+        format!("{path}.ipv4"),
+        interface.ipv4.map(|way| match way {
+            Ipv4Way::Fixed(net) => net.to_string(),
+            Ipv4Way::Dhcp => "dhcp".to_owned(),
+        }),
+    );
+    s.maybe(
+        format!("{path}.ipv6"),
+        interface.ipv6.map(|way| match way {
+            Ipv6Way::Fixed(net) => net.to_string(),
+            Ipv6Way::Slaac => "slaac".to_owned(),
+            Ipv6Way::Dhcp => "dhcp".to_owned(),
+        }),
+    );
+    s.maybe(format!("{path}.gateway4"), interface.gateway4);
+    s.maybe(format!("{path}.gateway6"), interface.gateway6);
+    s.maybe(format!("{path}.dns"), (!interface.dns.is_empty()).then(|| list(&interface.dns)));
+    if let Some((parent, id)) = &interface.vlan {
+        s.put(format!("{path}.vlan.parent"), parent);
+        s.put(format!("{path}.vlan.id"), id);
+    }
+    if !interface.bond.is_empty() {
+        s.put(format!("{path}.bond"), list(&interface.bond));
+        s.put(format!("{path}.bond_mode"), interface.bond_mode);
+    }
+    s.maybe(format!("{path}.mtu"), interface.mtu);
 }
 
 fn put_trust(s: &mut Settings, trust: &TrustConfig) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::{CheckRow, EgressCheck};
+use super::health::GateRow;
 use super::lanes::{HeldRow, LaneRow};
 use crate::base::fault::Fault;
 use crate::base::id::QueueId;
@@ -370,6 +371,9 @@ pub struct Status {
     /// How long deliveries took, by class and provider.
     #[serde(default)]
     pub delays: Vec<Delay>,
+    /// What the health gate must know; none: no synthetic message is configured.
+    #[serde(default)]
+    pub health: Option<GateRow>,
 }
 
 /// One setting.

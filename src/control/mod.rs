@@ -14,6 +14,8 @@
 pub mod answer;
 pub mod call;
 pub mod check;
+pub mod health;
+pub mod host;
 pub mod keeper;
 pub mod lanes;
 pub mod office;

@@ -229,7 +229,11 @@ fn reason(event: &Event) -> Option<&str> {
         | Event::DnssecLost { reason, .. }
         | Event::EgressCheckFailed { reason, .. }
         | Event::EgressCheckMended { reason, .. }
+        | Event::GenerationTakenBack { reason, .. }
+        | Event::SetupRefused { reason, .. }
+        | Event::UpdateMoved { reason, .. }
         | Event::RoleRestarted { reason, .. }
+        | Event::HealthChecked { reason, .. }
         | Event::RoleStopped { reason, .. } => Some(reason),
         _ => None,
     }

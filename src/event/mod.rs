@@ -185,8 +185,22 @@ pub enum Event {
     RoleStopped { role: String, reason: String },
     /// Everything stops, or runs again.
     StopAllChanged { stopped: bool, by: String },
+    /// The host role put a configuration in force; with `confirm_secs` on trial.
+    GenerationApplied { generation: u64, by: String, confirm_secs: Option<u64> },
+    /// It stays.
+    GenerationConfirmed { generation: u64, by: String },
+    /// It was taken back; `back_to` is in force again (0: no configuration).
+    GenerationTakenBack { generation: u64, back_to: u64, reason: String },
+    /// A setup file made this box a gateway.
+    SetupTaken { place: String, generation: u64 },
+    /// A setup file was refused and left alone.
+    SetupRefused { place: String, reason: String },
+    /// The health gate has examined this machine; `reason` is all that is wrong.
+    HealthChecked { healthy: bool, trial: bool, line: String, reason: String },
     /// Somebody acted through the control socket.
     ControlActed { by: String, action: String, subject: String, messages: u64 },
+    /// An update of the appliance is `staged`, on `trial`, `healthy`, `rolled-back` or `failed`.
+    UpdateMoved { version: String, state: String, reason: String },
     /// Something of ours failed; peers hear 4xx.
     FaultSeen { room: String, fault: String },
 }

@@ -94,7 +94,14 @@ impl Event {
             Self::RoleRestarted { .. } => "role_restarted",
             Self::RoleStopped { .. } => "role_stopped",
             Self::StopAllChanged { .. } => "stop_all_changed",
+            Self::GenerationApplied { .. } => "generation_applied",
+            Self::GenerationConfirmed { .. } => "generation_confirmed",
+            Self::GenerationTakenBack { .. } => "generation_taken_back",
+            Self::SetupTaken { .. } => "setup_taken",
+            Self::SetupRefused { .. } => "setup_refused",
+            Self::HealthChecked { .. } => "health_checked",
             Self::ControlActed { .. } => "control_acted",
+            Self::UpdateMoved { .. } => "update_moved",
             Self::FaultSeen { .. } => "fault_seen",
         }
     }
@@ -103,9 +110,12 @@ impl Event {
     #[must_use]
     pub fn loudness(&self) -> Loudness {
         match self {
-            Self::SpoolLatched { .. } | Self::RoleStopped { .. } | Self::OwnDefectSeen { .. } => {
-                Loudness::Error
-            }
+            Self::SpoolLatched { .. }
+            | Self::RoleStopped { .. }
+            | Self::OwnDefectSeen { .. }
+            | Self::HealthChecked { healthy: false, .. } => Loudness::Error,
+            Self::UpdateMoved { state, .. } if state == "rolled-back" => Loudness::Error,
+            Self::UpdateMoved { state, .. } if state == "failed" => Loudness::Warning,
             Self::ConfigRefused { .. }
             | Self::SourceRefused { .. }
             | Self::RecipientFailed(_)
@@ -125,6 +135,8 @@ impl Event {
             | Self::TlsDowngraded { .. }
             | Self::RoleRestarted { .. }
             | Self::StopAllChanged { .. }
+            | Self::GenerationTakenBack { .. }
+            | Self::SetupRefused { .. }
             | Self::FaultSeen { .. } => Loudness::Warning,
             _ => Loudness::Info,
         }
@@ -409,6 +421,7 @@ impl Event {
             Self::RoleStopped { role, reason } => {
                 format!("{role} ended too often and rests for a minute: {reason}")
             }
+            Self::HealthChecked { line, .. } => line.clone(),
             Self::StopAllChanged { stopped: true, by } => format!("{by} stopped all mail"),
             Self::StopAllChanged { stopped: false, by } => format!("{by} lets mail run again"),
             Self::ControlActed { by, action, subject, messages } => {
@@ -421,7 +434,39 @@ impl Event {
                 }
                 text
             }
+            Self::UpdateMoved { version, state, reason } if version.is_empty() => {
+                format!("an update is {state}: {reason}")
+            }
+            Self::UpdateMoved { version, state, reason } => {
+                format!("update to {version} is {state}: {reason}")
+            }
             Self::FaultSeen { room, fault } => format!("fault in {room}: {fault}"),
+            _ => self.machine_text(),
+        }
+    }
+
+    fn machine_text(&self) -> String {
+        match self {
+            Self::GenerationApplied { generation, by, confirm_secs: Some(secs) } => format!(
+                "{by} put generation {generation} in force on trial: it is taken back unless it is \
+                 confirmed within {secs} s"
+            ),
+            Self::GenerationApplied { generation, by, confirm_secs: None } => {
+                format!("{by} put generation {generation} in force")
+            }
+            Self::GenerationConfirmed { generation, by } => {
+                format!("{by} confirmed generation {generation}")
+            }
+            Self::GenerationTakenBack { generation, back_to: 0, reason } => {
+                format!("generation {generation} was taken back, there is none: {reason}")
+            }
+            Self::GenerationTakenBack { generation, back_to, reason } => format!(
+                "generation {generation} was taken back, {back_to} is in force again: {reason}"
+            ),
+            Self::SetupTaken { place, generation } => {
+                format!("setup file {place} taken, generation {generation} in force")
+            }
+            Self::SetupRefused { place, reason } => format!("setup file {place} refused: {reason}"),
             _ => String::new(),
         }
     }
@@ -441,6 +486,22 @@ mod tests {
     use super::*;
     use crate::base::time::WallTime;
     use crate::event::herald::sample;
+
+    #[test]
+    fn a_machine_that_is_not_healthy_is_loud() {
+        let checked = |healthy| Event::HealthChecked {
+            healthy,
+            trial: true,
+            line: "Postern 1.2.0 is".to_owned(),
+            reason: String::new(),
+        };
+        assert_eq!(checked(false).loudness(), Loudness::Error);
+        assert_eq!(checked(true).loudness(), Loudness::Info);
+        assert_eq!(
+            (checked(true).text().as_str(), checked(true).name()),
+            ("Postern 1.2.0 is", "health_checked")
+        );
+    }
 
     #[test]
     fn an_outcome_reads_as_postfix_writes_it() {

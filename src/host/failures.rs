@@ -1,5 +1,5 @@
-//! Units that failed: written down when systemd starts `postern failure` (`OnFailure=`), told to the
-//! journal and to whoever stands before the machine, and read for the status.
+//! Units that failed: written down when systemd starts `postern failure` (`OnFailure=`), told to
+//! the journal and to whoever stands before the machine, and read for the status.
 //!
 //! One record for each unit, in a folder that ends with the boot.
 

@@ -14,6 +14,11 @@ pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// A long deed is at this step: a word for `systemctl status`, and a sign of life.
+pub fn busy(step: &str) {
+    tell(&[NotifyState::Status(step), NotifyState::Watchdog]);
+}
+
 /// A reload begins (Type=notify-reload wants the moment, too).
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -30,12 +31,26 @@ pub fn sockets() -> Result<Vec<(String, TcpListener)>, Fault> {
 /// # Errors
 /// The environment is malformed, or something else was passed.
 pub fn packet_socket() -> Result<Option<OwnedFd>, Fault> {
+    only(SocketType::SEQPACKET)
+}
+
+/// The listening stream socket of a role that has one door (`ListenStream=` with a path); none:
+/// the service manager passed nothing.
+///
+/// # Errors
+/// As [`packet_socket`].
+pub fn unix_socket() -> Result<Option<UnixListener>, Fault> {
+    Ok(only(SocketType::STREAM)?.map(UnixListener::from))
+}
+
+/// The one Unix socket that was passed.
+fn only(kind: SocketType) -> Result<Option<OwnedFd>, Fault> {
     let mut passed = take()?;
     let Some((name, socket)) = passed.pop() else { return Ok(None) };
     if !passed.is_empty() {
         return Err(Fault::new(TAKING, name, "it is not the only one"));
     }
-    is_of(&name, &socket, &[AddressFamily::UNIX], SocketType::SEQPACKET)?;
+    is_of(&name, &socket, &[AddressFamily::UNIX], kind)?;
     Ok(Some(socket))
 }
 

@@ -118,7 +118,8 @@ mod tests {
     fn rights_are_read_from_the_status() {
         let status = |set: &str, new: &str| {
             format!(
-                "Name:\tx\nCapPrm:\t{set}\nCapEff:\t{set}\nCapBnd:\t{set}\nNoNewPrivs:\t{new}\nSeccomp:\t2\n"
+                "Name:\tx\nCapPrm:\t{set}\nCapEff:\t{set}\nCapBnd:\t{set}\n\
+                 NoNewPrivs:\t{new}\nSeccomp:\t2\n"
             )
         };
         let none = confinement_of(&status("0000000000000000", "1")).unwrap();

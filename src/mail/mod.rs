@@ -8,6 +8,7 @@ pub mod answer;
 pub mod author;
 pub mod class;
 pub mod envelope;
+pub mod gate;
 pub mod header;
 pub mod meaning;
 pub mod queued;

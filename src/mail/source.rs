@@ -147,6 +147,9 @@ pub enum Proof {
     },
     /// The network alone, on listeners that allow it; the pairs still bind.
     Network,
+    /// The health gate: whoever speaks from this machine at the listener that nobody else has. It
+    /// writes to its own reserved domain and to nobody else. No document can write it.
+    Health,
 }
 
 /// A password verifier: never the password.

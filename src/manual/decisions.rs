@@ -245,6 +245,198 @@
 //! to a name server every second, so that the kernel asks again.
 //! *Cost.* It is noticed some seconds after somebody speaks; a router beyond the first is not seen.
 //!
+//! # 38. The broker is a unit of its own, and its user is the firewall's
+//! *Context.* As a child it shared the gateway's user and had to share its network, so the gateway
+//! could not be without one, and the guard could not tell the two apart.
+//! *Choice.* `postern-egress.service` is started by a packet socket that only the gateway's user
+//! may open; the gateway meets it there again and again, with the budget that a child had. The
+//! newest channel counts. `network.egress_user` is `postern-egress` unless the document says
+//! otherwise. As a child (`postern serve` without `--broker`) everything is as it was.
+//! *Cost.* Whoever runs the gateway by hand behind the plan's guard sets `egress_user`; the check
+//! of the egress says so. A hung broker is ended by the service manager, not by the gateway.
+//!
+//! # 39. A user namespace with the same numbers, where systemd knows it
+//! *Context.* `PrivateUsers=yes` shows every other user as nobody: broker and control socket could
+//! no longer tell who asks. Without it the gateway's exposure is 0.4, not 0.2.
+//! *Choice.* `PrivateUsers=identity` (systemd 257) in a drop-in that the installer leaves out on
+//! Debian 12; the limits of exposure hold for the box.
+//! *Cost.* On Debian 12 one wall less: gateway 0.4, broker 1.3.
+//!
+//! # 40. `systemctl reload` asks the gateway, and waits for its answer
+//! *Context.* `Type=notify-reload` sends SIGHUP and takes any READY=1 for success; a document that
+//! was refused would look like one in force. systemd 252 does not know it.
+//! *Choice.* `ExecReload=postern config reload`: a refused document fails the reload, with its
+//! complaints. SIGHUP still reloads, and tells RELOADING=1 with its moment.
+//! *Cost.* A reload needs the control socket.
+//!
+//! # 41. What needs more rights is a unit, not a child of the host role
+//! *Context.* Mounts, disks, the network step and updates together cost 2.9 of exposure in one
+//! process that speaks with everybody on the machine.
+//! *Choice.* The host role writes no device, mounts nothing and has no Internet; it starts and
+//! reloads `postern-network.service`, the updater and the stick's mount by the service manager. A
+//! guard that cannot be loaded leaves the box closed (`closed.nft` comes first) and the broker
+//! unstarted.
+//! *Cost.* Faults of these come as the result of a unit; their words are in the journal.
+//!
+//! # 42. One plan for the ways out, and one for a whole machine
+//! *Context.* On Debian others look after the network; on the appliance nobody else does.
+//! *Choice.* `egress plan` keeps to the ways out and decides nothing else. `[interface.NAME]` and
+//! `network apply` are for a machine that is ours alone: both chains drop by default, cards without
+//! a part stay down, files lie below /run and are written again at each start. `network apply` does
+//! nothing on a machine that is no appliance and whose document describes no interface.
+//! *Cost.* Two guards to keep.
+//!
+//! # 43. The table `main` is not asked at all
+//! *Context.* A default route that a lease, an advertisement or a person writes into `main` leads
+//! sockets of everybody by the wrong interface.
+//! *Choice.* Every part has a table, rules by source and by interface lead there, and a last rule
+//! before `main` ends the search. Who is bound to nothing goes nowhere, but for root and chrony,
+//! whose rule by user leads to manage. A leased address has no rule by source: sockets there are
+//! bound to the interface, and `fib` rules of the guard stand in for the reverse path filter.
+//! *Cost.* An intake with a lease does not answer pings.
+//!
+//! # 44. Cards are renamed by udev, and by us where udev has not
+//! *Context.* Names are made before the document is read; a VLAN or bond shows its card's address.
+//! *Choice.* `.link` files match the permanent address; at the start udev hears of all cards once
+//! more; what still has another name is renamed by `ip link`. Without udev that alone works.
+//! *Cost.* A card known by its kernel's name and plugged in later needs `network apply`.
+//!
+//! # 45. NTS where it is known to work, and no time from a lease
+//! *Context.* chrony cannot ask first whether a server speaks NTS, and a lease is nobody's word.
+//! *Choice.* `nts = "auto"` demands it of servers on a short list and prefers them to the others;
+//! the usual servers are all on it. Certificates are not judged by date before the first
+//! setting of the clock, because a dead battery would end in no time at all.
+//! *Cost.* A thief of an expired key could set the clock of a box once, at its start.
+//!
+//! # 46. systemd-sysupdate writes the slot, and nothing else of an update
+//! *Context.* Tried with 257.13 on a GPT in a file: it picks the partition that is not protected,
+//! unpacks, writes, and sets label, UUID and flags last. It does not check local files, reads
+//! nothing back, protects by label alone, empties a slot before it removes the slot's boot entry,
+//! and would make the kernel image bootable in the run that wrote the slot. Its importer knows xz,
+//! gzip and bzip2: a `.zst` it writes as it is and reports success, which only our reading back
+//! has found.
+//! *Choice.* It gets definitions made for the run, with disk, folder and protected version named
+//! outright, for `vacuum` and for `update` of the two partitions. Ours: signatures and hashes
+//! before; the old boot entry removed first and synced; labels held against the running root hash
+//! before and after; the slot read back past the cache and compared with the signed hash of each
+//! MiB; the kernel image. Files travel as xz.
+//! *Cost.* About 900 lines, and xz unpacks slower than zstd.
+//!
+//! # 47. A staged update is no boot entry
+//! *Context.* A kernel image with tries left is booted at the next power cut, whenever that is.
+//! *Choice.* It lies in the ESP complete and read back, under a name that systemd-boot does not
+//! read; `apply` is one rename. Going back by hand is done with names too and no EFI variable: the
+//! other entry gets three tries, then the running one is marked bad, so that it is booted again
+//! when the other slot does not come up.
+//! *Cost.* What is counted in names stands in a file system without a journal; each deed is one
+//! rename of one name and two syncs.
+//!
+//! # 48. What N writes N−1 reads, until N is confirmed
+//! *Context.* A way back that loses mail is none (decision 29 had none).
+//! *Choice.* A release names the spool formats that it reads and writes and the versions of the
+//! document that it reads. It is taken only if it reads what is there, and can write something that
+//! the running version reads; a trial boot is marked with that format, and a gateway that cannot
+//! write it does not start, which ends the trial. Going back later is refused when the spool holds
+//! what the other version cannot read.
+//! *Cost.* Whoever adds a format keeps writing the one before for one release. Today there is one
+//! that is written, so the choice is a check.
+//!
+//! # 49. Who may say what is a release
+//! *Context.* One stolen key, one old release offered again or one clock set back must not be
+//! enough.
+//! *Choice.* Two different keys of the set in the image sign the octets of the manifest, which are
+//! read only then; the next image brings the next set. An expired release is refused by the latest
+//! of the clock, the image's date and the time when the machine was last seen. The floor rises with
+//! a release that became healthy, and never falls. HTTPS only hides what is asked.
+//! *Cost.* A machine that was off for a year needs a fresh release; a reset to the factory's state
+//! forgets floor and time, and the image's date remains.
+//!
+//! # 50. A change of the configuration is one durable sentence before its first step
+//! *Context.* Whoever changes a network may cut himself off, and the role may die between any two
+//! steps.
+//! *Choice.* `pending.json` says what is under way before anything is touched; every step may be
+//! done twice; the next start goes on or back by what stands there. A trial does not survive the
+//! end of the role: who restarts the box to get it back gets the old document.
+//! *Cost.* A crash of the role during a trial takes a good change back.
+//!
+//! # 51. The console's user is nobody until it says the passphrase, and a new box has an owner
+//! *Context.* A console cannot be root, there is no default password, and somebody must be able to
+//! begin.
+//! *Choice.* Root by the kernel's word; the console by the passphrase, on one connection. A box
+//! with neither passphrase nor document is set up by whoever stands before it. Failures are written
+//! down before the passphrase is looked at, the wait doubles up to five minutes and never locks.
+//! *Cost.* Whoever finds a box before its owner may claim it; only a factory reset undoes that.
+//!
+//! # 52. A container of our own for backups
+//! *Context.* The age crate (0.12, MIT or Apache-2.0) is called beta by its authors and brings
+//! ciphers of its own beside aws-lc-rs, which is the only provider of cryptography here.
+//! *Choice.* Argon2id, then AES-256-GCM in chunks with a counted nonce and a mark on the last one
+//! (STREAM); the form is described where it is written, in forty lines.
+//! *Cost.* Other programs do not open it without a script.
+//!
+//! # 53. A generation keeps the document; files that come with it are kept only where they replace
+//! *Context.* Setup and import bring keys, and a trial that brings keys must take them back.
+//! *Choice.* Such a generation carries its files and what they replaced, so that it can be undone
+//! as a whole. `config rollback N` brings documents back, never keys: a rotated key that returns by
+//! accident is worse than one that is missing.
+//! *Cost.* Private keys lie a second time in a folder that only root reads, until fifty generations
+//! have passed.
+//!
+//! # 54. The console asks in lines, and the kernel edits them
+//! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a screen
+//! reader or a script at its other end.
+//! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a
+//! screen reader or a script at its other end.
+//! *Choice.* Questions and answers, a line each, without a moved cursor; the terminal stays in
+//! canonical mode, where ctrl-C and ctrl-D are ends of line and no signals, so that no key can kill
+//! the console or end in something else. What is asked and what is answered is a machine without
+//! terminal or clock; pages with a moving cursor are another face of the same machine.
+//! *Cost.* Nothing on the screen changes by itself: Enter asks again.
+//!
+//! # 55. An answer of first boot is judged by the real check
+//! *Context.* A wizard with rules of its own accepts what the daemon refuses, and the other way
+//! round.
+//! *Choice.* After every answer the whole document is made and checked as it would be at the end;
+//! what is complained of under the keys of the question is the answer's problem. What comes out is
+//! the same setup file that a headless box takes, with hashes and keys made on the spot, and it is
+//! on trial for five minutes.
+//! *Cost.* A key that two questions share complains at the later one. Some words of the check are
+//! those of the document.
+//!
+//! # 56. The health gate has types of its own
+//! *Context.* A synthetic message must take the real way: listener, identity, scan, signature,
+//! spool, broker. Written as a network source with a route, it would need loopback, a shared
+//! interface and an unbound port where the rules forbid them, and anybody on the machine could
+//! relay with it.
+//! *Choice.* `[health]` makes the check add a listener of a kind, a source of a proof and an
+//! egress on `lo` that no document can write, after everything else was checked. At that
+//! listener only the gate is known, and the gate nowhere else; it writes to `health.invalid`
+//! alone, and nobody else does. `Config::outward` is the configuration without it: plan, guard,
+//! checks and statements see that. The key is made by the daemon, and made anew when it is
+//! damaged.
+//! *Cost.* One more word in three enums; the broker's unit must let 127.0.0.1 pass.
+//!
+//! # 57. The gate is root with one capability
+//! *Context.* It asks PID 1 about units without a message bus, reads the firewall, tells the
+//! queue to try again and writes below `/var/lib/postern-host`. Each needs root's name or
+//! `CAP_NET_ADMIN`.
+//! *Choice.* A oneshot as root with `CAP_NET_ADMIN` and nothing else, a read-only system but for
+//! its folder, `AF_UNIX`, `AF_NETLINK` and loopback. By hand it runs as anybody and says what it
+//! may not see.
+//! *Cost.* A score near 2 instead of 0.2, for minutes after a boot.
+//!
+//! # 58. What people decided or what was missing before fails no gate
+//! *Context.* The gate decides whether a new version is kept. A way back because an operator
+//! has stopped mail, or because a provider's line is down, would help nobody.
+//! *Choice.* `stop-all`, a disabled gate, a suspended egress are states: told, and healthy.
+//! What worked before the update and does not after four minutes fails; what did not work
+//! before never does. A full spool fails unless it was full before. A failed gate blesses
+//! nothing; whether the machine boots again is the unit's decision and meant for trials alone.
+//! A machine without a configuration is healthy when what it has is.
+//! *Cost.* A version whose mail is broken is kept if mail was stopped during its trial; the
+//! line on the console says that no message was sent. Scanning for malware is not tried before
+//! there are engines: the scan is shown by its rules of structure.
+//!
 //! # 59. The image is built by Debian 13's tools on any Debian
 //! *Context.* mkosi, systemd-repart and ukify of Debian 12 differ from those of 13, and what they
 //! build differs with them.

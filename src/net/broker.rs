@@ -2,8 +2,8 @@
 //!
 //! It knows the list of egresses and nothing of mail. It opens a socket bound to device and source,
 //! to an allowed port of an allowed address, hands it over and forgets it. What is missing suspends
-//! the egress; there is no second way. As a child of the house it ends when the house closes its end
-//! of the channel; as a unit of its own (`service/broker.rs`) it waits for the next.
+//! the egress; there is no second way. As a child of the house it ends when the house closes its
+//! end of the channel; as a unit of its own (`service/broker.rs`) it waits for the next.
 
 pub mod entrance;
 pub mod health;

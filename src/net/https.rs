@@ -65,6 +65,9 @@ pub struct Content<'a> {
     pub body: Bytes,
 }
 
+/// Who takes content piece by piece; an error says why it wants no more.
+pub type Taker<'t> = dyn FnMut(&[u8]) -> Result<(), String> + 't;
+
 /// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpsError {
@@ -93,6 +96,9 @@ pub enum HttpsError {
     /// It took too long.
     #[error("timed out")]
     TimedOut,
+    /// Whoever takes the content will have no more of it.
+    #[error("{0}")]
+    Unwanted(String),
     /// The host does not speak HTTP, broke off, or was asked for something that cannot be written.
     #[error("HTTP: {0}")]
     Protocol(String),
@@ -154,6 +160,30 @@ impl Https<'_> {
         self.ask(host, addresses, path, request, limits).await
     }
 
+    /// Asks as [`Https::get`] does and hands the content over as it arrives, for what is too large
+    /// to be kept in memory. A host that sends nothing for `stall` is given up. Returns the octets.
+    ///
+    /// # Errors
+    /// See [`HttpsError`].
+    pub async fn fetch(
+        &self,
+        host: &str,
+        addresses: &[SocketAddr],
+        path: &str,
+        (limits, stall): (Limits, Duration),
+        take: &mut Taker<'_>,
+    ) -> Result<u64, HttpsError> {
+        let port = addresses.first().ok_or(HttpsError::NoAddress)?.port();
+        let request = request(host, port, path, Method::GET, None)?;
+        let work = async {
+            let short = Limits { wait: limits.wait.min(stall), ..limits };
+            let stream = self.connect(host, addresses, short).await?;
+            converse(stream, request, |response| pour(response, limits.octets_max, stall, take))
+                .await
+        };
+        timeout(limits.wait, work).await.unwrap_or(Err(HttpsError::TimedOut))
+    }
+
     async fn ask(
         &self,
         host: &str,
@@ -166,7 +196,7 @@ impl Https<'_> {
         let request = request(host, port, path, method, content)?;
         let work = async {
             let stream = self.connect(host, addresses, limits).await?;
-            exchange(stream, request, limits.octets_max).await
+            converse(stream, request, |response| read(response, limits.octets_max)).await
         };
         timeout(limits.wait, work).await.unwrap_or(Err(HttpsError::TimedOut))
     }
@@ -254,11 +284,11 @@ fn request(
     request.body(Full::new(body)).map_err(|error| bad(&error))
 }
 
-async fn exchange(
+async fn converse<T, F: Future<Output = Result<T, HttpsError>>>(
     stream: Box<TlsStream<TcpStream>>,
     request: Request<Full<Bytes>>,
-    octets_max: usize,
-) -> Result<Response, HttpsError> {
+    read: impl FnOnce(hyper::Response<Incoming>) -> F,
+) -> Result<T, HttpsError> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEADER_OCTETS_MAX)
         .handshake(TokioIo::new(stream))
@@ -266,7 +296,7 @@ async fn exchange(
         .map_err(|error| broken(&error))?;
     let work = async {
         let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-        read(response, octets_max).await
+        read(response).await
     };
     // The connection carries the request as long as it is asked; how it ends, the request hears.
     let carry = async {
@@ -297,6 +327,35 @@ async fn read(
         Ok(body) => Ok(Response { status: status.as_u16(), content_type, body: body.to_bytes() }),
         Err(error) if error.is::<LengthLimitError>() => Err(HttpsError::TooLarge(octets_max)),
         Err(error) => Err(HttpsError::Protocol(error.to_string())),
+    }
+}
+
+async fn pour(
+    response: hyper::Response<Incoming>,
+    octets_max: usize,
+    stall: Duration,
+    take: &mut Taker<'_>,
+) -> Result<u64, HttpsError> {
+    let status = response.status();
+    if !status.is_success() {
+        return Err(HttpsError::Status(status.as_u16()));
+    }
+    let mut body = Limited::new(response.into_body(), octets_max);
+    let mut octets = 0;
+    loop {
+        let frame = match timeout(stall, body.frame()).await {
+            Err(_) => return Err(HttpsError::TimedOut),
+            Ok(None) => return Ok(octets),
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) if error.is::<LengthLimitError>() => {
+                return Err(HttpsError::TooLarge(octets_max));
+            }
+            Ok(Some(Err(error))) => return Err(HttpsError::Protocol(error.to_string())),
+        };
+        if let Ok(data) = frame.into_data() {
+            octets += data.len() as u64;
+            take(&data).map_err(HttpsError::Unwanted)?;
+        }
     }
 }
 

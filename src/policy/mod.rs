@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | MAIL | [`wishes::grant`] | a deadline (555 5.7.1) |
 //! | MAIL | [`permit_sender`] | a reverse-path of no pair (550 5.7.1), a size (552 5.3.4) |
-//! | RCPT | [`permit_recipient`] | literals and disguised addresses (550 5.1.3), one too many (452 4.5.3) |
+//! | RCPT | [`permit_recipient`] | literals and disguised addresses (550 5.1.3), the health gate's domain (550 5.1.2), one too many (452 4.5.3) |
 //! | end of content | [`permit_message`] | all of [`content`], [`author`] and [`refusals`] |
 //!
 //! Everything is denied that no pair of the source allows. The names of the rules are stable.
@@ -17,8 +17,9 @@ pub mod wishes;
 
 use crate::mail::address::{Mailbox, ReversePath};
 use crate::mail::author::looks_encoded;
+use crate::mail::gate;
 use crate::mail::header::Header;
-use crate::mail::source::{SenderPair, Source};
+use crate::mail::source::{Proof, SenderPair, Source};
 use crate::mail::stage::{Attributed, Permitted, Submitted};
 use crate::smtp::reply::Refusal;
 
@@ -49,7 +50,8 @@ pub fn permit_sender(
 /// the gateway's own ceiling.
 ///
 /// # Errors
-/// `too-many-recipients`, `recipient-is-literal`, `recipient-is-disguised`.
+/// `too-many-recipients`, `recipient-is-literal`, `recipient-is-disguised`,
+/// `recipient-is-reserved`.
 pub fn permit_recipient(
     source: &Source,
     forward_path: &Mailbox,
@@ -65,6 +67,11 @@ pub fn permit_recipient(
     }
     if is_disguised(forward_path) {
         return Err(refusals::RECIPIENT_IS_DISGUISED);
+    }
+    // The health gate writes within its own domain and nowhere else, and nobody else writes there.
+    let reserved = forward_path.domain().as_str() == gate::DOMAIN;
+    if reserved != (source.proof == Proof::Health) {
+        return Err(refusals::RECIPIENT_IS_RESERVED);
     }
     Ok(())
 }

@@ -69,6 +69,13 @@ pub const RECIPIENT_IS_DISGUISED: Refusal = refusal!(
     (5, 1, 3),
     "The address holds an encoded word or a hidden character: write it plainly"
 );
+/// The domain that the health gate has for itself, or any other one for the gate.
+pub const RECIPIENT_IS_RESERVED: Refusal = refusal!(
+    "recipient-is-reserved",
+    550,
+    (5, 1, 2),
+    "This domain is reserved for the gateway's own check: give a real one"
+);
 /// NUL anywhere.
 pub const CONTENT_HAS_NUL: Refusal = refusal!(
     "content-has-nul",

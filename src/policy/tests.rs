@@ -197,6 +197,22 @@ fn recipients_are_counted_and_plain() {
 }
 
 #[test]
+fn the_gates_domain_is_for_the_gate_alone() {
+    let gate = Source { proof: Proof::Health, ..source() };
+    let permit = |source: &Source, text| {
+        let mailbox = Mailbox::parse(text, true).unwrap();
+        permit_recipient(source, &mailbox, 0, 1000).err().map(|no| no.rule)
+    };
+    assert_eq!(permit(&source(), "r@health.invalid"), Some("recipient-is-reserved"));
+    assert_eq!(permit(&source(), "r@HEALTH.invalid"), Some("recipient-is-reserved"));
+    assert_eq!(permit(&source(), "r@sub.health.invalid"), None);
+    assert_eq!(permit(&gate, "r@health.invalid"), None);
+    for elsewhere in ["r@r.example", "r@sub.health.invalid", "r@invalid"] {
+        assert_eq!(permit(&gate, elsewhere), Some("recipient-is-reserved"), "{elsewhere}");
+    }
+}
+
+#[test]
 fn the_announced_size_is_refused_before_the_content_comes() {
     let sender = path("x@a.example");
     assert!(permit_sender(&source(), &sender, Some(20_000)).is_ok());

@@ -19,7 +19,7 @@ use super::reception::Gate;
 use super::standing::Standing;
 use crate::base::limits::{PASSWORD_CHECKS_AT_ONCE, SEAL_INLINE_OCTETS_MAX};
 use crate::base::secret::Secret;
-use crate::config::checked::Listener;
+use crate::config::checked::{Listener, ListenerKind};
 use crate::event::Event;
 use crate::event::herald::Herald;
 use crate::host::clock;
@@ -200,6 +200,11 @@ impl Admission {
         let (standing, now, peer) = (self.standing.load(), clock::wall(), visitor.peer.ip());
         if let Some(known) = &visitor.attributed {
             return standing.directory.renew(known, now);
+        }
+        if visitor.listener.kind == ListenerKind::Health {
+            let attributed = standing.directory.identify_health(peer, now)?;
+            self.welcome(visitor, attributed.clone(), "health gate");
+            return Ok(attributed);
         }
         let certified = visitor.certificate.map(|print| {
             (standing.directory.identify_certificate(&print, peer, now), "certificate")

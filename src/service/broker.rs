@@ -1,5 +1,5 @@
-//! `postern egress` as a unit of its own: whoever may come in by the passed socket is served, one at
-//! a time, until the service manager ends the process.
+//! `postern egress` as a unit of its own: whoever may come in by the passed socket is served, one
+//! at a time, until the service manager ends the process.
 //!
 //! The house is one process, so a second channel means that the first one's owner is gone or has
 //! lost patience: the newest counts. The watchdog is fed only by proof of work: the loop turned,

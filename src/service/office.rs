@@ -250,7 +250,7 @@ impl Office for Rooms {
 
     async fn egress_act(&self, name: String, why: Option<String>, by: String) -> Done<Acted> {
         let config = self.board.standing.load().config.clone();
-        let known = config.egresses.iter().any(|egress| egress.name == name);
+        let known = config.ways_out().any(|egress| egress.name == name);
         // A suspension of an egress that is configured no more can be ended, not begun.
         let held = self.board.switches().positions().egresses.contains_key(&name);
         if !known && (why.is_some() || !held) {

@@ -271,7 +271,8 @@ impl<G: Gate> Reception<G> {
             hostname: house.hostname.clone(),
             message_octets_max: house.message_octets_max,
             recipients_max: house.recipients_max,
-            tls_offered: self.tls.is_some(),
+            // Without TLS there is no AUTH: nobody can show that they are somebody else.
+            tls_offered: self.tls.is_some() && listener.kind != ListenerKind::Health,
             tls_required: !listener.clear_text,
             deadlines: house.deadlines,
         })

@@ -251,6 +251,8 @@ impl Parts {
         let config = Arc::new(config);
         let teller = herald.clone();
         let tell = Arc::new(move |event| teller.tell(event));
+        // During a trial boot nothing is written that the old version cannot read.
+        super::update::spool_format()?;
         let opened = Spool::open(&config.spool, tell);
         let (spool, recovery) =
             opened.map_err(|e| Fault::new("opening the spool", folder.display(), e))?;

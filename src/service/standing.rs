@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::gate;
 use crate::base::fault::Fault;
 use crate::config::checked::Config;
 use crate::sign::Keyring;
@@ -28,6 +29,7 @@ impl Standing {
         switches: &Switches,
         secret: BootSecret,
     ) -> Result<Self, Fault> {
+        gate::prepare(&config)?;
         let mut keys = Vec::with_capacity(config.dkim.len());
         let mut problems = Vec::new();
         for key in &config.dkim {

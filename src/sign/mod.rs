@@ -16,6 +16,7 @@
 pub mod dkim;
 pub mod keyring;
 pub mod keys;
+pub mod records;
 pub mod seal;
 pub mod spf;
 pub mod statement;

@@ -261,6 +261,17 @@ impl Directory {
         entry.admit_at_mail(peer, now)
     }
 
+    /// The health gate, on the listener that only it has.
+    ///
+    /// # Errors
+    /// 530 5.7.0 if there is no gate or it is not this machine that speaks; else as the state
+    /// demands.
+    pub fn identify_health(&self, peer: IpAddr, now: WallTime) -> Result<Attributed, Refusal> {
+        let gates = |entry: &&Entry| entry.source.proof == Proof::Health;
+        let entry = self.sources.values().find(gates).filter(|entry| entry.allows(peer));
+        entry.ok_or_else(unidentified)?.admit_at_mail(peer, now)
+    }
+
     /// Whether a session that was identified earlier may go on: asked at MAIL, at DATA and before
     /// custody, so that a disabled source stops within one transaction.
     ///
@@ -344,7 +355,8 @@ impl Entry {
     fn allows(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         let networks = &self.source.networks;
-        let open = networks.is_empty() && self.source.proof != Proof::Network;
+        let bound = matches!(self.source.proof, Proof::Network | Proof::Health);
+        let open = networks.is_empty() && !bound;
         open || networks.iter().any(|net| net.contains(&peer))
     }
 

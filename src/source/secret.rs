@@ -19,7 +19,7 @@ use crate::mail::source::Verifier;
 use crate::smtp::server::ask::ScramKeys;
 
 /// Octets of a salt (RFC 9106 section 3.1 recommends 16).
-const SALT_OCTETS: usize = 16;
+pub const SALT_OCTETS: usize = 16;
 
 /// Chance that lives as long as the process: made-up SCRAM keys and the password memory hang on
 /// it, so that neither survives a restart and neither can be computed by a stranger.
@@ -104,9 +104,70 @@ pub fn verifier_for(password: &Secret<String>, strength: Strength) -> Result<Ver
     })
 }
 
+/// The hash of an administrator's passphrase: 64 MiB and three passes (RFC 9106's second choice,
+/// about 200 ms), because it is asked for now and then and guards everything.
+///
+/// # Errors
+/// The system gave no random octets, or the hash could not be computed.
+pub fn passphrase_hash(passphrase: &Secret<String>) -> Result<String, Fault> {
+    let doing = "hashing a passphrase";
+    let params =
+        Params::new(64 * 1024, 3, 1, None).map_err(|e| Fault::new(doing, "Argon2id", e))?;
+    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let salt = random::<SALT_OCTETS>("drawing a salt")?;
+    let hash: PasswordHash = hasher
+        .hash_password_with_salt(passphrase.expose().as_bytes(), &salt)
+        .map_err(|e| Fault::new(doing, "Argon2id", e))?;
+    Ok(hash.to_string())
+}
+
+/// A key from a passphrase by Argon2id, for what is encrypted with it.
+///
+/// # Errors
+/// The costs are absurd, or the hash could not be computed.
+pub fn stretch(
+    passphrase: &Secret<String>,
+    salt: &[u8],
+    kib: u32,
+    passes: u32,
+) -> Result<Zeroizing<[u8; 32]>, Fault> {
+    let fault = |cause: String| Fault::new("stretching", "a passphrase", cause);
+    if kib > ARGON2_KIB_CEILING || passes > ARGON2_ITERATIONS_CEILING {
+        return Err(fault("asks for absurd work".to_owned()));
+    }
+    let params = Params::new(kib, passes, 1, Some(32)).map_err(|e| fault(e.to_string()))?;
+    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut key = Zeroizing::new([0_u8; 32]);
+    hasher
+        .hash_password_into(passphrase.expose().as_bytes(), salt, &mut *key)
+        .map_err(|e| fault(e.to_string()))?;
+    Ok(key)
+}
+
+/// Whether a PHC string is a hash of Argon2id that can be checked at a bearable cost.
+#[must_use]
+pub fn usable_hash(phc: &str) -> bool {
+    PasswordHash::new(phc).is_ok_and(|hash| {
+        hash.algorithm.as_str() == "argon2id"
+            && hash.hash.is_some()
+            && Params::try_from(&hash).is_ok_and(|params| {
+                params.m_cost() <= ARGON2_KIB_CEILING
+                    && params.t_cost() <= ARGON2_ITERATIONS_CEILING
+            })
+    })
+}
+
+/// Octets from the operating system, for salts.
+///
+/// # Errors
+/// The system gave none.
+pub fn salt() -> Result<[u8; SALT_OCTETS], Fault> {
+    random("drawing a salt")
+}
+
 /// Whether `password` is the one behind a PHC string. A string that is none, is not Argon2id or
 /// asks for absurd work never matches.
-pub(super) fn matches(password: &Secret<String>, phc: &str) -> bool {
+pub fn matches(password: &Secret<String>, phc: &str) -> bool {
     let Ok(hash) = PasswordHash::new(phc) else { return false };
     let affordable = Params::try_from(&hash).is_ok_and(|params| {
         params.m_cost() <= ARGON2_KIB_CEILING && params.t_cost() <= ARGON2_ITERATIONS_CEILING

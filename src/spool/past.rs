@@ -28,6 +28,13 @@ const FIRST: u8 = 1;
 /// The version that this program writes, of records and of values alike.
 pub const PRESENT: u8 = 2;
 
+/// The versions that this program reads.
+pub const READS: [u8; 2] = [FIRST, PRESENT];
+
+/// The versions that it can write. A version that adds one keeps the one before, so that a trial
+/// boot can write what the old version reads (decision 48).
+pub const WRITES: [u8; 1] = [PRESENT];
+
 /// Something that is stored, and can be read in every version that was ever written.
 pub trait Kept: for<'de> Deserialize<'de> {
     /// Reads `octets` of `version`; `None` if the version is unknown or the octets are not in it.

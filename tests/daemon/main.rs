@@ -24,6 +24,7 @@ mod damage_is_set_aside;
 mod dates_are_kept;
 mod deadlines_are_kept;
 mod deeds_are_recorded;
+mod it_looks_after_itself;
 mod reports_come_back;
 mod secrets_rotate;
 mod sigterm_drains;

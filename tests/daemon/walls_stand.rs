@@ -242,7 +242,8 @@ fn a_gateway_that_hangs_does_not_end_the_broker() {
     let orders = br#"{"say":"orders","egresses":[],"permits":[],"own":[]}"#.as_slice();
     wishes.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     wishes.write_all(orders).unwrap();
-    let open = br#"{"say":"open","id":1,"egress":"x","transport":"tcp","to":"192.0.2.1:25","wait_millis":9}"#;
+    let open = br#"{"say":"open","id":1,"egress":"x","transport":"tcp",
+        "to":"192.0.2.1:25","wait_millis":9}"#;
     let mut sent = 0;
     while wishes.write(open).is_ok() && sent < 100_000 {
         sent += 1;

@@ -10,7 +10,7 @@ use postern::base::id::QueueId;
 use postern::base::time::WallTime;
 use postern::config::checked::{
     CheckConfig, Config, ConnectionLimits, ControlConfig, Egress, LaneLimits, Member,
-    NetworkConfig, Pool, Route, SpoolConfig, TrustConfig,
+    NetworkConfig, Pool, Route, SetupConfig, SpoolConfig, TrustConfig, UpdateConfig,
 };
 use postern::dns::Names;
 use postern::dns::table::Table;
@@ -143,7 +143,9 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
         replies: Vec::new(),
         trust: TrustConfig::default(),
         checks: CheckConfig::default(),
+        updates: UpdateConfig::default(),
         network: NetworkConfig::default(),
+        setup: SetupConfig::default(),
         retry: BTreeMap::new(),
         lanes: LaneLimits {
             connections_first: 1,
@@ -152,6 +154,7 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
             messages_per_connection: 100,
             messages_per_minute: None,
         },
+        health: None,
         control: ControlConfig {
             socket: "control".into(),
             viewers: Vec::new(),

@@ -3,6 +3,7 @@
 mod control;
 mod letter;
 mod peer;
+mod release;
 mod session;
 mod stored;
 
@@ -26,6 +27,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("record", stored::record),
     ("route", stored::route),
     ("policy", stored::policy),
+    ("release", release::release),
 ];
 
 /// Takes one octet off the front; 0 when there is none.

@@ -3,14 +3,18 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use postern::host::plan::Form;
+use postern::host::plan::{File, Form, closed};
 
-use crate::space::{folder, plan};
+use crate::space::{folder, plan, whole};
 
 /// Holds the files of one form against `NAME.expected`; `BLESS=1` writes it instead.
 fn same(form: Form, name: &str) {
+    same_files(plan("box.toml").files(form), name);
+}
+
+fn same_files(files: Vec<File>, name: &str) {
     let mut text = String::new();
-    for file in plan("box.toml").files(form) {
+    for file in files {
         let _ = write!(text, "### /{}\n{}\n", file.path.display(), file.text);
     }
     let path = folder().join(format!("{name}.expected"));
@@ -37,6 +41,21 @@ fn the_guard_is_as_written_down() {
 #[test]
 fn the_script_is_as_written_down() {
     same(Form::Shell, "shell");
+}
+
+#[test]
+fn the_whole_machine_is_as_written_down() {
+    same_files(whole("whole.toml").files(Form::Whole), "whole");
+}
+
+/// The same text stands in the image, for the time before there is a configuration.
+#[test]
+fn the_closed_guard_of_the_image_is_ours() {
+    let path = folder().join("../../systemd/closed.nft");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, closed().text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), closed().text);
 }
 
 #[test]

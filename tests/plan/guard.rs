@@ -8,7 +8,9 @@ use std::time::Duration;
 use nix::sys::socket::sockopt::BindToDevice;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, setsockopt, socket};
 
-use crate::space::{alone, counted, feed, guard, plan, run, script};
+use postern::host::plan::{Form, closed};
+
+use crate::space::{alone, counted, feed, guard, plan, run, script, whole};
 
 /// The broker's user in `wires.toml`.
 const BROKER: u32 = 65534;
@@ -16,8 +18,11 @@ const BROKER: u32 = 65534;
 #[test]
 fn nft_takes_it_and_takes_it_again() {
     alone(|| {
-        for name in ["box.toml", "wires.toml"] {
-            let text = guard(&plan(name)).text;
+        let whole = whole("whole.toml").files(Form::Whole);
+        let whole = whole.into_iter().find(|file| file.path.ends_with("guard.nft"));
+        let guards = ["box.toml", "wires.toml"].map(|name| guard(&plan(name)));
+        for file in guards.into_iter().chain(whole).chain([closed()]) {
+            let (name, text) = (file.path.display(), file.text);
             // A user of the box need not exist where the test runs.
             let text = text.replace("\"postern-egress\"", "65533");
             feed("nft", &["-c", "-f", "-"], &text);
@@ -30,7 +35,12 @@ fn nft_takes_it_and_takes_it_again() {
 }
 
 /// A socket of user `uid` that is bound to a device and a source.
-fn bound(uid: u32, kind: SockType, device: Option<&str>, source: Option<&str>) -> OwnedFd {
+pub(crate) fn bound(
+    uid: u32,
+    kind: SockType,
+    device: Option<&str>,
+    source: Option<&str>,
+) -> OwnedFd {
     // Only this thread changes its user: the raw system call, not the process-wide one.
     nix::unistd::setfsuid(uid.into());
     let made = socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
@@ -46,7 +56,7 @@ fn bound(uid: u32, kind: SockType, device: Option<&str>, source: Option<&str>) -
 }
 
 /// Tries a TCP connection that nobody answers, for a moment.
-fn knock(socket: OwnedFd, to: &str) {
+pub(crate) fn knock(socket: OwnedFd, to: &str) {
     nix::fcntl::fcntl(socket.as_fd(), nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
         .unwrap();
     let address: SockaddrIn = to.parse().unwrap();

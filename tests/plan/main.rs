@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod checks;
+mod faces;
 mod golden;
 mod guard;
 mod kernel;
 mod networkd;
 mod space;
+mod whole;

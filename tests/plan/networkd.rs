@@ -14,10 +14,10 @@ use postern::host::plan::kernel::differences;
 
 use crate::space::{alone, plan, run};
 
-const NETWORKD: &str = "/lib/systemd/systemd-networkd";
+pub(crate) const NETWORKD: &str = "/lib/systemd/systemd-networkd";
 
 /// A daemon that ends with the test.
-struct Daemon(Child);
+pub(crate) struct Daemon(pub(crate) Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {

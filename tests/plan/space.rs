@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use nix::sched::{CloneFlags, unshare};
+use postern::config::checked::Config;
 use postern::config::{Anywhere, read};
 use postern::host::plan::{File, Form, Plan};
 
@@ -14,9 +15,18 @@ pub(crate) fn folder() -> PathBuf {
 
 /// The plan of a document in this folder.
 pub(crate) fn plan(name: &str) -> Plan {
+    Plan::of(&config(name))
+}
+
+/// The plan of a whole machine; user 123 asks for the time.
+pub(crate) fn whole(name: &str) -> Plan {
+    Plan::whole(&config(name), Some(123))
+}
+
+fn config(name: &str) -> Config {
     let text = std::fs::read_to_string(folder().join(name)).unwrap();
     let reading = read(&text, &Anywhere).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
-    Plan::of(&reading.config)
+    reading.config
 }
 
 pub(crate) fn script(plan: &Plan) -> String {

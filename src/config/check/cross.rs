@@ -49,7 +49,7 @@ fn identities(sources: &[Source], desk: &Desk) {
                 "certificate_spki_sha256",
                 spki_sha256.iter().map(|print| format!("certificate {print}")).collect(),
             ),
-            Proof::Network => continue,
+            Proof::Network | Proof::Health => continue,
         };
         for mark in marks {
             if let Some(owner) = owners.get(&mark) {

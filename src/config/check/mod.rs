@@ -4,12 +4,17 @@
 mod cross;
 mod egress;
 mod gateway;
+mod health;
+mod interface;
 mod network;
 mod patience;
 mod pools;
 mod providers;
+mod setup;
 mod source;
+mod time;
 mod trust;
+mod updates;
 
 use super::checked::Config;
 use super::complaint::{Complaint, Desk};
@@ -17,9 +22,6 @@ use super::file::{Document, Section};
 use super::{Reading, Surroundings};
 use crate::base::limits::{MESSAGE_OCTETS_MAX_CEILING, MESSAGE_OCTETS_MAX_DEFAULT, RECIPIENTS_MAX};
 use crate::mail::address::{AddressError, Domain};
-
-/// The version of the document that this program reads.
-const VERSION: u64 = 1;
 
 /// The smallest ceiling for a message (RFC 5321 4.5.3.1.7: 64 K must be taken).
 const MESSAGE_OCTETS_MAX_FLOOR: u64 = 64 * 1024;
@@ -36,6 +38,8 @@ pub(super) fn document(
     let config = {
         let mut top = document.top();
         let config = whole(&mut top, document.desk(), surroundings);
+        // The gate's parts come last: they are bound by no rule that is for strangers.
+        let config = health::add(&mut top, config, document.desk());
         top.close();
         config
     };
@@ -60,13 +64,7 @@ pub(super) fn control_socket(text: &str) -> std::path::PathBuf {
 
 /// The whole configuration; `None` if a part without default is missing or unreadable.
 fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) -> Option<Config> {
-    let version = "Write version = 1";
-    if let Some(entry) = top.need("version", version)
-        && let Some(number) = entry.number(version)
-        && number != VERSION
-    {
-        entry.complain("is a version that this program does not know", version);
-    }
+    version(top);
     let hostname = top.needed(
         "hostname",
         "Write the gateway's own full name, for example \"relay.example.com\"",
@@ -88,14 +86,15 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let control = gateway::control(top, surroundings);
     let sources = source::sources(top, message_octets_max, recipients_max);
     let dkim = egress::dkim(top, surroundings);
-    let egresses = egress::egresses(top, hostname.as_ref(), lab);
+    let mut egresses = egress::egresses(top, hostname.as_ref(), lab);
     let pools = pools::pools(top, &egresses, &sources, desk);
     let routes = egress::routes(top, &pools::ways(&pools, &egresses.names));
     let (retry, lanes) = (patience::retry(top, lab), patience::lanes(top));
     let providers = providers::providers(top);
     let replies = providers::replies(top, &providers);
-    let trust = trust::trust(top, &dkim, desk, surroundings);
-    let (checks, network) = (network::checks(top, surroundings), network::network(top));
+    let (trust, setup) = (trust::trust(top, &dkim, desk, surroundings), setup::setup(top));
+    let checks = network::checks(top, surroundings);
+    let network = network::network(top, &mut egresses.known, desk);
     let declared = cross::Declared {
         lab,
         listeners: &listeners,
@@ -127,8 +126,22 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         trust,
         checks,
         network,
+        setup,
+        health: None,
+        updates: updates::updates(top, surroundings),
         control: control?,
     })
+}
+
+/// The document's own version.
+fn version(top: &mut Section<'_>) {
+    let version = "Write version = 1";
+    if let Some(entry) = top.need("version", version)
+        && let Some(number) = entry.number(version)
+        && !super::VERSIONS.iter().any(|version| u64::from(*version) == number)
+    {
+        entry.complain("is a version that this program does not know", version);
+    }
 }
 
 /// A host name: no address literal.

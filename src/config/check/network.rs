@@ -13,7 +13,7 @@ use super::super::file::Section;
 use super::super::measure;
 use super::egress::route_host;
 use super::gateway::readable;
-use super::{absolute, device, host_name};
+use super::{absolute, device, host_name, interface, time};
 use crate::mail::address::Domain;
 
 /// The bounds of a self-probe's beat: name servers and lists are not asked all the time.
@@ -21,7 +21,7 @@ const EVERY_MIN: Duration = Duration::from_secs(60);
 const EVERY_MAX: Duration = Duration::from_secs(86_400);
 
 /// Numbers that a VLAN may have; 0 and 4095 are reserved (IEEE 802.1Q).
-const VLAN_IDS: std::ops::RangeInclusive<u64> = 1..=4094;
+pub(super) const VLAN_IDS: std::ops::RangeInclusive<u64> = 1..=4094;
 
 /// What the ways out are checked for.
 pub(super) fn checks(top: &mut Section<'_>, surroundings: &dyn Surroundings) -> CheckConfig {
@@ -61,8 +61,20 @@ fn probe(text: &str) -> Result<(Domain, u16), String> {
     }
 }
 
+/// The network of the machine: the parts of interfaces, what these are, and the time.
+pub(super) fn network(
+    top: &mut Section<'_>,
+    egresses: &mut [Egress],
+    desk: &Desk,
+) -> NetworkConfig {
+    let mut network = parts_of_others(top);
+    network.time = time::time(top);
+    interface::interfaces(top, &mut network, egresses, desk);
+    network
+}
+
 /// The parts that other interfaces play.
-pub(super) fn network(top: &mut Section<'_>) -> NetworkConfig {
+fn parts_of_others(top: &mut Section<'_>) -> NetworkConfig {
     let mut network = NetworkConfig::default();
     let Some(mut section) = top.find("network").and_then(|entry| entry.section()) else {
         return network;
@@ -76,6 +88,7 @@ pub(super) fn network(top: &mut Section<'_>) -> NetworkConfig {
         "Write the name or the number of the user that the broker runs as",
         user,
     );
+    network.ssh = section.flag("ssh");
     section.close();
     network
 }
@@ -111,10 +124,12 @@ pub(super) fn link(
     edge_v4(section, v4);
     let prefix4 = v4.and_then(|(_, prefix)| prefix);
     let prefix6 = v6.and_then(|(_, prefix)| prefix);
-    let gateway4 = section
-        .parsed("gateway4", "Write the IPv4 address of the router", |text| gateway_v4(text, v4));
-    let gateway6 = section
-        .parsed("gateway6", "Write the IPv6 address of the router", |text| gateway_v6(text, v6));
+    let gateway4 = section.parsed("gateway4", "Write the IPv4 address of the router", |text| {
+        gateway_v4(text, v4, "egress")
+    });
+    let gateway6 = section.parsed("gateway6", "Write the IPv6 address of the router", |text| {
+        gateway_v6(text, v6, "egress")
+    });
     let vlan = vlan(section);
     let remedy = "Write the interfaces of the bond, for example [\"eth1\", \"eth2\"]";
     let bond = section.list("bond", remedy, device);
@@ -139,7 +154,7 @@ pub(super) fn link(
 
 /// The first and the last address of an IPv4 network belong to nobody (RFC 1122 3.2.1.3); networks
 /// of two are links between two hosts (RFC 3021).
-fn edge_v4(section: &mut Section<'_>, v4: Option<(Ipv4Addr, Option<u8>)>) {
+pub(super) fn edge_v4(section: &mut Section<'_>, v4: Option<(Ipv4Addr, Option<u8>)>) {
     let Some((address, Some(prefix))) = v4 else { return };
     let Ok(network) = Ipv4Net::new(address, prefix) else { return };
     let Some(entry) = section.find("ipv4").filter(|_| prefix <= 30) else { return };
@@ -151,13 +166,18 @@ fn edge_v4(section: &mut Section<'_>, v4: Option<(Ipv4Addr, Option<u8>)>) {
     }
 }
 
-fn gateway_v4(text: &str, own: Option<(Ipv4Addr, Option<u8>)>) -> Result<Ipv4Addr, String> {
+pub(super) fn gateway_v4(
+    text: &str,
+    own: Option<(Ipv4Addr, Option<u8>)>,
+    who: &str,
+) -> Result<Ipv4Addr, String> {
     let gateway: Ipv4Addr = text.parse().map_err(|_| "is no IPv4 address".to_owned())?;
-    let (address, prefix) = own.ok_or("is given, and this egress has no IPv4 address")?;
+    let (address, prefix) =
+        own.ok_or_else(|| format!("is given, and this {who} has no IPv4 address"))?;
     let prefix = prefix.ok_or("needs the prefix of ipv4: write ipv4 = \"ADDRESS/LENGTH\"")?;
     let network = Ipv4Net::new(address, prefix).map_err(|error| error.to_string())?;
     if gateway == address {
-        return Err("is this egress's own address".to_owned());
+        return Err(format!("is this {who}'s own address"));
     }
     if !network.contains(&gateway) {
         return Err(format!("is not in {}: nobody on this network has it", network.trunc()));
@@ -169,13 +189,18 @@ fn gateway_v4(text: &str, own: Option<(Ipv4Addr, Option<u8>)>) -> Result<Ipv4Add
     Ok(gateway)
 }
 
-fn gateway_v6(text: &str, own: Option<(Ipv6Addr, Option<u8>)>) -> Result<Ipv6Addr, String> {
+pub(super) fn gateway_v6(
+    text: &str,
+    own: Option<(Ipv6Addr, Option<u8>)>,
+    who: &str,
+) -> Result<Ipv6Addr, String> {
     let gateway: Ipv6Addr = text.parse().map_err(|_| "is no IPv6 address".to_owned())?;
-    let (address, prefix) = own.ok_or("is given, and this egress has no IPv6 address")?;
+    let (address, prefix) =
+        own.ok_or_else(|| format!("is given, and this {who} has no IPv6 address"))?;
     let prefix = prefix.ok_or("needs the prefix of ipv6: write ipv6 = \"ADDRESS/LENGTH\"")?;
     let network = Ipv6Net::new(address, prefix).map_err(|error| error.to_string())?;
     if gateway == address {
-        return Err("is this egress's own address".to_owned());
+        return Err(format!("is this {who}'s own address"));
     }
     let unfit = gateway.is_multicast() || gateway.is_unspecified() || gateway.is_loopback();
     // Routers are usually known by their link-local address (RFC 4861 section 6.3.4).
@@ -216,6 +241,7 @@ pub(super) fn cross(
 ) {
     addresses(egresses, desk);
     devices(egresses, desk);
+    interface::listeners(network, listeners, desk);
     if !lab {
         parts(network, egresses, listeners, desk);
     }

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::{Interface, TimeConfig};
+
 /// The local network of an egress. What is missing is not part of the plan for the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
@@ -41,6 +43,12 @@ pub struct NetworkConfig {
     pub public: Vec<String>,
     /// The user that the broker runs as.
     pub egress_user: Option<String>,
+    /// Interfaces of a whole machine, in the order of the document; none: others look after them.
+    pub interfaces: Vec<Interface>,
+    /// Whether administrators' interfaces let SSH in, on an image that has it.
+    pub ssh: bool,
+    /// Where the machine gets its time.
+    pub time: TimeConfig,
 }
 
 /// The user that the broker runs as unless the document says otherwise: that of its own unit,

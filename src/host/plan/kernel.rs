@@ -9,6 +9,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::networkd::last_destinations;
+use super::rules::Rule;
 use super::{METRIC_LAST, Outlet, Plan, nftables, sysctl};
 
 /// Something that is not as planned.
@@ -34,7 +36,10 @@ pub const UNSEEN: &str = "whether the guard is loaded cannot be seen";
 #[must_use]
 pub fn differences(plan: &Plan) -> Vec<Difference> {
     let mut found = Vec::new();
-    for (name, outlets) in plan.ways() {
+    let faces = plan.whole.iter().flat_map(|whole| &whole.faces);
+    let faces = faces.map(|face| (&face.outlet.device, vec![&face.outlet], face.is_leased()));
+    let ways = plan.ways().map(|(name, outlets)| (name, outlets, false));
+    for (name, outlets, leased) in ways.chain(faces) {
         match json(&["ip", "-json", "-details", "address", "show", "dev", name]) {
             Err(why) => {
                 found.push(Difference::new(why, format!("is the interface {name} plugged in?")));
@@ -42,7 +47,8 @@ pub fn differences(plan: &Plan) -> Vec<Difference> {
             }
             Ok(link) => outlets.iter().for_each(|outlet| addresses(&mut found, outlet, &link)),
         }
-        for outlet in outlets {
+        // What a lease says is not planned, and not wrong either.
+        for outlet in outlets.into_iter().filter(|_| !leased) {
             routes(&mut found, outlet);
         }
     }
@@ -55,7 +61,7 @@ pub fn differences(plan: &Plan) -> Vec<Difference> {
 }
 
 /// The answer of a program that speaks JSON; none at all is an empty list.
-fn json(words: &[&str]) -> Result<Value, String> {
+pub(in crate::host) fn json(words: &[&str]) -> Result<Value, String> {
     let Some((program, arguments)) = words.split_first() else { return Ok(Value::Null) };
     let run = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     let out = run.map_err(|cause| format!("{program} cannot be run: {cause}"))?;
@@ -69,11 +75,11 @@ fn json(words: &[&str]) -> Result<Value, String> {
     serde_json::from_slice(&out.stdout).map_err(|cause| format!("{program}: {cause}"))
 }
 
-fn items(value: &Value) -> &[Value] {
+pub(in crate::host) fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+pub(in crate::host) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -95,7 +101,7 @@ fn addresses(found: &mut Vec<Difference>, outlet: &Outlet, link: &Value) {
         let same = |known: &&&Value| text(known, "local").parse() == Ok(side.address);
         match held.iter().find(same) {
             None => found.push(Difference::new(
-                format!("{device} has not the address {network} of egress {}", outlet.name),
+                format!("{device} has not the address {network} of {}", outlet.whose),
                 format!("ip address replace {network} dev {device} noprefixroute"),
             )),
             Some(known) if number(known, "prefixlen") != u64::from(network.prefix_len()) => {
@@ -185,7 +191,7 @@ fn planned(outlet: &Outlet, family: &str) -> BTreeSet<Entry> {
             entries.insert(Entry { to, gateway: side.gateway, device: device.clone() });
         }
     }
-    if outlet.whole_sides().next().is_some() {
+    if last_destinations(outlet).contains(&everything) {
         let to = format!("unreachable {everything}");
         entries.insert(Entry { to, gateway: None, device: None });
     }
@@ -210,15 +216,15 @@ fn routes(found: &mut Vec<Difference>, outlet: &Outlet) {
                 Some(_) => String::new(),
             };
             found.push(Difference::new(
-                format!("table {table} of egress {} has no route {}", outlet.name, entry.words()),
+                format!("table {table} of {} has no route {}", outlet.whose, entry.words()),
                 format!("ip {family} route replace {}{metric} table {table}", entry.words()),
             ));
         }
         for entry in present.difference(&planned).filter(|_| !planned.is_empty()) {
             found.push(Difference::new(
                 format!(
-                    "table {table} of egress {} has a route that is not planned: {}",
-                    outlet.name,
+                    "table {table} of {} has a route that is not planned: {}",
+                    outlet.whose,
                     entry.words()
                 ),
                 format!("ip {family} route del {} table {table}", entry.words()),
@@ -235,39 +241,21 @@ fn rules(found: &mut Vec<Difference>, plan: &Plan, family: &str) {
             return;
         }
     };
-    let mut ours = BTreeSet::new();
-    let mut want = |priority: u32, selector: &str, key: &str, value: &str, table: u32| {
-        ours.insert(u64::from(priority));
-        let here = items(&shown).iter().any(|rule| {
-            number(rule, "priority") == u64::from(priority)
-                && text(rule, key) == value
-                && text(rule, "table") == table.to_string()
-        });
-        if !here {
-            found.push(Difference::new(
-                format!("no rule sends what goes {selector} {value} to table {table}"),
-                format!(
-                    "ip {family} rule add priority {priority} {selector} {value} lookup {table}"
-                ),
-            ));
-        }
-    };
-    for (device, outlets) in plan.ways() {
-        for outlet in &outlets {
-            let sides = outlet.whole_sides().filter(|(side, _)| flag(side.address) == family);
-            for (side, _) in sides {
-                let address = side.address.to_string();
-                want(outlet.source_priority(), "from", "src", &address, outlet.table());
-            }
-        }
-        if let Some(first) = outlets.iter().find(|o| o.whole_sides().next().is_some()) {
-            want(first.device_priority(), "oif", "oif", device, first.table());
-        }
+    let v6 = family == "-6";
+    let present: Vec<Rule> = items(&shown).iter().map(|rule| Rule::read(rule, v6)).collect();
+    let planned: Vec<Rule> = plan.rules().into_iter().filter(|rule| rule.v6 == v6).collect();
+    for rule in planned.iter().filter(|rule| !present.contains(rule)) {
+        let what = match rule.table {
+            Some(table) => format!("no rule sends what goes {} to table {table}", rule.selector),
+            None => "no rule stops what none has sent to a table".to_owned(),
+        };
+        found.push(Difference::new(what, format!("ip {family} rule add {}", rule.words())));
     }
-    let last = ours.last().copied().unwrap_or_default();
-    for rule in items(&shown) {
-        let priority = number(rule, "priority");
-        if priority > 0 && priority < last && !ours.contains(&priority) {
+    let last = planned.last().map_or(0, |rule| rule.priority);
+    for rule in &present {
+        let priority = rule.priority;
+        let foreign = !planned.iter().any(|known| known.priority == priority);
+        if priority > 0 && priority < last && foreign {
             found.push(Difference::new(
                 format!("a rule that is not planned comes before ours, at priority {priority}"),
                 format!("see `ip {family} rule`; ip {family} rule del priority {priority}"),
@@ -299,8 +287,11 @@ fn settings(found: &mut Vec<Difference>, plan: &Plan) {
 
 /// The guard by the name in its comment, and whether somebody has added or removed rules.
 fn guard(found: &mut Vec<Difference>, plan: &Plan) {
-    let load = "postern egress plan --format nftables --write / && \
-                nft -f /etc/nftables.d/postern.nft";
+    let load = if plan.whole.is_some() {
+        "postern network apply"
+    } else {
+        "postern egress plan --format nftables --write / && nft -f /etc/nftables.d/postern.nft"
+    };
     let listed = match json(&["nft", "-json", "list", "table", "inet", "postern"]) {
         Ok(listed) => listed,
         Err(why) if why.contains("No such file") => {

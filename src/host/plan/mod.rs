@@ -5,7 +5,9 @@
 //!                          ├─► sysctl.rs    sysctl.d
 //!                          ├─► nftables.rs  the guard, and the unit that loads it
 //!                          ├─► shell.rs     the same as commands
-//!                          └─► kernel.rs    what the running kernel lacks of it
+//!                          ├─► kernel.rs    what the running kernel lacks of it
+//!                          └─► whole.rs     the rest of a machine that is ours alone: faces.rs,
+//!                                           time.rs, listeners.rs
 //! ```
 //!
 //! Each egress has a table of its own with an `unreachable` at its end, a rule by source that leads
@@ -15,11 +17,16 @@
 //! **Invariant:** the same configuration gives the same text, and nothing here touches the system
 //! but `kernel.rs`, which only looks.
 
+mod faces;
 pub mod kernel;
+pub(in crate::host) mod listeners;
 mod networkd;
 mod nftables;
+pub(in crate::host) mod rules;
 mod shell;
 mod sysctl;
+mod time;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +34,11 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::config::checked::{Config, Egress, RouteHost};
+use crate::config::checked::{BondMode, Config, Egress, Interface, RouteHost};
+
+pub use faces::closed;
+use whole::Whole;
+pub use whole::{GUARD, NAMES, SYSCTL, TIME, shut_files, units_of};
 
 /// The table of the first egress is this plus one; below 253 nothing else is reserved.
 const TABLE_BASE: u32 = 100;
@@ -58,6 +69,8 @@ pub enum Form {
     Files,
     /// One script.
     Shell,
+    /// Everything that a machine needs which is ours alone, below /run.
+    Whole,
 }
 
 /// One family of an egress.
@@ -71,6 +84,8 @@ struct Side {
 /// A way out, as the system sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Outlet {
+    /// `egress main` or `interface manage0`.
+    whose: String,
     name: String,
     /// From 1, in the order of the document.
     number: u32,
@@ -79,6 +94,8 @@ struct Outlet {
     resolvers: Vec<SocketAddr>,
     mx_port: u16,
     https_port: u16,
+    /// Something else ends every search, so its table is for its own families alone.
+    ends_elsewhere: bool,
 }
 
 /// An interface that the plan is about.
@@ -89,7 +106,9 @@ struct Device {
     /// It is this VLAN of another interface.
     vlan: Option<(String, u16)>,
     /// It is a bond.
-    bond: bool,
+    bond: Option<BondMode>,
+    /// Largest packet.
+    mtu: Option<u32>,
     /// VLANs on it.
     carries: BTreeSet<String>,
     /// The bond that it belongs to.
@@ -123,6 +142,8 @@ pub struct Plan {
     public: Vec<String>,
     listener_ports: BTreeSet<u16>,
     user: String,
+    /// The rest of the machine; none where others look after it.
+    whole: Option<Whole>,
     /// What the configuration does not say, so that the plan has gaps.
     pub notes: Vec<String>,
 }
@@ -131,6 +152,8 @@ impl Plan {
     /// The plan of a configuration.
     #[must_use]
     pub fn of(config: &Config) -> Self {
+        // The health gate's parts lie on loopback, which every guard lets pass.
+        let config = &*config.outward();
         let mut plan = Self {
             outlets: Vec::new(),
             devices: BTreeMap::new(),
@@ -140,12 +163,23 @@ impl Plan {
             public: config.network.public.clone(),
             listener_ports: config.listeners.iter().map(|l| l.address.port()).collect(),
             user: config.network.egress_user().to_owned(),
+            whole: None,
             notes: Vec::new(),
         };
         for (egress, number) in config.egresses.iter().zip(1_u32..) {
             plan.add(egress, number);
         }
+        plan.describe(&config.network.interfaces);
         plan.mark_foreign();
+        plan
+    }
+
+    /// The plan of a machine that is ours alone: every interface is in it, and what is not in it
+    /// stays shut. `chrony` is the user that asks for the time, if the machine has one.
+    #[must_use]
+    pub fn whole(config: &Config, chrony: Option<u32>) -> Self {
+        let mut plan = Self::of(config);
+        whole::extend(&mut plan, config, chrony);
         plan
     }
 
@@ -164,6 +198,7 @@ impl Plan {
             Form::Nftables => nftables::files(self),
             Form::Files => networkd().chain(nftables::files(self)).collect(),
             Form::Shell => vec![File { path: "postern-plan.sh".into(), text: shell::script(self) }],
+            Form::Whole => whole::files(self),
         }
     }
 
@@ -198,12 +233,13 @@ impl Plan {
         }
         if !link.bond.is_empty() {
             let bond = link.vlan.as_ref().map_or(&device, |vlan| &vlan.parent).clone();
-            self.devices.entry(bond.clone()).or_default().bond = true;
+            self.devices.entry(bond.clone()).or_default().bond = Some(BondMode::default());
             for member in &link.bond {
                 self.devices.entry(member.clone()).or_default().master = Some(bond.clone());
             }
         }
         self.outlets.push(Outlet {
+            whose: format!("egress {}", egress.name),
             name: egress.name.clone(),
             number,
             device,
@@ -211,7 +247,34 @@ impl Plan {
             resolvers: egress.resolvers.clone(),
             mx_port: egress.mx_port,
             https_port: egress.https_port,
+            ends_elsewhere: false,
         });
+    }
+
+    /// What the sections of the interfaces say beside their addresses.
+    fn describe(&mut self, interfaces: &[Interface]) {
+        for interface in interfaces {
+            let bond = interface
+                .vlan
+                .as_ref()
+                .map_or_else(|| interface.name.clone(), |(below, _)| below.device());
+            if let Some(device) = self.devices.get_mut(&bond).filter(|d| d.bond.is_some()) {
+                device.bond = Some(interface.bond_mode);
+            }
+            if let Some(device) = self.devices.get_mut(&interface.name) {
+                device.mtu = interface.mtu;
+            }
+            // What lies below must carry what lies above.
+            let below: Vec<&mut Device> = self
+                .devices
+                .iter_mut()
+                .filter(|(name, device)| **name == bond || device.master.as_ref() == Some(&bond))
+                .map(|(_, device)| device)
+                .collect();
+            for device in below {
+                device.mtu = device.mtu.max(interface.mtu);
+            }
+        }
     }
 
     /// An interface below a VLAN may have a part of its own; its file is not ours to write.
@@ -341,7 +404,7 @@ impl Page {
     }
 
     fn head(&mut self, what: &str) {
-        self.comment(&format!("{what}, as `postern egress plan` writes it. Do not edit: change"));
+        self.comment(&format!("{what}, as Postern writes it. Do not edit: change"));
         self.comment("/etc/postern/postern.toml and write the plan again.");
     }
 }

@@ -10,16 +10,17 @@ use std::net::{IpAddr, SocketAddr};
 
 use aws_lc_rs::digest;
 
-use super::{File, Intake, Outlet, Page, Plan};
+use super::{File, Intake, Outlet, Page, Plan, faces};
 
 /// Where the guard stands.
 const PATH: &str = "etc/nftables.d/postern.nft";
 /// Ports by which mail may enter a gateway: never on an interface for administrators.
-const MAIL_PORTS: [u16; 3] = [25, 465, 587];
+pub(super) const MAIL_PORTS: [u16; 3] = [25, 465, 587];
 /// Ports of a public interface: bounces and feedback, one-click unsubscribe.
-const PUBLIC_PORTS: [u16; 2] = [25, 443];
+pub(super) const PUBLIC_PORTS: [u16; 2] = [25, 443];
 /// What neighbours need of each other (RFC 4890 section 4.4.1).
-const NEIGHBOURS: &str = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept";
+pub(super) const NEIGHBOURS: &str =
+    "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept";
 /// Letters of the digest that names a guard.
 const DIGEST_LETTERS: usize = 16;
 
@@ -146,10 +147,14 @@ fn body(plan: &Plan) -> String {
         way_out(&mut chains, plan, device, outlets);
         way_in(&mut chains, plan, device);
     }
-    for served in served(plan) {
-        served_chain(&mut chains, &served);
+    match &plan.whole {
+        None => served(plan).iter().for_each(|served| served_chain(&mut chains, served)),
+        Some(whole) => faces::both(&mut chains, plan, whole),
     }
     let mut body = String::new();
+    for (set, words) in &chains.sets {
+        let _ = writeln!(body, "    set {set} {{ {words} }}");
+    }
     for counter in &chains.counters {
         let _ = writeln!(body, "    counter {counter} {{ }}");
     }
@@ -158,42 +163,51 @@ fn body(plan: &Plan) -> String {
 
 /// Chains in the making, and the counters that they use.
 #[derive(Default)]
-struct Chains {
+pub(super) struct Chains {
     text: String,
     counters: BTreeSet<String>,
+    sets: BTreeMap<String, String>,
 }
 
 impl Chains {
-    fn begin(&mut self, name: &str) {
+    pub(super) fn begin(&mut self, name: &str) {
         let _ = writeln!(self.text, "    chain {name} {{");
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.text.push_str("    }\n");
     }
 
-    fn because(&mut self, reason: &str, rule: &str) {
+    pub(super) fn because(&mut self, reason: &str, rule: &str) {
         let _ = writeln!(self.text, "        # {reason}\n        {rule}");
     }
 
     /// A rule that counts what it meets.
-    fn count(&mut self, reason: &str, matches: &str, counter: &str, verdict: &str) {
-        // A name of nft begins with a letter; one of an egress may begin with a digit.
-        let letter = counter.starts_with(|c: char| c.is_ascii_alphabetic());
-        let counter = if letter { counter.to_owned() } else { format!("n{counter}") };
+    pub(super) fn count(&mut self, reason: &str, matches: &str, counter: &str, verdict: &str) {
+        let counter = nft_name(counter);
         self.counters.insert(counter.clone());
         let rule = format!("{matches} counter name \"{counter}\" {verdict}");
         self.because(reason, rule.trim_start());
     }
+
+    /// A set that rules can use by the returned name.
+    pub(super) fn declare_set(&mut self, name: &str, words: &str) -> String {
+        let name = nft_name(name);
+        self.sets.insert(name.clone(), words.to_owned());
+        name
+    }
+}
+
+/// A name of nft begins with a letter; one of an egress may begin with a digit.
+fn nft_name(name: &str) -> String {
+    let letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if letter { name.to_owned() } else { format!("n{name}") }
 }
 
 /// What leaves this machine.
 fn output(chains: &mut Chains, plan: &Plan) {
     chains.begin("output");
-    chains.because(
-        "what is not about mail is not decided here",
-        "type filter hook output priority filter; policy accept;",
-    );
+    policy(chains, plan, "output");
     chains.because("this machine with itself", "oifname \"lo\" accept");
     for (device, _) in plan.ways() {
         let rule = format!("oifname \"{device}\" goto {}", chain("out", device));
@@ -219,10 +233,12 @@ fn output(chains: &mut Chains, plan: &Plan) {
         "smtp_elsewhere",
         "reject with tcp reset",
     );
-    chains.because(
-        "answers to those who connected to us, by the way they came",
-        "ct direction reply accept",
-    );
+    if plan.whole.is_none() {
+        chains.because(
+            "answers to those who connected to us, by the way they came",
+            "ct direction reply accept",
+        );
+    }
     chains.count(
         "the broker has no other way out; in every state, so that a session that the kernel \
          turns to another interface stops there",
@@ -230,7 +246,20 @@ fn output(chains: &mut Chains, plan: &Plan) {
         "broker_elsewhere",
         "drop",
     );
+    if let Some(whole) = &plan.whole {
+        faces::gates(chains, whole, ("oifname", "out"));
+    }
     chains.end();
+}
+
+/// Where a hook begins, and what becomes of packets that no rule decides about.
+fn policy(chains: &mut Chains, plan: &Plan, hook: &str) {
+    let (reason, policy) = match plan.whole {
+        None => ("what is not about mail is not decided here", "accept"),
+        Some(_) => ("what is not let through below stays here", "drop"),
+    };
+    let rule = format!("type filter hook {hook} priority filter; policy {policy};");
+    chains.because(reason, &rule);
 }
 
 /// What leaves by one egress interface.
@@ -312,10 +341,7 @@ fn beginnings(chains: &mut Chains, plan: &Plan, outlet: &Outlet, user: &str) {
 /// What reaches this machine.
 fn input(chains: &mut Chains, plan: &Plan) {
     chains.begin("input");
-    chains.because(
-        "what is not about mail is not decided here",
-        "type filter hook input priority filter; policy accept;",
-    );
+    policy(chains, plan, "input");
     chains.because("this machine with itself", "iifname \"lo\" accept");
     for (device, _) in plan.ways() {
         let rule = format!("iifname \"{device}\" goto {}", chain("in", device));
@@ -331,6 +357,11 @@ fn input(chains: &mut Chains, plan: &Plan) {
                 "drop",
             );
         }
+    }
+    if let Some(whole) = &plan.whole {
+        faces::gates(chains, whole, ("iifname", "in"));
+        chains.end();
+        return;
     }
     for Intake { device, .. } in served(plan) {
         let rule = format!("iifname \"{device}\" goto {}", chain("in", &device));
@@ -415,11 +446,11 @@ fn resolvers(outlet: &Outlet, v6: bool) -> BTreeMap<u16, BTreeSet<IpAddr>> {
     ports
 }
 
-fn chain(direction: &str, device: &str) -> String {
+pub(super) fn chain(direction: &str, device: &str) -> String {
     format!("{direction}_{device}")
 }
 
-fn set<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn set<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     format!("{{ {} }}", items.join(", "))
 }

@@ -60,9 +60,9 @@ pub(super) fn script(plan: &Plan) -> String {
 }
 
 fn bond(page: &mut Page, name: &str, device: &Device) {
-    if device.bond {
-        page.comment("the bond: works with every switch, sees a dead link in a tenth of a second");
-        let add = format!("ip link add name {name} type bond mode active-backup miimon 100");
+    if let Some(mode) = device.bond {
+        page.comment("the bond; a dead link is seen within a tenth of a second");
+        let add = format!("ip link add name {name} type bond mode {mode} miimon 100");
         page.line(&format!("{} {add}", unless(name)));
     }
 }
@@ -94,7 +94,7 @@ fn routes(page: &mut Page, outlet: &Outlet) {
     let (device, table) = (&outlet.device, outlet.table());
     for (side, network) in outlet.whole_sides() {
         let (family, address) = (flag(side.address), side.address);
-        page.comment(&format!("the source of egress {}, unknown to `main`", outlet.name));
+        page.comment(&format!("the source of {}, unknown to `main`", outlet.whose));
         // A tentative IPv6 address cannot be the source of a route yet.
         let ready = if address.is_ipv6() { " nodad" } else { "" };
         page.line(&format!("ip address replace {network} dev {device} noprefixroute{ready}"));

@@ -1,5 +1,6 @@
 //! Settings of the kernel: ARP, redirects, router advertisements, sources.
 
+use super::whole::{Face, only_below};
 use super::{File, Page, Plan};
 
 /// One setting: path below /proc/sys, value, reason.
@@ -70,12 +71,47 @@ pub(super) fn settings(plan: &Plan) -> Vec<Setting> {
             settings.push(setting(format!("net/ipv6/conf/{name}/{key}"), (*value, reason)));
         }
     }
-    let below = plan.devices.iter().filter(|(_, d)| d.outlets.is_empty() && !d.foreign);
+    if let Some(whole) = &plan.whole {
+        let why = "each interface decides for itself; a stricter word here would overrule it";
+        settings.push(setting("net/ipv4/conf/all/rp_filter".to_owned(), (0, why)));
+        let ways: Vec<&String> = plan.ways().map(|(name, _)| name).collect();
+        let faces = whole.faces.iter().filter(|face| !ways.iter().any(|way| *way == face.device()));
+        faces.for_each(|face| face_settings(&mut settings, face));
+    }
+    let below = plan.devices.iter().filter(|(name, d)| only_below(plan, name, d));
     for (name, _) in below {
         let why = "only carries a VLAN or a bond, and speaks for itself never";
         settings.push(setting(format!("net/ipv6/conf/{name}/disable_ipv6"), (1, why)));
     }
     settings
+}
+
+/// What holds for an interface that is no way out.
+fn face_settings(settings: &mut Vec<Setting>, face: &Face) {
+    let name = face.device();
+    let mut put = |key: String, value: u8, reason: &'static str| {
+        settings.push(Setting { key, value, reason });
+    };
+    for (key, value, reason) in EACH_V4 {
+        // The way back to a leased address is found by interface, which this check does not know;
+        // the guard has its own.
+        let (value, reason) = if *key == "rp_filter" && face.dhcp4 {
+            (0, "the guard looks whose address it is; this check knows no leases")
+        } else {
+            (*value, *reason)
+        };
+        put(format!("net/ipv4/conf/{name}/{key}"), value, reason);
+    }
+    if !face.speaks_v6() {
+        let why = "the configuration gives it no IPv6 address, so it speaks none";
+        put(format!("net/ipv6/conf/{name}/disable_ipv6"), 1, why);
+        return;
+    }
+    for (key, value, reason) in EACH_V6 {
+        let heard = face.heard6.is_some() && ["accept_ra", "autoconf"].contains(key);
+        let reason = if heard { "networkd hears the routers, not the kernel" } else { reason };
+        put(format!("net/ipv6/conf/{name}/{key}"), *value, reason);
+    }
 }
 
 pub(super) fn file(plan: &Plan) -> File {

@@ -10,7 +10,7 @@ use crate::config::checked::Egress;
 use crate::host::plan::Plan;
 use crate::host::plan::kernel::{Difference, UNSEEN, differences};
 use crate::host::walls::Network;
-use crate::host::{neighbour, peer, walls};
+use crate::host::{neighbour, network, peer, walls};
 use crate::net::broker::words::Family;
 
 /// What the broker says is wrong with a family: the first of these that is not as it should be.
@@ -137,7 +137,11 @@ pub(super) async fn system(round: &Round<'_>) -> Vec<Finding> {
         findings.push(unknown("plan", "rules and routes", text));
         return findings;
     }
-    let plan = Plan::of(round.config);
+    let plan = if round.config.network.interfaces.is_empty() {
+        Plan::of(round.config)
+    } else {
+        network::plan_of(round.config)
+    };
     let look = tokio::task::spawn_blocking(move || differences(&plan)).await;
     let (hidden, seen): (Vec<Difference>, Vec<Difference>) =
         look.unwrap_or_default().into_iter().partition(|found| found.what.contains(UNSEEN));

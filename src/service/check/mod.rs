@@ -101,8 +101,7 @@ impl Checker {
         let to = to.map(host_and_port).transpose()?;
         let config = self.standing.load().config.clone();
         let chosen: Vec<&Egress> = config
-            .egresses
-            .iter()
+            .ways_out()
             .filter(|known| egress.is_none_or(|name| known.name == name))
             .collect();
         if let (Some(name), true) = (egress, chosen.is_empty()) {
@@ -128,6 +127,7 @@ impl Checker {
         to: Option<(Domain, u16)>,
         depth: Depth,
     ) -> EgressCheck {
+        let config = &*config.outward();
         let round = Round { config, egress, client: &self.client, names: &*self.names, to };
         let findings = round.findings(depth).await;
         EgressCheck {

@@ -59,7 +59,7 @@ impl Checker {
         let config = self.standing.load().config.clone();
         // What leaves by loopback alone is seen by nobody: there is nothing to be alarmed about.
         let seen = |egress: &&Egress| !addresses(egress).all(|address| address.is_loopback());
-        for egress in config.egresses.iter().filter(seen) {
+        for egress in config.ways_out().filter(seen) {
             let to = config.checks.probe.clone().filter(|_| depth != Depth::Quick);
             let check = self.look(&config, egress, to, depth).await;
             self.remember(&check);
@@ -67,7 +67,7 @@ impl Checker {
                 self.herald.tell(event);
             }
         }
-        memory.grades.retain(|name, _| config.egresses.iter().any(|egress| egress.name == *name));
+        memory.grades.retain(|name, _| config.ways_out().any(|egress| egress.name == *name));
     }
 }
 

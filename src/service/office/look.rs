@@ -18,6 +18,7 @@ use crate::mail::source::{Proof, Source, SourceState};
 use crate::mail::trust::Assurance;
 use crate::queue::{LegView, MessageView, Selection};
 use crate::service::dispatch::{FetchError, Store};
+use crate::service::gate;
 use crate::service::ways::{EgressState, FamilyState};
 use crate::store::Health;
 
@@ -168,6 +169,7 @@ impl Rooms {
             Proof::Password { .. } => "password",
             Proof::Certificate { .. } => "certificate",
             Proof::Network => "network",
+            Proof::Health => "health",
         };
         SourceRow {
             name: source.name.clone(),
@@ -185,7 +187,7 @@ impl Rooms {
         let (user, configured) = match &source.proof {
             Proof::Password { user, verifiers } => (Some(user.clone()), verifiers.len()),
             Proof::Certificate { spki_sha256 } => (None, spki_sha256.len()),
-            Proof::Network => (None, 0),
+            Proof::Network | Proof::Health => (None, 0),
         };
         let switches = self.board.switches();
         let positions = switches.positions();
@@ -299,6 +301,7 @@ impl Rooms {
             walls: super::walls::rows(self.board.egress.broker_user()),
             held: self.held_rows(),
             delays: self.board.herald.counters().delays(),
+            health: gate::row(&standing.config),
         }
     }
 

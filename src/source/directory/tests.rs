@@ -202,3 +202,26 @@ fn what_two_sources_claim_belongs_to_neither() {
         (530, "not-identified")
     );
 }
+
+#[test]
+fn the_gate_is_known_at_its_listener_and_from_this_machine_alone() {
+    let gate = source("health", Proof::Health, &["127.0.0.1/32"]);
+    let near = source("near", Proof::Network, &["127.0.0.0/8"]);
+    let book = directory(vec![gate.clone(), near], &Switches::default());
+    let health =
+        |from: &str| book.identify_health(peer(from), NOW).map(|a| a.source().name.to_string());
+    assert_eq!(health("127.0.0.1").unwrap(), "health");
+    assert_eq!(health("::ffff:127.0.0.1").unwrap(), "health");
+    assert_eq!(refused(book.identify_health(peer("127.0.0.2"), NOW)).0, 530);
+    assert_eq!(refused(book.identify_health(peer("10.0.0.1"), NOW)).0, 530);
+    // Elsewhere its address is anybody's.
+    let at = book.identify_network(true, peer("127.0.0.1"), NOW).unwrap();
+    assert_eq!(at.source().name.as_str(), "near");
+    // Without a gate nobody is it.
+    let book = directory(vec![], &Switches::default());
+    assert_eq!(refused(book.identify_health(peer("127.0.0.1"), NOW)).0, 530);
+    // A gate without a network is nobody, not everybody.
+    let open = Source { networks: Vec::new(), ..gate };
+    let book = directory(vec![open], &Switches::default());
+    assert_eq!(refused(book.identify_health(peer("127.0.0.1"), NOW)).0, 530);
+}

@@ -1,0 +1,37 @@
+//! The console: set-up and break-glass on a serial line or a screen, for whoever stands before the
+//! machine.
+//!
+//! ```text
+//! tty ──octets──► intake ──lines──► console (machine) ──actions──► driver ──► tty
+//!                                     ▲                    │
+//!                                     └──── told ◄── host role, daemon, chance
+//! ```
+//!
+//! The [`machine`] and the [`wizard`] are pure: no clock, no file, no terminal. The driver reads
+//! lines, puts questions to the host role and writes what it is given. This is the plain mode: one
+//! line a question, one line an answer, no cursor is moved; it works at 9600 baud, with a screen
+//! reader, and from a script.
+//!
+//! **Invariant:** the console is a guest. It has no rights, keeps no files, and may be killed at
+//! any moment; what it may do the host role decides on every request.
+//!
+//! **Invariant:** nothing here starts another program, least of all a shell.
+
+pub mod ask;
+mod dialog;
+mod draw;
+mod driver;
+pub mod intake;
+pub mod machine;
+pub mod outbox;
+mod pages;
+pub mod paper;
+pub mod status;
+pub mod strength;
+mod term;
+mod told;
+pub mod wizard;
+mod worker;
+
+pub use driver::{Options, run};
+pub use machine::Console;

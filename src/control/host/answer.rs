@@ -1,0 +1,236 @@
+//! What the host role answers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::time::WallTime;
+use crate::control::answer::{Checked, DifferenceRow, Page, Status, Trouble};
+use crate::event::deed::{Recorded, Verification};
+
+/// Who the caller is to the host role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// May do everything: root, or after `login`.
+    pub administrator: bool,
+    /// The box has neither passphrase nor configuration: the caller may set it up.
+    pub unclaimed: bool,
+    /// A passphrase is set, so `login` can succeed.
+    pub passphrase_set: bool,
+    /// Seconds before the next `login` is looked at.
+    pub login_wait_secs: u64,
+    /// Version of the program.
+    pub version: String,
+    /// The name of the box.
+    pub hostname: String,
+}
+
+/// A generation that waits for its confirmation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingRow {
+    /// The generation on trial.
+    pub generation: u64,
+    /// What comes back if nobody confirms; 0: no configuration.
+    pub previous: u64,
+    /// Seconds that are left.
+    pub left_secs: u64,
+    /// Who applied it.
+    pub by: String,
+}
+
+/// A unit of the service manager.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitRow {
+    /// `postern.service`.
+    pub name: String,
+    /// `active`, `inactive`, `failed`, ...
+    pub active: String,
+    /// `running`, `listening`, `dead`, ...
+    pub sub: String,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkRow {
+    /// `manage0`.
+    pub name: String,
+    /// Its hardware address.
+    pub mac: String,
+    /// `up`, `down`, ... as the kernel says.
+    pub state: String,
+    /// Addresses, without link-local ones.
+    pub addresses: Vec<String>,
+    /// The kernel's driver, if there is a device behind it.
+    #[serde(default)]
+    pub driver: Option<String>,
+    /// Megabits a second, if there is a link that says so.
+    #[serde(default)]
+    pub speed_mbit: Option<u32>,
+    /// The role that the configuration gives it.
+    #[serde(default)]
+    pub role: Option<String>,
+}
+
+/// How the machine is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Version of the program.
+    pub version: String,
+    /// Version of the image; none: no appliance but a machine with Postern on it.
+    pub image_version: Option<String>,
+    /// The name of the box.
+    pub hostname: String,
+    /// There is a configuration.
+    pub configured: bool,
+    /// There is an administrator's passphrase.
+    pub passphrase_set: bool,
+    /// The generation in force; 0: none.
+    pub generation: u64,
+    /// The document on disk is not the one of that generation: somebody edited it by hand.
+    pub edited_by_hand: bool,
+    /// What waits for its confirmation.
+    pub pending: Option<PendingRow>,
+    /// Units of ours.
+    pub units: Vec<UnitRow>,
+    /// Interfaces.
+    pub links: Vec<LinkRow>,
+    /// The gateway's own state by its control socket: `running`, ..; or why there is none.
+    pub gateway: String,
+    /// Messages that wait in the spool, if the gateway answers.
+    pub queued: Option<u64>,
+    /// Seconds since the machine started.
+    pub uptime_secs: u64,
+    /// Average load of the last minute, in hundredths.
+    pub load_hundredths: u64,
+    /// Octets of memory that are available, and all.
+    pub memory_available_octets: u64,
+    /// All memory.
+    pub memory_octets: u64,
+    /// Octets free on the state partition.
+    pub state_free_octets: u64,
+    /// Octets free on the spool's partition.
+    pub spool_free_octets: u64,
+    /// What the health check found last, as it wrote it.
+    pub health: Option<Value>,
+    /// How the update stands, as the updater wrote it.
+    pub update: Option<Value>,
+    /// What somebody should know: no passphrase, refused setup file, disk without encryption.
+    pub notices: Vec<String>,
+    /// Now, by the machine's clock.
+    pub now: WallTime,
+    /// All of the state partition; 0: not known.
+    #[serde(default)]
+    pub state_octets: u64,
+    /// All of the spool's partition; 0: not known.
+    #[serde(default)]
+    pub spool_octets: u64,
+    /// The gateway's own status, if it answers: what everybody may see who stands before the box.
+    #[serde(default)]
+    pub mail: Option<Box<Status>>,
+    /// Age of the message that waits longest.
+    #[serde(default)]
+    pub oldest_secs: Option<u64>,
+}
+
+/// A generation of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationRow {
+    /// Its number.
+    pub generation: u64,
+    /// When it was applied.
+    pub at: WallTime,
+    /// Who did it.
+    pub by: String,
+    /// Why.
+    pub comment: String,
+    /// `in force`, `on trial`, `taken back`, or nothing.
+    pub state: String,
+}
+
+/// A document that was put in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The new generation.
+    pub generation: u64,
+    /// The one before; 0: none.
+    pub previous: u64,
+    /// Must be confirmed within so many seconds; none: final.
+    pub confirm_secs: Option<u64>,
+    /// What was done and what should be known.
+    pub notes: Vec<String>,
+}
+
+/// What setup did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetUp {
+    /// It is good.
+    pub good: bool,
+    /// Why not, all at once.
+    pub complaints: Vec<String>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<String>,
+    /// The generation that was made; 0: none.
+    pub generation: u64,
+    /// Files that were made because nobody gave them.
+    pub made: Vec<String>,
+    /// DNS records to publish, a zone line each.
+    pub dns: Vec<String>,
+}
+
+/// A file that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The name to store it under.
+    pub name: String,
+    /// Its octets in base64; none: it is on the stick.
+    pub data: Option<String>,
+    /// Octets of the file.
+    pub octets: u64,
+}
+
+/// What came of bringing an export back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// What it changes in the document.
+    pub differences: Vec<DifferenceRow>,
+    /// Files that it brings.
+    pub files: Vec<String>,
+    /// What was applied; none: only checked.
+    pub applied: Option<Applied>,
+}
+
+/// The name of the box.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// As the kernel has it.
+    pub kernel: String,
+    /// As the document has it.
+    pub document: Option<String>,
+}
+
+/// An answer. The form on the wire is `{"answer": "status", "data": {..}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", content = "data", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the types say it")]
+pub enum HostAnswer {
+    Welcome(Welcome),
+    Status(Box<HostStatus>),
+    /// Done; a word about it.
+    Done(String),
+    /// A text: a document, DNS records.
+    Text(String),
+    SetUp(SetUp),
+    Checked(Checked),
+    Differences(Vec<DifferenceRow>),
+    Applied(Applied),
+    History(Vec<GenerationRow>),
+    /// What the updater said.
+    Update(Value),
+    Delivered(Delivered),
+    Imported(Imported),
+    Names(Names),
+    Audit(Page<Recorded>),
+    Verified(Verification),
+    /// The gateway's own answer, as the control socket gave it.
+    Relayed(Value),
+    Trouble(Trouble),
+}

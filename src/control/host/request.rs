@@ -1,0 +1,388 @@
+//! What the host role may be asked, and who may ask it.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::base::secret::Secret;
+use crate::control::request::PageAsk;
+
+/// A passphrase on its way over the socket: never printed, wiped when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Passphrase(Secret<String>);
+
+impl Passphrase {
+    /// Wraps what somebody typed.
+    pub fn new(text: String) -> Self {
+        Self(Secret::new(text))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn secret(&self) -> &Secret<String> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(..)")
+    }
+}
+
+impl Serialize for Passphrase {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for Passphrase {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// Where a file that was made goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Destination {
+    /// To the caller, in the answer.
+    #[default]
+    Answer,
+    /// To the stick with the label POSTERNCFG: the console has no files of its own.
+    Stick,
+}
+
+/// A request. The form on the wire is `{"verb": "config-apply", ..}`; verbs without fields have
+/// empty braces for the same reason as in [`crate::control::request::Request`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum HostRequest {
+    /// Says where the caller sits, for the audit trail; answered by `welcome`. For everyone.
+    Hello {
+        /// `tty1`, `ttyS0`; told by the caller, believed only as a hint.
+        #[serde(default)]
+        tty: Option<String>,
+    },
+    /// How the machine is. For everyone.
+    Status {},
+    /// The administrator's passphrase; the connection may do everything afterwards.
+    Login {
+        /// The passphrase.
+        passphrase: Passphrase,
+        /// As in `hello`.
+        #[serde(default)]
+        tty: Option<String>,
+    },
+    /// Ends what `login` began.
+    Logout {},
+    /// Sets or changes the administrator's passphrase.
+    SetPassphrase {
+        /// The one so far; root need not know it.
+        #[serde(default)]
+        old: Option<Passphrase>,
+        /// The new one.
+        new: Passphrase,
+    },
+    /// Sets the box up by the text of a setup file (`postern-setup.toml`).
+    Setup {
+        /// The whole file; holds secrets, so it is never recorded.
+        text: Passphrase,
+        /// Only check it.
+        #[serde(default)]
+        check: bool,
+        /// Within so many seconds it must be confirmed or the box is as before; none or 0: final.
+        #[serde(default)]
+        confirm_secs: Option<u64>,
+    },
+    /// DNS records to publish, as setup or an apply wrote them down.
+    DnsRecords {},
+    /// The new recovery key of the disks, until somebody has seen it.
+    RecoveryKey {
+        /// It is written down: forget it.
+        #[serde(default)]
+        forget: bool,
+    },
+    /// A document: the one in force, or an older generation.
+    ConfigShow {
+        /// Which; none: the one in force.
+        #[serde(default)]
+        generation: Option<u64>,
+    },
+    /// Checks a document as `config-apply` would.
+    ConfigCheck {
+        /// The whole document.
+        document: String,
+    },
+    /// What differs between the document in force and another.
+    ConfigDiff {
+        /// The other document, or
+        #[serde(default)]
+        document: Option<String>,
+        /// the other generation.
+        #[serde(default)]
+        generation: Option<u64>,
+    },
+    /// Puts a document in force as a new generation.
+    ConfigApply {
+        /// The whole document.
+        document: String,
+        /// Within so many seconds it must be confirmed or it is taken back; none or 0: final.
+        #[serde(default)]
+        confirm_secs: Option<u64>,
+        /// Why, for the others.
+        #[serde(default)]
+        comment: Option<String>,
+    },
+    /// Keeps the generation that waits for it.
+    ConfigConfirm {},
+    /// Puts an earlier generation in force again (as a new one); a generation that waits for its
+    /// confirmation is taken back at once.
+    ConfigRollback {
+        /// Which; none: the one before.
+        #[serde(default)]
+        generation: Option<u64>,
+    },
+    /// The generations that are kept.
+    ConfigHistory {},
+    /// How updates stand.
+    UpdateStatus {},
+    /// Asks whether there is an update.
+    UpdateCheck {},
+    /// Fetches, verifies and writes an update to the other slot.
+    UpdateStage {
+        /// A file, `usb` or an https address; none: from where `[updates]` says.
+        #[serde(default)]
+        from: Option<String>,
+    },
+    /// Restarts into the staged update.
+    UpdateApply {},
+    /// Goes back to the other slot.
+    UpdateRollback {},
+    /// Document, keys, certificates and passphrase in one encrypted file.
+    Export {
+        /// Encrypts it.
+        passphrase: Passphrase,
+        /// Where it goes.
+        #[serde(default)]
+        to: Destination,
+    },
+    /// Brings an export back, as a new generation.
+    Import {
+        /// The file, in base64.
+        data: String,
+        /// Decrypts it.
+        passphrase: Passphrase,
+        /// Only say what would change.
+        #[serde(default)]
+        check: bool,
+        /// As in `config-apply`.
+        #[serde(default)]
+        confirm_secs: Option<u64>,
+    },
+    /// What a supporter wants to see, without secrets.
+    SupportBundle {
+        /// Where it goes.
+        #[serde(default)]
+        to: Destination,
+    },
+    /// Makes the box as new.
+    FactoryReset {
+        /// Mail that waits stays.
+        keep_spool: bool,
+        /// The box's own hostname, so that nobody does it by mistake.
+        word: String,
+    },
+    /// Restarts the box.
+    Reboot {},
+    /// Switches the box off.
+    PowerOff {},
+    /// The name of the box.
+    Hostname {},
+    /// The host role's own audit trail.
+    AuditShow {
+        /// Which part.
+        #[serde(default)]
+        page: PageAsk,
+    },
+    /// Checks that audit trail.
+    AuditVerify {},
+    /// Passes a request of the control socket on to the gateway.
+    Relay {
+        /// As the control socket takes it.
+        request: Value,
+    },
+}
+
+/// What somebody must be to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// A user that may connect.
+    Guest,
+    /// Root, somebody who has said the passphrase, or the console of a box that belongs to nobody
+    /// yet.
+    Claimant,
+    /// Root, or somebody who has said the passphrase.
+    Administrator,
+}
+
+impl HostRequest {
+    /// The verb as the command line has it.
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        match self {
+            Self::Hello { .. } => "hello",
+            Self::Status {} => "host status",
+            Self::Login { .. } => "login",
+            Self::Logout {} => "logout",
+            Self::SetPassphrase { .. } => "passphrase",
+            Self::Setup { check: true, .. } => "setup --check",
+            Self::Setup { .. } => "setup",
+            Self::DnsRecords {} => "dns records",
+            Self::RecoveryKey { .. } => "recovery key",
+            Self::ConfigShow { .. } => "config show",
+            Self::ConfigCheck { .. } => "config check",
+            Self::ConfigDiff { .. } => "config diff",
+            Self::ConfigApply { .. } => "config apply",
+            Self::ConfigConfirm {} => "config confirm",
+            Self::ConfigRollback { .. } => "config rollback",
+            Self::ConfigHistory {} => "config history",
+            Self::UpdateStatus {} => "update status",
+            Self::UpdateCheck {} => "update check",
+            Self::UpdateStage { .. } => "update stage",
+            Self::UpdateApply {} => "update apply",
+            Self::UpdateRollback {} => "update rollback",
+            Self::Export { .. } => "backup",
+            Self::Import { check: true, .. } => "restore --check",
+            Self::Import { .. } => "restore",
+            Self::SupportBundle { .. } => "support-bundle",
+            Self::FactoryReset { .. } => "factory-reset",
+            Self::Reboot {} => "reboot",
+            Self::PowerOff {} => "power-off",
+            Self::Hostname {} => "hostname",
+            Self::AuditShow { .. } => "host audit show",
+            Self::AuditVerify {} => "host audit verify",
+            Self::Relay { .. } => "relay",
+        }
+    }
+
+    /// The least standing that may ask this.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self {
+            Self::Hello { .. }
+            | Self::Status {}
+            | Self::Login { .. }
+            | Self::Logout {}
+            | Self::Hostname {} => Standing::Guest,
+            Self::Setup { .. }
+            | Self::RecoveryKey { .. }
+            | Self::ConfigCheck { .. }
+            | Self::Import { .. }
+            | Self::Reboot {}
+            | Self::PowerOff {} => Standing::Claimant,
+            _ => Standing::Administrator,
+        }
+    }
+
+    /// Whether it changes something: then it is recorded before it is done, and not done if it
+    /// cannot be recorded.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        matches!(
+            self,
+            Self::SetPassphrase { .. }
+                | Self::Setup { check: false, .. }
+                | Self::RecoveryKey { .. }
+                | Self::ConfigApply { .. }
+                | Self::ConfigConfirm {}
+                | Self::ConfigRollback { .. }
+                | Self::UpdateStage { .. }
+                | Self::UpdateApply {}
+                | Self::UpdateRollback {}
+                | Self::Export { .. }
+                | Self::Import { check: false, .. }
+                | Self::SupportBundle { .. }
+                | Self::FactoryReset { .. }
+                | Self::Reboot {}
+                | Self::PowerOff {}
+        )
+    }
+
+    /// To what, for the audit trail; never a secret.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match self {
+            Self::ConfigApply { confirm_secs, comment, .. } => {
+                let confirm = match confirm_secs {
+                    Some(secs) if *secs > 0 => format!("to be confirmed within {secs} s"),
+                    _ => "final".to_owned(),
+                };
+                comment.as_ref().map_or(confirm.clone(), |why| format!("{confirm}: {why}"))
+            }
+            Self::ConfigRollback { generation } | Self::ConfigShow { generation } => {
+                generation.map_or_else(String::new, |number| format!("generation {number}"))
+            }
+            Self::UpdateStage { from } => from.clone().unwrap_or_default(),
+            Self::FactoryReset { keep_spool: true, .. } => "keep the spool".to_owned(),
+            Self::FactoryReset { .. } => "everything".to_owned(),
+            Self::Export { to: Destination::Stick, .. }
+            | Self::SupportBundle { to: Destination::Stick } => "to the stick".to_owned(),
+            Self::Relay { request } => {
+                request.get("verb").and_then(Value::as_str).unwrap_or_default().to_owned()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_on_the_wire_is_stable() {
+        let apply = HostRequest::ConfigApply {
+            document: "version = 1".to_owned(),
+            confirm_secs: Some(600),
+            comment: None,
+        };
+        let line =
+            r#"{"verb":"config-apply","document":"version = 1","confirm_secs":600,"comment":null}"#;
+        assert_eq!(serde_json::to_string(&apply).unwrap(), line);
+        assert_eq!(serde_json::from_str::<HostRequest>(line).unwrap(), apply);
+        for bad in [
+            r#"{"verb":"reboot","now":true}"#,
+            r#"{"verb":"factory-reset","word":"x"}"#,
+            r#"{"verb":"shell","text":"ls"}"#,
+            r#"{"verb":"export","passphrase":"x","to":"/etc/passwd"}"#,
+        ] {
+            assert!(serde_json::from_str::<HostRequest>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_passphrase_is_in_no_print_and_in_no_record() {
+        let said = || Passphrase::new("open sesame".to_owned());
+        for request in [
+            HostRequest::Login { passphrase: said(), tty: None },
+            HostRequest::SetPassphrase { old: Some(said()), new: said() },
+            HostRequest::Setup { text: said(), check: false, confirm_secs: None },
+            HostRequest::Export { passphrase: said(), to: Destination::Answer },
+        ] {
+            assert!(!format!("{request:?} {}", request.subject()).contains("sesame"));
+        }
+    }
+
+    #[test]
+    fn a_guest_only_looks_and_nothing_that_changes_is_for_guests() {
+        let everyone = [HostRequest::Status {}, HostRequest::Hello { tty: None }];
+        assert!(everyone.iter().all(|request| request.standing() == Standing::Guest));
+        assert!(everyone.iter().all(|request| !request.changes()));
+        let reset = HostRequest::FactoryReset { keep_spool: true, word: String::new() };
+        assert_eq!(reset.standing(), Standing::Administrator);
+        assert!(reset.changes());
+        assert_eq!(HostRequest::Reboot {}.standing(), Standing::Claimant);
+    }
+}

@@ -1,0 +1,10 @@
+//! The real host role as a process, on a machine that is a folder.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
+
+mod backups_hold;
+mod changes_come_back;
+mod machine;
+mod setup_makes_a_gateway;
+mod the_gateway_obeys;
+mod visitors_are_told_apart;

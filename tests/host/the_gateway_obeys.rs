@@ -1,0 +1,120 @@
+//! The role and a real gateway: requests are passed on, and a document is taken without a restart.
+
+use std::process::{Child, Command, Stdio};
+
+use postern::control::answer::Answer;
+use postern::control::host::{HostAnswer, HostLine, HostRequest};
+use postern::control::request::{PageAsk, Request};
+
+use crate::changes_come_back::configured;
+use crate::machine::{Machine, PASSPHRASE, PROGRAM, said, wait};
+
+struct Gateway(Child);
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve(machine: &Machine) -> Gateway {
+    std::fs::create_dir_all(machine.path("var/lib/postern/spool")).unwrap();
+    let child = Command::new(PROGRAM)
+        .args(["serve", "--config"])
+        .arg(machine.path("etc/postern/postern.toml"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::from(std::fs::File::create(machine.path("served")).unwrap()))
+        .spawn()
+        .unwrap();
+    let socket = machine.path("run/c.sock");
+    wait(
+        || std::os::unix::net::UnixStream::connect(&socket).ok(),
+        || format!("no gateway: {:?}", machine.read("served")),
+    );
+    Gateway(child)
+}
+
+fn state(line: &mut HostLine) -> String {
+    match line.relay(&Request::Status {}).unwrap() {
+        Answer::Status(status) => status.state,
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_console_steers_the_gateway_through_the_role_and_is_on_record() {
+    let machine = configured();
+    let gateway = serve(&machine);
+    let role = machine.start(true);
+    let mut line = role.line();
+    assert!(matches!(line.relay(&Request::Status {}).unwrap(), Answer::Trouble(_)));
+    line.ask(&HostRequest::Login { passphrase: said(PASSPHRASE), tty: Some("tty1".to_owned()) })
+        .unwrap();
+    assert_eq!(state(&mut line), "running");
+    line.relay(&Request::StopAll {}).unwrap();
+    assert_eq!(state(&mut line), "stopped");
+    line.relay(&Request::ResumeAll {}).unwrap();
+    let HostAnswer::Audit(page) =
+        line.ask(&HostRequest::AuditShow { page: PageAsk::default() }).unwrap()
+    else {
+        panic!("no audit")
+    };
+    let deeds: Vec<_> = page.rows.iter().filter(|row| row.deed.action == "relay").collect();
+    assert!(deeds.iter().any(|row| row.deed.subject == "stop-all"
+        && row.deed.outcome == "done"
+        && row.deed.origin.contains("tty1")));
+    // Looking is no deed.
+    assert!(
+        deeds
+            .iter()
+            .all(|row| row.deed.subject != "status" || row.deed.outcome.starts_with("refused"))
+    );
+    let bad = HostRequest::Relay { request: serde_json::json!({ "verb": "shell" }) };
+    assert!(matches!(line.ask(&bad).unwrap(), HostAnswer::Trouble(_)));
+
+    // A document that a reload can take is taken by the gateway that runs.
+    let before = machine.calls().matches("restart postern.service").count();
+    let document = machine.document(321, "");
+    let apply = HostRequest::ConfigApply { document, confirm_secs: Some(600), comment: None };
+    let answer = line.ask(&apply).unwrap();
+    assert!(matches!(&answer, HostAnswer::Applied(_)), "{answer:?}");
+    let shown = |line: &mut HostLine| {
+        let Answer::Settings(rows) = line.relay(&Request::ConfigShow {}).unwrap() else {
+            panic!("no settings")
+        };
+        rows.into_iter().find(|row| row.key == "recipients_max").unwrap().value
+    };
+    assert_eq!(shown(&mut line), "321");
+    line.ask(&HostRequest::ConfigRollback { generation: None }).unwrap();
+    assert_eq!(shown(&mut line), "200");
+    assert_eq!(machine.calls().matches("restart postern.service").count(), before);
+    // One that only a restart can is given to the service manager.
+    let document = machine.document(200, "").replace("sync_slow = \"60s\"", "sync_slow = \"50s\"");
+    let apply = HostRequest::ConfigApply { document, confirm_secs: None, comment: None };
+    let answer = line.ask(&apply).unwrap();
+    assert!(matches!(&answer, HostAnswer::Applied(_)), "{answer:?}");
+    assert_eq!(machine.calls().matches("restart postern.service").count(), before + 1);
+    drop(gateway);
+}
+
+#[test]
+fn the_updater_is_asked_in_writing_and_its_answer_is_passed_on() {
+    let machine = configured();
+    let role = machine.start(false);
+    machine.write("answer", "{\"good\":true,\"answer\":{\"version\":\"2.0.0\"}}");
+    let stage = |from: &str| role.ask(&HostRequest::UpdateStage { from: Some(from.to_owned()) });
+    let answer = stage("usb");
+    assert!(
+        matches!(&answer, HostAnswer::Update(value) if value["version"] == "2.0.0"),
+        "{answer:?}"
+    );
+    let asked = machine.read("asked").unwrap();
+    assert_eq!(asked, "{\"from\":\"usb\",\"verb\":\"stage\"}\n");
+    machine.write("answer", "{\"good\":false,\"answer\":{\"error\":\"one signature is missing\"}}");
+    let HostAnswer::Trouble(trouble) = stage("/run/x.pbu") else { panic!("it was staged") };
+    assert!(trouble.text.contains("one signature is missing"), "{trouble}");
+    for odd in ["--help", "http://example.org/x.pbu", "/a b", "x"] {
+        assert!(matches!(stage(odd), HostAnswer::Trouble(_)), "{odd}");
+    }
+}
