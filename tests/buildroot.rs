@@ -32,7 +32,7 @@ fn sysusers(text: &str) -> BTreeMap<String, String> {
     users.collect()
 }
 
-/// Name and number of each user in Buildroot's table; a user has a group of its own and no password.
+/// Name and number of each user in Buildroot's table; each has its own group and no password.
 fn table(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let users = lines.map(|line| {

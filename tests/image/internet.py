@@ -54,9 +54,9 @@ class Internet:
             "  username: ''\n  chroot: ''\n  use-syslog: no\n  verbosity: 1\n  do-daemonize: no\n"
             f"  pidfile: '{self.folder}/unbound.pid'\n  module-config: iterator\n"
             f"  local-zone: . static\n{lines}remote-control:\n  control-enable: no\n")
-        log = open(self.folder / "unbound.log", "ab")
-        return self.space.program("/usr/sbin/unbound", "-d", "-c", path, stdout=log, stderr=log,
-                                  stdin=subprocess.DEVNULL)
+        with open(self.folder / "unbound.log", "ab") as log:
+            return self.space.program("/usr/sbin/unbound", "-d", "-c", path, stdout=log,
+                                      stderr=log, stdin=subprocess.DEVNULL)
 
     def take(self, letter, encrypted):
         with self.arrived:

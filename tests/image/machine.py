@@ -99,10 +99,10 @@ class Machine:
         for name in ("serial", "monitor"):
             (self.sockets / name).unlink(missing_ok=True)
         environment = dict(os.environ, POSTERN_BIND=f"{ROOT}:{self.folder}:{self.sockets}")
-        log = open(self.folder / "qemu.log", "ab")
-        self.process = subprocess.Popen(
-            [TOOLS, "run", *map(str, words)], env=environment, stdin=subprocess.DEVNULL,
-            stdout=log, stderr=log, pass_fds=[self.spaces[role].tap for role in ROLES])
+        with open(self.folder / "qemu.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [TOOLS, "run", *map(str, words)], env=environment, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, pass_fds=[self.spaces[role].tap for role in ROLES])
         self._wait_for(self.sockets / "serial")
         self.console = Console(str(self.sockets / "serial"), self.folder / "console.txt",
                                120 * SLOWNESS)

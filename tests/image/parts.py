@@ -1,17 +1,23 @@
 """Tests of the driver's own parts, without a machine: `python3 tests/image/parts.py`."""
 
+import os
 import pathlib
+import smtplib
 import socket
+import ssl
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import console  # noqa: E402
+import internet  # noqa: E402
 import space  # noqa: E402
 
 
@@ -93,6 +99,51 @@ class Screens(unittest.TestCase):
     def test_what_matters_is_not(self):
         text = "Egress main: up\n198.51.100.9, image 0.1.0\n"
         self.assertEqual(console.screen(text), text)
+
+
+@unittest.skipUnless(os.geteuid() == 0 and os.path.exists("/usr/sbin/unbound"),
+                     "needs root and unbound")
+class Wires(unittest.TestCase):
+    """The fake Internet answers for itself, and a capture sees what goes over a wire."""
+
+    def test_the_internet_takes_a_letter(self):
+        wire = space.Space("egress", f"{internet.ROUTER}/24", f"{internet.HOST}/32",
+                           f"{internet.RESOLVER}/32")
+        with tempfile.TemporaryDirectory(prefix="postern-") as folder:
+            far = internet.Internet(wire, pathlib.Path(folder))
+            try:
+                wire.inside(self.send, far.papers[0])
+                self.assertIn(b"\r\n.one dot\r\n", far.wait("parts-1", 10))
+                self.assertEqual((far.encrypted, far.marks()), (1, {"parts-1": 1}))
+                self.assertEqual(self.asked(wire), "10 mx.post.example.")
+                watch = wire.capture(pathlib.Path(folder, "egress.pcap"))
+                os.write(wire.tap, frame(0x0800, ipv4(6), (40000, 25)) + bytes(20))
+                limit = time.monotonic() + 10
+                while not watch.mail and time.monotonic() < limit:
+                    time.sleep(0.1)
+                self.assertEqual(watch.mail, 1)
+            finally:
+                far.close()
+                wire.close()
+
+    @staticmethod
+    def send(papers):
+        smtp = smtplib.SMTP(internet.HOST, 25, "parts.example", timeout=20)
+        smtp._host = "mx.post.example"
+        smtp.starttls(context=ssl.create_default_context(cafile=str(papers)))
+        smtp.sendmail("a@sender.example", ["b@post.example"],
+                      "Subject: parts-1\r\n\r\n.one dot\r\n")
+        smtp.quit()
+
+    @staticmethod
+    def asked(wire):
+        for _ in range(50):
+            said = wire.program("drill", "-Q", "post.example", "MX", f"@{internet.RESOLVER}",
+                                stdout=subprocess.PIPE, text=True).communicate()[0]
+            if said.startswith("10 ") or " MX " in said:
+                return said.split(" MX ")[-1].strip()
+            time.sleep(0.1)
+        return said
 
 
 unittest.main()
