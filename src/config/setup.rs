@@ -57,7 +57,7 @@ pub struct GivenFile {
 pub struct Setup {
     /// The passphrase of the administrator.
     pub passphrase: Given,
-    /// A new recovery key of the disks is kept until the console has shown it; else it is forgotten.
+    /// A new recovery key of the disks is kept until the console has shown it, or forgotten.
     pub show_recovery_key: bool,
     /// The document, not checked yet.
     pub document: String,

@@ -66,7 +66,7 @@ impl Stick {
     ///
     /// # Errors
     /// As [`Stick::take`].
-    pub fn by_manager(paths: &Paths) -> Result<Option<Self>, Fault> {
+    pub fn by_unit(paths: &Paths) -> Result<Option<Self>, Fault> {
         let unit = paths.at("/usr/lib/systemd/system").join(STICK_UNIT);
         if !paths.is_real() || !unit.exists() {
             return Self::take(paths);

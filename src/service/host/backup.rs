@@ -227,7 +227,7 @@ pub fn file_name(what: &str, hostname: &str, now: WallTime, suffix: &str) -> Str
 pub(super) fn to_stick(paths: &Paths, name: &str, octets: &[u8]) -> Result<(), Trouble> {
     use crate::host::durable::{Readers, replace};
     use crate::host::mount::Stick;
-    let Some(stick) = Stick::by_manager(paths)? else {
+    let Some(stick) = Stick::by_unit(paths)? else {
         let text = "no stick with the label POSTERNCFG is there";
         return Err(Trouble::new(TroubleKind::NotFound, text));
     };
