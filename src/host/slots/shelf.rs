@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -15,6 +16,10 @@ use crate::update::record::{RECORD_OCTETS_MAX, Record};
 
 /// Octets that are read at a time.
 const PIECE_OCTETS: usize = 256 * 1024;
+
+/// A look at the lock takes a moment; work takes minutes. So often it is tried, so far apart.
+const LOCK_TRIES: u32 = 10;
+const LOCK_BEAT: Duration = Duration::from_millis(50);
 
 /// Octets of a public key's file.
 const KEY_OCTETS_MAX: u64 = 4096;
@@ -52,9 +57,20 @@ impl Shelf {
         let mut open = OpenOptions::new();
         let file = open.write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|error| fault(error.to_string()))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| fault("another update command is at work".to_owned()))?;
-        Ok(Lock { _file: file })
+        for _ in 0..LOCK_TRIES {
+            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return Ok(Lock { _file: file });
+            }
+            std::thread::sleep(LOCK_BEAT);
+        }
+        Err(fault("another update command is at work".to_owned()))
+    }
+
+    /// Whether somebody else is at work.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let file = File::open(self.folder.join("lock"));
+        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
     }
 
     /// The record; an empty one if there is none. What is damaged is said and set aside.

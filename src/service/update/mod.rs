@@ -220,7 +220,7 @@ pub fn status(places: &Places, settings: &Settings) -> Result<Status, Fault> {
     let seen = desk.seen()?;
     let state = crate::update::state::settle(desk.record.state.clone(), &seen).state;
     // What is half done belongs to somebody who is at work, or to a power cut: `settle` decides.
-    let state = if desk.machine.shelf.lock().is_err() { desk.record.state.clone() } else { state };
+    let state = if desk.machine.shelf.is_busy() { desk.record.state.clone() } else { state };
     Ok(Status {
         slots: vec![row(&running, true, &entries), row(&other, false, &entries)],
         next_boot: crate::update::entry::next(&entries).map(|entry| entry.version.clone()),
