@@ -441,6 +441,11 @@ pub const HOST_REQUEST_OCTETS_MAX: usize = 16 * 1024 * 1024;
 pub const HOST_ANSWER_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Connections to the host role at a time: two consoles, a few commands, an updater.
 pub const HOST_CONNECTIONS_MAX: usize = 16;
+/// Connections of guests among them: whatever a console does, root gets in.
+pub const HOST_GUESTS_MAX: usize = 8;
+/// Refusals that the host role's audit trail takes in a minute; more of them are only told to the
+/// journal, which limits itself. Nobody without a right fills the state partition.
+pub const HOST_REFUSALS_PER_MINUTE: u32 = 20;
 /// Silence on a connection to the host role before it is closed; a console asks more often.
 pub const HOST_IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// The shortest passphrase of an administrator; guesses are slowed down, not forbidden.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use postern::base::limits::LOGIN_FREE_TRIES;
+use postern::base::limits::{HOST_GUESTS_MAX, HOST_REFUSALS_PER_MINUTE, LOGIN_FREE_TRIES};
 use postern::control::answer::TroubleKind;
 use postern::control::host::{HostAnswer, HostLine, HostRequest};
 use postern::control::request::PageAsk;
@@ -60,6 +60,42 @@ fn a_console_does_nothing_before_it_has_logged_in() {
     assert!(matches!(left, HostAnswer::Welcome(w) if !w.administrator));
     assert!(forbidden(&line.ask(&verbs[2]).unwrap()));
     assert!(!machine.calls().contains("reboot"), "{}", machine.calls());
+}
+
+#[test]
+fn a_console_that_has_gone_mad_fills_neither_the_door_nor_the_disk() {
+    let machine = configured();
+    let role = machine.start(true);
+    let mut lines: Vec<HostLine> = Vec::new();
+    for _ in 0..HOST_GUESTS_MAX {
+        // The place of a connection that was just closed may take a moment to be free.
+        lines.push(crate::machine::wait(
+            || {
+                let mut line = role.line();
+                let heard = matches!(line.ask(&HostRequest::Status {}), Ok(HostAnswer::Status(_)));
+                heard.then_some(line)
+            },
+            || "there is no place".to_owned(),
+        ));
+    }
+    let full = |answer: Result<HostAnswer, _>| match answer {
+        Ok(HostAnswer::Trouble(trouble)) => trouble.text.contains("too many connections"),
+        // It is turned away before it has asked.
+        Ok(_) => false,
+        Err(_) => true,
+    };
+    assert!(full(role.line().ask(&HostRequest::Status {})));
+    drop(lines.pop());
+    crate::machine::wait(
+        || (!full(role.line().ask(&HostRequest::Status {}))).then_some(()),
+        || "a place that was left is not free".to_owned(),
+    );
+    for _ in 0..100 {
+        assert!(forbidden(&lines[0].ask(&HostRequest::Reboot {}).unwrap()));
+    }
+    let trail = machine.read("var/lib/postern-host/audit.log").unwrap();
+    let refusals = trail.lines().filter(|line| line.contains("\"reboot\"")).count();
+    assert!((1..=HOST_REFUSALS_PER_MINUTE as usize).contains(&refusals), "{refusals}");
 }
 
 #[test]

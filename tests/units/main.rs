@@ -373,7 +373,7 @@ fn what_units_name_exists() {
     let ours = ours();
     let own_folder = |path: &str, key: &str, base: &str| {
         let folders = ours.values().flat_map(|unit| unit.values(&[key])).collect::<Vec<_>>();
-        folders.iter().any(|name| {
+        folders.iter().flat_map(|names| names.split_whitespace()).any(|name| {
             let folder = format!("{base}/{name}");
             path == folder || path.starts_with(&format!("{folder}/"))
         })

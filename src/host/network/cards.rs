@@ -1,6 +1,7 @@
 //! Cards get the names of their parts: by udev, and by ourselves where udev has not done it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::interfaces::{InterfaceFacts, interfaces};
 use super::{Change, Moment, Work};
@@ -13,6 +14,10 @@ use crate::host::plan::Plan;
 /// the next `add` of a card, so it is told again of all of them; nothing is up yet.
 pub(super) fn settle(work: &mut Work, plan: &Plan, change: &Change) -> Result<Vec<String>, Fault> {
     let udev = Path::new("/run/udev/control").exists();
+    if udev && work.at == Moment::Boot {
+        // The first names come first: a card must not change its name while we look at it.
+        let _unsettled = work.run(&["udevadm", "settle", "--timeout=30"]);
+    }
     if udev && (work.at == Moment::Boot || change.is_about("link")) {
         work.run(&["udevadm", "control", "--reload"])?;
     }
@@ -29,8 +34,26 @@ pub(super) fn settle(work: &mut Work, plan: &Plan, change: &Change) -> Result<Ve
     Ok(renamed)
 }
 
-/// Renames by hand what does not bear its name yet.
+/// Renames by hand what does not bear its name yet. udev may still be at it: what fails is looked
+/// at again.
 fn rename(work: &mut Work, plan: &Plan) -> Result<Vec<String>, Fault> {
+    let mut tries = 1;
+    loop {
+        match rename_once(work, plan) {
+            Err(_) if tries < TRIES => {
+                tries += 1;
+                std::thread::sleep(PAUSE);
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// Together ten seconds: as long as the start of a machine waits for a card.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+
+fn rename_once(work: &mut Work, plan: &Plan) -> Result<Vec<String>, Fault> {
     let mut renamed = Vec::new();
     for (card, name) in plan.cards() {
         let facts = interfaces();
@@ -60,7 +83,5 @@ fn spare(facts: &[InterfaceFacts]) -> String {
 /// its new name.
 fn call(work: &mut Work, from: &str, to: &str) -> Result<(), Fault> {
     work.run(&["ip", "link", "set", "dev", from, "down"])?;
-    work.run(&["ip", "link", "set", "dev", from, "name", to])?;
-    // The old place is now a name that the new one would be found by.
-    Ok(())
+    work.run(&["ip", "link", "set", "dev", from, "name", to])
 }

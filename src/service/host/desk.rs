@@ -10,7 +10,7 @@ use super::hands::Machine;
 use super::trial::Trials;
 use super::{status, trial};
 use crate::base::fault::Fault;
-use crate::base::limits::PAGE_ROWS_MAX;
+use crate::base::limits::{HOST_REFUSALS_PER_MINUTE, PAGE_ROWS_MAX};
 use crate::config::setup::weak;
 use crate::control::answer::{Page, Trouble, TroubleKind};
 use crate::control::host::HostAnswer;
@@ -93,6 +93,25 @@ pub struct HostDesk {
     trials: Mutex<Trials>,
     door: Mutex<Door>,
     audit: Mutex<Audit>,
+    refusals: Mutex<Refusals>,
+}
+
+/// Refusals in the audit trail since a minute began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusals {
+    began_millis: u64,
+    count: u32,
+}
+
+impl Refusals {
+    /// Whether one more may be recorded.
+    fn one_more(&mut self, now_millis: u64) -> bool {
+        if now_millis.saturating_sub(self.began_millis) >= 60_000 {
+            *self = Self { began_millis: now_millis, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= HOST_REFUSALS_PER_MINUTE
+    }
 }
 
 impl fmt::Debug for HostDesk {
@@ -131,6 +150,7 @@ impl HostDesk {
             trials: Mutex::new(trials),
             door: Mutex::new(door),
             audit: Mutex::new(audit),
+            refusals: Mutex::default(),
         })
     }
 
@@ -157,8 +177,14 @@ impl HostDesk {
         !self.paths.admin().exists() && !self.paths.document().exists()
     }
 
+    /// Whether the passphrase is what makes this visitor somebody.
+    #[must_use]
+    pub fn is_guest(&self, visitor: &Visitor) -> bool {
+        self.guests.guests.contains(&visitor.uid)
+    }
+
     fn standing(&self, visitor: &Visitor) -> Option<Standing> {
-        let guest = self.guests.guests.contains(&visitor.uid);
+        let guest = self.is_guest(visitor);
         if visitor.logged_in {
             Some(Standing::Administrator)
         } else if guest && self.unclaimed() {
@@ -201,6 +227,10 @@ impl HostDesk {
         if changes || tried {
             let outcome = outcome(&answer);
             self.tell(&deed, &outcome);
+            let failed = matches!(answer, HostAnswer::Trouble(_));
+            if tried && failed && !self.one_more_refusal() {
+                return answer;
+            }
             if let Err(fault) = self.record(&deed, &outcome) {
                 let fault = format!("done, but NOT recorded in the audit log: {fault}");
                 self.herald.tell(Event::FaultSeen { room: "host audit".to_owned(), fault });
@@ -211,12 +241,18 @@ impl HostDesk {
 
     fn refuse(&self, deed: &Deed) -> HostAnswer {
         self.tell(deed, "refused");
-        let _ = self.record(deed, "refused: the administrator's passphrase is needed");
+        if self.one_more_refusal() {
+            let _ = self.record(deed, "refused: the administrator's passphrase is needed");
+        }
         let text = format!(
             "{}: {} may not do that; log in with the administrator's passphrase, or ask root",
             deed.action, deed.actor
         );
         HostAnswer::Trouble(Trouble::new(TroubleKind::Forbidden, text))
+    }
+
+    fn one_more_refusal(&self) -> bool {
+        lock(&self.refusals).one_more(self.machine.boot_millis())
     }
 
     fn tell(&self, deed: &Deed, outcome: &str) {

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -13,7 +14,9 @@ use zeroize::Zeroizing;
 
 use super::desk::{HostDesk, Visitor};
 use crate::base::fault::Fault;
-use crate::base::limits::{HOST_CONNECTIONS_MAX, HOST_IDLE_TIMEOUT, HOST_REQUEST_OCTETS_MAX};
+use crate::base::limits::{
+    HOST_CONNECTIONS_MAX, HOST_GUESTS_MAX, HOST_IDLE_TIMEOUT, HOST_REQUEST_OCTETS_MAX,
+};
 use crate::control::answer::{Trouble, TroubleKind};
 use crate::control::host::{HostAnswer, HostRequest};
 use crate::host::peer::user_name;
@@ -43,34 +46,59 @@ pub(super) fn open(path: &Path) -> Result<UnixListener, Fault> {
     Ok(listener)
 }
 
+/// Patience with somebody who is turned away.
+const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Places for those who are heard at the same time.
+struct Places {
+    guests: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
+
 /// Serves `listener` until the task is dropped.
 pub(super) async fn serve(listener: UnixListener, desk: Arc<HostDesk>) {
-    let places = Arc::new(Semaphore::new(HOST_CONNECTIONS_MAX));
+    let places = Arc::new(Places {
+        guests: Arc::new(Semaphore::new(HOST_GUESTS_MAX)),
+        others: Arc::new(Semaphore::new(HOST_CONNECTIONS_MAX - HOST_GUESTS_MAX)),
+    });
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors: wait for one instead of turning in circles.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let desk = desk.clone();
+        let (desk, places) = (desk.clone(), places.clone());
         tokio::spawn(async move {
-            let _place = place;
-            let _ = attend(stream, desk).await;
+            let _ = receive(stream, desk, &places).await;
         });
     }
 }
 
-/// One caller, until it leaves.
-async fn attend(stream: UnixStream, desk: Arc<HostDesk>) -> io::Result<()> {
+/// Looks who it is and whether there is a place.
+async fn receive(stream: UnixStream, desk: Arc<HostDesk>, places: &Places) -> io::Result<()> {
     let credentials = stream.peer_cred()?;
     let uid = credentials.uid();
-    let mut visitor = Visitor::new(uid, user_name(uid), credentials.pid());
+    let visitor = Visitor::new(uid, user_name(uid), credentials.pid());
     let mut stream = BufReader::new(stream);
+    let turned_away = |kind, text: &str| trouble(kind, format!("{visitor} {text}"));
     if !desk.receives(&visitor) {
-        let text = format!("{visitor} has no business here");
-        return send(&mut stream, &trouble(TroubleKind::Forbidden, text)).await;
+        let answer = turned_away(TroubleKind::Forbidden, "has no business here");
+        return send(&mut stream, &answer, TURNED_AWAY_TIMEOUT).await;
     }
+    let kind = if desk.is_guest(&visitor) { &places.guests } else { &places.others };
+    let Ok(_place) = kind.clone().try_acquire_owned() else {
+        let answer = turned_away(TroubleKind::Conflict, "has too many connections here already");
+        return send(&mut stream, &answer, TURNED_AWAY_TIMEOUT).await;
+    };
+    attend(stream, visitor, desk).await
+}
+
+/// One caller, until it leaves.
+async fn attend(
+    mut stream: BufReader<UnixStream>,
+    mut visitor: Visitor,
+    desk: Arc<HostDesk>,
+) -> io::Result<()> {
     loop {
         // It may hold a passphrase.
         let mut line = Zeroizing::new(Vec::new());
@@ -81,7 +109,8 @@ async fn attend(stream: UnixStream, desk: Arc<HostDesk>) -> io::Result<()> {
         }
         if !line.ends_with(b"\n") {
             let text = format!("a request is one line of at most {HOST_REQUEST_OCTETS_MAX} octets");
-            return send(&mut stream, &trouble(TroubleKind::Invalid, text)).await;
+            let answer = trouble(TroubleKind::Invalid, text);
+            return send(&mut stream, &answer, HOST_IDLE_TIMEOUT).await;
         }
         let answer = match serde_json::from_slice::<HostRequest>(&line) {
             Ok(request) => {
@@ -105,14 +134,18 @@ async fn attend(stream: UnixStream, desk: Arc<HostDesk>) -> io::Result<()> {
                 trouble(TroubleKind::Invalid, place)
             }
         };
-        send(&mut stream, &answer).await?;
+        send(&mut stream, &answer, HOST_IDLE_TIMEOUT).await?;
     }
 }
 
-async fn send(stream: &mut BufReader<UnixStream>, answer: &HostAnswer) -> io::Result<()> {
+async fn send(
+    stream: &mut BufReader<UnixStream>,
+    answer: &HostAnswer,
+    patience: Duration,
+) -> io::Result<()> {
     let mut octets = serde_json::to_vec(answer).map_err(io::Error::other)?;
     octets.push(b'\n');
-    match timeout(HOST_IDLE_TIMEOUT, stream.get_mut().write_all(&octets)).await {
+    match timeout(patience, stream.get_mut().write_all(&octets)).await {
         Ok(done) => done,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
