@@ -23,6 +23,9 @@ pub(super) const SPOOL: &str = "40-spool";
 /// The least disk that holds everything, as a person buys it.
 const DISK_GIB_MIN: u32 = 5;
 
+/// What systemd-repart says when the partitions do not fit.
+const NO_ROOM: &str = "fit requested partitions";
+
 /// The disk's partitions by their definitions, as systemd-repart tells them.
 #[derive(Debug)]
 pub(super) struct Table(Vec<Row>);
@@ -71,6 +74,11 @@ impl Table {
 pub(super) fn look(places: &Places, programs: &impl Programs, disk: &Path) -> Result<Table, Fault> {
     let definitions = adapt(places, false, None)?;
     let said = programs.call(&call(&definitions, disk, "--dry-run=yes", false))?;
+    if said.code != 0 && said.complaint.contains(NO_ROOM) {
+        // A flashed disk is larger than its table, which a dry run does not move: nothing was made
+        // on it yet, so nothing can be reset either. Making finds out whether there is room.
+        return Ok(Table(Vec::new()));
+    }
     Table::read(&said.well()?)
 }
 
@@ -88,7 +96,7 @@ pub(super) fn make(
     let definitions = adapt(places, encrypt, reset)?;
     let mut made = programs.call(&call(&definitions, disk, "--dry-run=no", reset.is_some()))?;
     if made.code != 0 {
-        if made.complaint.contains("fit requested partitions") {
+        if made.complaint.contains(NO_ROOM) {
             made.complaint = format!("the disk is too small: at least {DISK_GIB_MIN} GiB");
         }
         return Err(made.fault());
