@@ -42,7 +42,7 @@ class Console:
             rest = ""
             if cut >= 0 and not SEQUENCES.match(text, cut):
                 text, rest = text[:cut], text[cut:]
-            text = SEQUENCES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+            text = re.sub(r"\r+\n?", "\n", SEQUENCES.sub("", text))
             text = "".join(c for c in text if c == "\n" or c == "\t" or c >= " ")
             with self.moved:
                 self.text += text

@@ -94,6 +94,8 @@ class Machine:
         if stick:
             words += ["-drive", f"if=none,id=stick,format=raw,file={stick}",
                       "-device", "usb-storage,drive=stick,removable=on"]
+        if more := os.environ.get("POSTERN_CMDLINE"):
+            words += ["-smbios", f"type=11,value=io.systemd.stub.kernel-cmdline-extra={more}"]
         if self.tpm:
             words += self._tpm()
         for name in ("serial", "monitor"):
