@@ -268,7 +268,10 @@ impl Work {
         if !self.managed || self.at == Moment::Boot || !about {
             return Ok(());
         }
-        self.run(&["networkctl", "reload"])?;
+        // By the service manager where networkd can be told so (257): the box has no message bus.
+        if self.run(&["systemctl", "reload", "systemd-networkd.service"]).is_err() {
+            self.run(&["networkctl", "reload"])?;
+        }
         let all = change.all().filter(|path| path.extension().is_some_and(|e| e == "network"));
         let mut names: Vec<String> = all.filter_map(|path| written::subject(path)).collect();
         names.extend(renamed.iter().cloned());
@@ -276,8 +279,11 @@ impl Work {
         names.retain(|name| Path::new("/sys/class/net").join(name).exists() && name != "lo");
         names.sort();
         names.dedup();
-        for name in names {
-            self.run(&["networkctl", "reconfigure", &name])?;
+        let configured = |name: &String| self.run(&["networkctl", "reconfigure", name]).is_ok();
+        if !names.iter().all(configured) {
+            // Without a message bus: networkd sets everything up anew when it starts, and lets
+            // nothing down meanwhile.
+            self.run(&["systemctl", "restart", "systemd-networkd.service"])?;
         }
         Ok(())
     }

@@ -34,8 +34,12 @@ pub(super) fn units(plan: &Plan, whole: &Whole) -> Vec<File> {
     files
 }
 
-/// The interface that a listener is bound to: its own, or the only one for applications.
+/// The interface that a listener is bound to: its own, or the only one for applications. A listener
+/// of this machine alone is bound to none.
 fn device(plan: &Plan, listener: &Listener) -> Option<String> {
+    if listener.address.ip().is_loopback() {
+        return None;
+    }
     let only = match plan.intakes.as_slice() {
         [only] => Some(only.device.clone()),
         _ => None,
