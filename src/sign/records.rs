@@ -66,6 +66,8 @@ fn pieces(value: &str) -> Vec<String> {
 /// somebody could read them.
 #[must_use]
 pub fn to_publish(config: &Config, keys: &[DnsRecord]) -> Vec<Record> {
+    // What the health gate sends never leaves the machine.
+    let config = &*config.outward();
     let mut records = Vec::new();
     let mut add = |what: &str, name: String, kind, value: String| {
         let record = Record { what: what.to_owned(), name, kind, value };

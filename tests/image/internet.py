@@ -7,7 +7,9 @@ import subprocess
 import threading
 import time
 
-HOST = "203.0.113.25"
+# Addresses of the Internet, here in a name space of their own: to a gateway those of documents
+# (RFC 5737) are no hosts.
+HOST = "81.2.69.25"
 RESOLVER = "9.9.9.9"
 ROUTER = "198.51.100.1"
 GATEWAY = "198.51.100.9"
@@ -17,7 +19,7 @@ ZONE = {
     "mx.post.example.": [f"A {HOST}"],
     "relay.sender.example.": [f"A {GATEWAY}"],
     "sender.example.": [f'TXT "v=spf1 ip4:{GATEWAY} -all"'],
-    "25.113.0.203.in-addr.arpa.": ["PTR mx.post.example."],
+    "25.69.2.81.in-addr.arpa.": ["PTR mx.post.example."],
     "9.100.51.198.in-addr.arpa.": ["PTR relay.sender.example."],
 }
 

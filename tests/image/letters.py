@@ -51,6 +51,8 @@ device = "egress0"
 ipv4 = "{internet.GATEWAY}/24"
 gateway4 = "{internet.ROUTER}"
 resolvers = ["{internet.RESOLVER}"]
+[health]
+enabled = true
 [source.{USER}]
 proof = "password"
 user = "{USER}"

@@ -81,6 +81,8 @@ pub fn document(answers: &Answers, ports: &[LinkRow], drawn: Option<&Drawn>) -> 
     source(&mut text, answers, drawn);
     dkim(&mut text, answers, drawn);
     network::write(&mut text, answers, ports);
+    text.push_str("\n# The box sends a message to itself after every start.\n");
+    text.push_str("[health]\nenabled = true\n");
     text
 }
 

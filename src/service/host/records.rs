@@ -9,7 +9,7 @@ use crate::sign::records::to_publish;
 /// The records for a configuration whose keys are on the disk.
 pub(super) fn of(config: &Config, paths: &Paths) -> Vec<String> {
     let (mut keys, mut lines) = (Vec::new(), Vec::new());
-    for key in &config.dkim {
+    for key in &config.outward().dkim {
         let pem = std::fs::read(paths.at(&key.file)).map_err(|cause| cause.to_string());
         match pem.and_then(|pem| DnsRecord::of(key, &pem)) {
             Ok(record) => keys.push(record),
