@@ -383,8 +383,6 @@
 //! have passed.
 //!
 //! # 54. The console asks in lines, and the kernel edits them
-//! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a screen
-//! reader or a script at its other end.
 //! *Context.* A fresh serial line has no size, noise on it, 960 octets a second and perhaps a
 //! screen reader or a script at its other end.
 //! *Choice.* Questions and answers, a line each, without a moved cursor; the terminal stays in
@@ -463,9 +461,9 @@
 //!
 //! # 62. Disks are encrypted to PCR 7, with one recovery key for both
 //! *Context.* A policy over the kernel's measurement asks for the recovery key after every update.
-//! *Choice.* systemd-repart makes LUKS2 volumes that the TPM opens while Secure Boot's state is what
-//! it was; systemd-cryptenroll makes one recovery key, which opens state and spool. Without a TPM
-//! they are plain, and the box says so for ever; nobody has to type at every start.
+//! *Choice.* systemd-repart makes LUKS2 volumes that the TPM opens while Secure Boot's state is
+//! what it was; systemd-cryptenroll makes one recovery key, which opens state and spool. Without a
+//! TPM they are plain, and the box says so for ever; nobody has to type at every start.
 //! *Cost.* Without Secure Boot the TPM ties the disk to the machine, not to our kernel.
 //!
 //! # 63. A factory reset is a file on the ESP

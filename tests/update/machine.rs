@@ -15,14 +15,20 @@ const IN_TREE: &str = "set -e; tree=$1; shift; mount --make-rprivate /; \
      mount -t proc proc $tree/proc; mount --rbind /dev $tree/dev; mount --bind /tmp $tree/tmp; \
      exec chroot $tree \"$@\"";
 
-/// A tree of tools that can be entered.
+/// A tree of tools that can be entered. One that is named must be such a tree.
 pub(crate) fn tree() -> Option<PathBuf> {
     let named = std::env::var_os("POSTERN_TOOLS").map(PathBuf::from);
     let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/image/tools");
-    let tree = named.into_iter().chain([usual]).find(|tree| tree.join("usr/bin/xz").exists())?;
+    let asked = named.is_some();
+    let found = enter(named.unwrap_or(usual));
+    assert!(found.is_some() || !asked, "POSTERN_TOOLS names no tree that can be entered: as root?");
+    found
+}
+
+fn enter(tree: PathBuf) -> Option<PathBuf> {
     let words = words(&tree, &["/usr/lib/systemd/systemd-sysupdate", "--version"]);
     let ran = Command::new(&words[0]).args(&words[1..]).output().ok()?;
-    ran.status.success().then_some(tree)
+    (tree.join("usr/bin/xz").exists() && ran.status.success()).then_some(tree)
 }
 
 /// Says that something is not shown, once for each test.
