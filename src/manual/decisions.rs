@@ -473,3 +473,20 @@
 //! overwritten, systemd-repart makes them anew, and the file goes last. A word that is not
 //! understood destroys nothing.
 //! *Cost.* Whoever can write the ESP can reset the box; they could also remove its disk.
+//!
+//! # 64. Buildroot's long-term release, with a compiler of ours
+//! *Context.* The newest LTS of Buildroot (2026.02) has Rust 1.88, and we ask for 1.95.
+//! *Choice.* Stay on the LTS; `package/postern-rust` brings a newer compiler under a prefix of its
+//! own, for our package alone. Sources are the checkout, crates one archive bound to Cargo.lock.
+//! *Cost.* A second compiler in that build, and sums to renew with every new Rust.
+//!
+//! # 65. Buildroot's kernel has no modules and no initrd
+//! *Choice.* Everything that a box needs is built in, and the root comes up by `dm-mod.create=`.
+//! *Cost.* No microcode and no firmware that a driver asks for before the root is there.
+//!
+//! # 66. The image is tried by translation
+//! *Context.* Nested virtualization that starts UEFI cannot be counted on.
+//! *Choice.* `tests/image` uses TCG; `POSTERN_ACCEL=kvm` is a person's word. Every patience is six
+//! times as long by translation. Taps are opened inside name spaces and passed as descriptors, so
+//! that no packet of a test has a way to the machine's own network.
+//! *Cost.* A boot takes one to two minutes.

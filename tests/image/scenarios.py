@@ -85,7 +85,7 @@ WIZARD = [
 
 
 def reboot(lab):
-    """A restart by the power button and one by the reset button; both come back as a gateway."""
+    """A restart from the console and one by the reset button; both come back as a gateway."""
     box = lab.configured()
     lab.through("before")
     box.order("system_reset")
@@ -362,10 +362,15 @@ def status(lab, box, name):
 
 
 def power_off(lab, box):
+    """By the menu of the console: nothing on the box listens to the button yet."""
+    login(box)
+    lab.keep("menu", box.console.answer(r"^Menu.*: ?$", "17", 60 * SLOWNESS))
+    lab.keep("power-off", box.console.answer(r"^Type power off.*: ?$", "power off", 60 * SLOWNESS))
     began = time.monotonic()
-    if not box.power_button(60):
-        raise Wrong("the power button does not switch the box off")
+    if not box.wait_off(60):
+        raise Wrong("the box does not switch itself off")
     lab.say(f"off after {time.monotonic() - began:.1f} s")
+
 
 
 ALL = [short, first_boot_by_stick, first_boot_by_console, reboot, power_cut, update,
