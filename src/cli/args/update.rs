@@ -10,7 +10,7 @@ use crate::update::version::Version;
 /// What about updates.
 #[derive(Clone, Debug, Subcommand)]
 pub enum UpdateVerb {
-    /// What the server of [updates] offers; writes nothing
+    /// What the server of `[updates]` offers; writes nothing
     Check,
     /// Fetch a release, believe it, write it to the slot that does not run, read it back
     Stage {
