@@ -72,6 +72,11 @@ class Console:
     def type(self, line):
         self.socket.sendall(line.encode() + b"\r")
 
+    def skip(self):
+        """What was said until now is not waited for any more."""
+        with self.moved:
+            self.seen = len(self.text)
+
     def answer(self, question, line, seconds=None):
         """Waits for a question, answers it; gives the screen up to the question."""
         came = self.expect(question, seconds)
@@ -86,6 +91,9 @@ class Console:
 
 # What differs from run to run, and what stands for it in the kept screens.
 MASKS = [
+    # What the kernel and the journal say comes between the lines of the console when it will.
+    (re.compile(r"\[ *\d+\.\d{3,}\] [^\n]*"), ""),
+    (re.compile(r"\n\s*\n"), "\n"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d( UTC|Z)?"), "DATE"),
     (re.compile(r"\bup (\d+d )?(\d+h )?(\d+m )?\d+s\b"), "up AGE"),
     (re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b"), "MESSAGE"),

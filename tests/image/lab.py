@@ -115,6 +115,7 @@ class Lab:
             return
         if not self.options.renew_screens:
             raise Wrong(f"screen {name} differs from tests/image/screens/{name}.txt:\n{text}")
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
         self.say(f"screen {name} renewed")
 

@@ -306,7 +306,7 @@ def factory_reset(lab):
     box = lab.configured()
     lab.through("before-reset")
     login(box)
-    box.console.answer(r"^Menu.*: ?$", "18", 60 * SLOWNESS)
+    box.console.answer(r"Menu \(Enter lists it\): ", "18", 60 * SLOWNESS)
     box.console.answer(r"^1 or 2.*: ?$", "2", 60 * SLOWNESS)
     box.console.answer(r"^Type relay\.sender\.example.*: ?$", "relay.sender.example",
                        60 * SLOWNESS)
@@ -345,16 +345,18 @@ def passphrase_gone(stick):
 
 
 def login(box):
-    """A person logs in at the serial console."""
+    """A person logs in at the serial console, who waits for the prompt that comes by Enter."""
+    box.console.skip()
     box.console.type("")
-    box.console.answer(r"l: log in.*: ?$", "l", 60 * SLOWNESS)
-    box.console.answer(r"^Passphrase.*: ?$", PASSPHRASE, 60 * SLOWNESS)
+    box.console.answer(r"l: log in[^\n]*: ", "l", 60 * SLOWNESS)
+    box.console.answer(r"Passphrase \(Enter goes back\): ", PASSPHRASE, 60 * SLOWNESS)
 
 
 def look(box):
     """The screen that everybody sees."""
+    box.console.skip()
     box.console.type("")
-    return box.console.expect(r"l: log in.*: ?$", 60 * SLOWNESS)
+    return box.console.expect(r"l: log in[^\n]*: ", 60 * SLOWNESS)
 
 
 def status(lab, box, name):
@@ -364,8 +366,8 @@ def status(lab, box, name):
 def power_off(lab, box):
     """By the menu of the console: nothing on the box listens to the button yet."""
     login(box)
-    lab.keep("menu", box.console.answer(r"^Menu.*: ?$", "17", 60 * SLOWNESS))
-    lab.keep("power-off", box.console.answer(r"^Type power off.*: ?$", "power off", 60 * SLOWNESS))
+    lab.keep("menu", box.console.answer(r"Menu \(Enter lists it\): ", "17", 60 * SLOWNESS))
+    lab.keep("power-off", box.console.answer(r"Type power off [^\n]*: ", "power off", 60 * SLOWNESS))
     began = time.monotonic()
     if not box.wait_off(60):
         raise Wrong("the box does not switch itself off")
