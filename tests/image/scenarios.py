@@ -306,8 +306,7 @@ def factory_reset(lab):
     box = lab.configured()
     lab.through("before-reset")
     login(box)
-    box.console.answer(r"Menu \(Enter lists it\): ", "18", 60 * SLOWNESS)
-    box.console.answer(r"^1 or 2.*: ?$", "2", 60 * SLOWNESS)
+    box.console.answer(r"Menu \(Enter lists it\): ", "factory-reset", 60 * SLOWNESS)
     box.console.answer(r"^Type relay\.sender\.example.*: ?$", "relay.sender.example",
                        60 * SLOWNESS)
     # The setup file stays in the firmware: the box may take it again, but with a spool of its own.
@@ -366,7 +365,8 @@ def status(lab, box, name):
 def power_off(lab, box):
     """By the menu of the console: nothing on the box listens to the button yet."""
     login(box)
-    lab.keep("menu", box.console.answer(r"Menu \(Enter lists it\): ", "17", 60 * SLOWNESS))
+    lab.keep("menu", box.console.answer(r"Menu \(Enter lists it\): ", "power-off",
+                                        60 * SLOWNESS))
     lab.keep("power-off", box.console.answer(r"Type power off [^\n]*: ", "power off", 60 * SLOWNESS))
     began = time.monotonic()
     if not box.wait_off(60):
