@@ -214,12 +214,11 @@ fn first_boot_over_a_terminal() {
     tty.expect("that is not the passphrase");
     tty.answer_secret("Passphrase (Enter goes back):", PASSPHRASE);
     tty.expect("Logged in.");
-    tty.answer("Menu (Enter lists it): ", "8");
+    tty.answer("Menu (Enter lists it): ", "dns-records");
     tty.expect("25.2.0.192.in-addr.arpa. IN PTR relay.example.com.");
-    tty.answer("Menu (Enter lists it): ", "9");
+    tty.answer("Menu (Enter lists it): ", "config-history");
     tty.expect("in force");
-    tty.answer("Menu (Enter lists it): ", "18");
-    tty.answer("1 or 2 (Enter goes back): ", "2");
+    tty.answer("Menu (Enter lists it): ", "factory-reset");
     tty.answer("Type relay.example.com to do it (Enter goes back): ", "relay");
     tty.expect("Nothing was done.");
     tty.answer("Menu (Enter lists it): ", "0");
@@ -262,7 +261,7 @@ fn an_unconfirmed_first_configuration_is_taken_back() {
     // It waits; whoever knows the passphrase takes it back.
     tty.answer("!: stop all mail:", "l");
     tty.answer_secret("Passphrase (Enter goes back):", PASSPHRASE);
-    tty.answer("Menu (Enter lists it): ", "11");
+    tty.answer("Menu (Enter lists it): ", "config-rollback");
     tty.answer("Type roll back to do it (Enter goes back): ", "roll back");
     tty.expect("Menu (Enter lists it): ");
     tty.send(b"0\r");

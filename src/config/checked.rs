@@ -2,6 +2,7 @@
 //! `Arc<Config>`.
 
 mod checks;
+mod console;
 mod health;
 mod interface;
 mod limits;
@@ -25,6 +26,7 @@ use crate::mail::class::MessageClass;
 use crate::mail::source::{Source, SourceName};
 
 pub use checks::CheckConfig;
+pub use console::{CONSOLE_LANGUAGES, ConsoleConfig};
 pub use health::HealthConfig;
 pub use interface::{
     BondMode, Hardware, Interface, Ipv4Way, Ipv6Way, MacAddress, Nts, Role, TimeConfig,
@@ -81,6 +83,8 @@ pub struct Config {
     pub network: NetworkConfig,
     /// Setup files for a box that is configured already.
     pub setup: SetupConfig,
+    /// The console.
+    pub console: ConsoleConfig,
     /// The health gate's message; its listener, source, egress, route and key are among the others.
     pub health: Option<HealthConfig>,
     /// Updates of the appliance.

@@ -77,6 +77,12 @@ pub fn control_socket(text: &str) -> PathBuf {
     check::control_socket(text)
 }
 
+/// What the document says about the console, whatever the rest of it is worth.
+#[must_use]
+pub fn console(text: &str) -> checked::ConsoleConfig {
+    check::console_alone(text)
+}
+
 /// Reads and checks a document.
 ///
 /// # Errors

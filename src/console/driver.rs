@@ -161,6 +161,8 @@ impl Driver {
                     self.worker = None;
                     true
                 }
+                // There is nothing but lines yet.
+                Action::Switch => true,
                 Action::Pause(wait) => {
                     self.paused = Some(clock::now().after(wait));
                     true

@@ -1,9 +1,9 @@
 //! The console's state machine: lines and answers in, actions out. No clock, no terminal.
 //!
 //! ```text
-//!                 l, passphrase             number
-//!  ┌──► Status ─────────────────► Menu ───────────────► Source, Word, Passphrase ──┐
-//!  │     │ w                       ▲ └─────────────────────────────────────────────┘
+//!                 l, passphrase         number or word        its word
+//!  ┌──► Status ─────────────────► Menu ───────────────► Form ──────────► Word ──┐
+//!  │     │ w                       ▲ └──────────────────────────────────────────┘
 //!  │     ▼                         │ confirmed
 //!  │    Wizard ──apply──► Confirm ─┘
 //!  └─────── ctrl-C, ctrl-D, idle, the host role gone: from everywhere ───────────────
@@ -17,15 +17,16 @@ use std::time::Duration;
 use zeroize::Zeroize as _;
 
 use super::ask::{Ask, Told};
+use super::form::Form;
 use super::intake::Typed;
+use super::menu::SECTIONS;
 use super::outbox::{Action, Outbox};
 use super::status;
 use super::wizard::Wizard;
+use super::words::Language;
 use crate::base::secret::Secret;
 use crate::base::time::Instant;
 use crate::control::host::{HostAnswer, HostRequest, HostStatus, Passphrase};
-use crate::control::request::Request;
-use crate::mail::source::SourceName;
 
 /// Without a key for so long the administrator is logged out.
 pub const IDLE: Duration = Duration::from_secs(300);
@@ -52,16 +53,6 @@ pub(super) enum Errand {
     SetUp,
 }
 
-/// A deed that is weighed before its word is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
-    Reboot,
-    PowerOff,
-    FactoryReset { keep_spool: bool },
-    UpdateRollback,
-    ConfigRollback,
-}
-
 /// What an answer is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Then {
@@ -69,14 +60,16 @@ pub(super) enum Then {
     Screen,
     /// The passphrase was said.
     LoggedIn(Errand),
+    /// It was refused: how long until the next try is looked at.
+    LoginWait(Errand),
     /// Show it, then the menu.
     Show,
-    /// The list of sources, to pick from.
-    Sources,
-    /// How many messages it would touch; then the word, and this.
-    Count(Box<Request>, String),
-    /// How the machine is; then the word for the deed.
-    Weigh(Deed),
+    /// What may be chosen in a form.
+    Choices(Form),
+    /// How many messages a form would touch.
+    Count(Form),
+    /// How the machine is, before a form is done.
+    Weigh(Form),
     /// How the machine is; then the wizard.
     SetUp,
     /// For the wizard.
@@ -87,16 +80,6 @@ pub(super) enum Then {
     Confirmed,
     /// The first check of the ways out; so many tries are left.
     FirstCheck(u32),
-    /// A new passphrase was set.
-    NewPassphrase,
-}
-
-/// What a new passphrase still needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Old,
-    New(Secret<String>),
-    Again(Secret<String>, Secret<String>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,18 +90,12 @@ pub(super) enum State {
     Waiting(Then),
     /// The passphrase is asked for.
     Login(Errand),
-    /// The menu.
+    /// The menu, or the section of it that is open.
     Menu,
-    /// One of these sources.
-    Sources(Vec<SourceName>),
-    /// What to do with a source.
-    Source(SourceName),
-    /// What to keep in a factory reset.
-    Reset,
-    /// A word stands between the administrator and this.
-    Word(String, Ask),
-    /// A new passphrase.
-    Change(Change),
+    /// An entry of the menu asks for what it needs.
+    Form(Form),
+    /// A word stands between the administrator and an entry.
+    Word(String, Form),
     /// The wizard has the word.
     Wizard,
     /// The first configuration waits for a yes.
@@ -130,6 +107,16 @@ pub(super) enum State {
     },
 }
 
+/// How the console is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Face {
+    /// Line by line: lists are printed.
+    #[default]
+    Lines,
+    /// On pages: lists are seen beside what is printed.
+    Pages,
+}
+
 /// The console.
 #[derive(Debug)]
 pub struct Console {
@@ -138,6 +125,14 @@ pub struct Console {
     pub(super) admin: bool,
     pub(super) wizard: Option<Wizard>,
     pub(super) host: Option<HostStatus>,
+    pub(super) face: Face,
+    /// The section of the menu that is open.
+    pub(super) place: Option<usize>,
+    /// No passphrase is looked at before this.
+    pub(super) login_wait: Option<Instant>,
+    /// The status is asked for again so often, where it is seen all the time.
+    refresh: Option<Duration>,
+    refreshed: Instant,
     /// The terminal, for the audit trail.
     pub(super) tty: String,
     pub(super) now: Instant,
@@ -157,6 +152,11 @@ impl Console {
             admin: false,
             wizard: None,
             host: None,
+            face: Face::Lines,
+            place: None,
+            login_wait: None,
+            refresh: None,
+            refreshed: now,
             tty: tty.to_owned(),
             now,
             touched: now,
@@ -164,6 +164,23 @@ impl Console {
         };
         console.screen();
         console
+    }
+
+    /// From now on it is seen so; on pages the status is renewed by itself.
+    pub fn show_as(&mut self, face: Face, refresh: Option<Duration>) {
+        self.face = face;
+        self.refresh = refresh;
+    }
+
+    /// The language that is spoken.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        self.out.language
+    }
+
+    /// Speaks another language.
+    pub fn speak(&mut self, language: Language) {
+        self.out.language = language;
     }
 
     /// Something was typed.
@@ -205,6 +222,11 @@ impl Console {
             self.state = State::Waiting(Then::Screen);
             self.out.ask(Ask::Host(HostRequest::Status {}));
         }
+        if self.refresh_at().is_some_and(|at| at <= now) {
+            self.refreshed = now;
+            self.state = State::Waiting(Then::Screen);
+            self.out.ask(Ask::Host(HostRequest::Status {}));
+        }
         if let State::Confirm { until, said } = self.state {
             self.countdown(until, said);
         }
@@ -231,7 +253,17 @@ impl Console {
             _ => None,
         };
         let idle = self.idle_after().map(|idle| self.touched.after(idle));
-        [retry, confirm, idle].into_iter().flatten().min().filter(|at| at.0 < u64::MAX)
+        [retry, confirm, idle, self.refresh_at()]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|at| at.0 < u64::MAX)
+    }
+
+    /// When the status is renewed by itself.
+    fn refresh_at(&self) -> Option<Instant> {
+        let seen = self.state == State::Status && self.retry.is_none();
+        self.refresh.filter(|_| seen).map(|every| self.refreshed.after(every))
     }
 
     /// Whether a line may be given to it; otherwise it is kept until it may.
@@ -258,12 +290,13 @@ impl Console {
     }
 
     /// To the screen that everybody may see, as nobody.
-    fn leave(&mut self, why: &str) {
+    fn leave(&mut self, why: &'static str) {
         let waiting = matches!(self.state, State::Waiting(_));
         if self.admin || waiting {
             self.out.push(Action::HangUp);
         }
         self.admin = false;
+        self.place = None;
         self.out.say("");
         self.out.say(why);
         self.screen();
@@ -288,9 +321,13 @@ impl Console {
             Told::Host(answer) => match *answer {
                 HostAnswer::Status(host) => {
                     self.retry = None;
-                    self.out.say("");
-                    for line in status::screen(&host) {
-                        self.out.push(Action::Print(line));
+                    self.refreshed = self.now;
+                    self.configured_language(&host);
+                    if self.face == Face::Lines {
+                        self.out.say("");
+                        for line in status::screen(&host, self.out.language) {
+                            self.out.push(Action::Print(line));
+                        }
                     }
                     self.host = Some(*host);
                     self.prompt();
@@ -311,7 +348,7 @@ impl Console {
         self.retry = Some((self.now.after(wait), wait));
         if !known {
             self.out.say("");
-            self.out.say(&format!("[!] No status: {why}"));
+            self.out.say_with("[!] No status: {}", &[&why]);
             self.out.say("It is asked for again by itself until there is one.");
             self.prompt();
         }
@@ -334,22 +371,33 @@ impl Console {
         match &self.state {
             State::Status => {
                 let choices = status::choices(self.host.as_ref(), self.wizard.as_ref());
-                self.out.prompt(&format!("{choices}:"));
+                self.out.prompt(choices);
             }
             State::Login(_) => self.out.prompt_secret("Passphrase (Enter goes back):"),
-            State::Menu => self.out.prompt("Menu (Enter lists it):"),
-            State::Sources(_) => self.out.prompt("Which source (Enter goes back):"),
-            State::Source(_) => self.out.prompt("What (Enter goes back):"),
-            State::Reset => self.out.prompt("1 or 2 (Enter goes back):"),
-            State::Word(word, _) => {
-                let text = format!("Type {word} to do it (Enter goes back):");
-                self.out.prompt(&text);
+            State::Menu => match self.place.and_then(|place| SECTIONS.get(place)) {
+                Some(section) => {
+                    let title = self.out.language.tr(section.title);
+                    self.out.prompt_with("{} (Enter lists it, 0 goes back):", &[&title]);
+                }
+                None => self.out.prompt("Menu (Enter lists it):"),
+            },
+            State::Form(form) => {
+                let (text, secret) = form.prompt(self.out.language);
+                self.out.prompt_quote(&text, secret);
             }
-            State::Change(Change::Old) => self.out.prompt_secret("Passphrase so far:"),
-            State::Change(Change::New(_)) => self.out.prompt_secret("New passphrase:"),
-            State::Change(Change::Again(..)) => self.out.prompt_secret("New passphrase again:"),
+            State::Word(word, _) => {
+                self.out.prompt_with("Type {} to do it (Enter goes back):", &[word]);
+            }
             State::Confirm { .. } => self.out.prompt("Type yes to keep it:"),
             State::Waiting(_) | State::Wizard => {}
+        }
+    }
+
+    /// The language of the configuration, until somebody chooses another one.
+    fn configured_language(&mut self, host: &HostStatus) {
+        let first = self.host.as_ref().is_none_or(|known| known.language != host.language);
+        if let Some(language) = Language::of(&host.language).filter(|_| first) {
+            self.out.language = language;
         }
     }
 
@@ -369,7 +417,7 @@ impl Console {
             self.state = State::Confirm { until, said: self.now.after(COUNTDOWN) };
             if left > 0 {
                 self.out.say("");
-                self.out.say(&format!("{left} seconds left."));
+                self.out.say_with("{} seconds left.", &[&left]);
                 self.prompt();
             }
         }
@@ -379,9 +427,10 @@ impl Console {
     pub(super) fn begin_confirm(&mut self, secs: u64) {
         let until = self.now.after(Duration::from_secs(secs));
         self.state = State::Confirm { until, said: self.now.after(COUNTDOWN).min(until) };
-        self.out.say(&format!(
-            "It is in force. Without a yes within {secs} seconds the old state comes back."
-        ));
+        self.out.say_with(
+            "It is in force. Without a yes within {} seconds the old state comes back.",
+            &[&secs],
+        );
         self.prompt();
     }
 

@@ -21,8 +21,10 @@ pub mod ask;
 mod dialog;
 mod draw;
 mod driver;
+mod form;
 pub mod intake;
 pub mod machine;
+pub mod menu;
 pub mod outbox;
 mod pages;
 pub mod paper;
@@ -31,6 +33,7 @@ pub mod strength;
 mod term;
 mod told;
 pub mod wizard;
+pub mod words;
 mod worker;
 
 pub use driver::{Options, run};

@@ -1,10 +1,12 @@
 //! What the driver must do next, in order.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::ask::Ask;
 use super::paper;
+use super::words::{Language, Said};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,54 +26,81 @@ pub enum Action {
     HangUp,
     /// Wait so long before the next action.
     Pause(Duration),
+    /// From lines to the screen, or back.
+    Switch,
 }
 
-/// Actions that wait for the driver.
+/// Actions that wait for the driver. Words of ours are translated here, and nowhere else.
 #[derive(Debug, Default)]
-pub struct Outbox(VecDeque<Action>);
+pub struct Outbox {
+    actions: VecDeque<Action>,
+    /// The language that is spoken.
+    pub language: Language,
+}
 
 impl Outbox {
-    /// Words, folded.
-    pub fn say(&mut self, text: &str) {
-        self.say_indented(text, 0);
+    /// Words of ours, folded.
+    pub fn say(&mut self, text: &'static str) {
+        self.quote(self.language.tr(text), 0);
     }
 
-    /// Words, folded, further lines indented.
-    pub fn say_indented(&mut self, text: &str, indent: usize) {
-        self.0.extend(paper::fold(text, indent).into_iter().map(Action::Print));
+    /// Words of ours with values.
+    pub fn say_with(&mut self, text: &'static str, values: &[&dyn Display]) {
+        self.quote(&self.language.fill(text, values), 0);
     }
 
-    /// Several lines, each folded.
+    /// A sentence of ours, further lines indented.
+    pub fn say_said(&mut self, said: &Said, indent: usize) {
+        self.quote(&self.language.say(said), indent);
+    }
+
+    /// A text as it is, folded, further lines indented.
+    pub fn quote(&mut self, text: &str, indent: usize) {
+        self.actions.extend(paper::fold(text, indent).into_iter().map(Action::Print));
+    }
+
+    /// Several lines as they are, each folded.
     pub fn lines<L: AsRef<str>>(&mut self, lines: impl IntoIterator<Item = L>) {
         for line in lines {
-            self.say_indented(line.as_ref(), 2);
+            self.quote(line.as_ref(), 2);
         }
     }
 
     /// A question to the person; what is typed is seen.
-    pub fn prompt(&mut self, text: &str) {
-        let text = paper::cut(text, paper::COLUMNS - 20) + " ";
-        self.0.push_back(Action::Prompt { text, secret: false });
+    pub fn prompt(&mut self, text: &'static str) {
+        self.prompt_with(text, &[]);
+    }
+
+    /// A question with values in it.
+    pub fn prompt_with(&mut self, text: &'static str, values: &[&dyn Display]) {
+        let text = self.language.fill(text, values);
+        self.prompt_quote(&text, false);
     }
 
     /// A question to the person; what is typed is not seen.
-    pub fn prompt_secret(&mut self, text: &str) {
+    pub fn prompt_secret(&mut self, text: &'static str) {
+        let text = self.language.tr(text).to_owned();
+        self.prompt_quote(&text, true);
+    }
+
+    /// A question as it is.
+    pub fn prompt_quote(&mut self, text: &str, secret: bool) {
         let text = paper::cut(text, paper::COLUMNS - 20) + " ";
-        self.0.push_back(Action::Prompt { text, secret: true });
+        self.actions.push_back(Action::Prompt { text, secret });
     }
 
     /// A question to somebody else.
     pub fn ask(&mut self, ask: Ask) {
-        self.0.push_back(Action::Ask(ask));
+        self.actions.push_back(Action::Ask(ask));
     }
 
     /// Any action.
     pub fn push(&mut self, action: Action) {
-        self.0.push_back(action);
+        self.actions.push_back(action);
     }
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Action> {
-        self.0.pop_front()
+        self.actions.pop_front()
     }
 }

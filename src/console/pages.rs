@@ -3,10 +3,12 @@
 use serde_json::Value;
 
 use super::ask::Told;
-use super::paper::count;
 use super::status;
+use super::words::Language;
 use crate::base::time::WallTime;
-use crate::control::answer::{Acted, Answer, EgressRow, Page, Rotated};
+use crate::control::answer::{
+    Acted, Answer, EgressRow, Page, QueueRow, Rotated, SourceRow, StepRow,
+};
 use crate::control::check::{EgressCheck, Grade};
 use crate::control::host::HostAnswer;
 use crate::control::host::answer::{Applied, GenerationRow};
@@ -14,30 +16,32 @@ use crate::control::lanes::LaneRow;
 
 /// The lines of an answer.
 #[must_use]
-pub(super) fn lines(told: &Told) -> Vec<String> {
+pub(super) fn lines(told: &Told, language: Language) -> Vec<String> {
     match told {
-        Told::Host(answer) => host(answer),
-        Told::Served(answer) => served(answer),
+        Told::Host(answer) => host(answer, language),
+        Told::Served(answer) => served(answer, language),
         Told::Drawn(_) => Vec::new(),
         Told::Failed(text) | Told::Away(text) => vec![format!("[!] {text}")],
     }
 }
 
-fn host(answer: &HostAnswer) -> Vec<String> {
+fn host(answer: &HostAnswer, language: Language) -> Vec<String> {
     match answer {
-        HostAnswer::Status(found) => status::screen(found),
+        HostAnswer::Status(found) => status::screen(found, language),
         HostAnswer::Welcome(welcome) if welcome.login_wait_secs > 0 => {
-            vec![format!("[!] The next try is looked at in {} s.", welcome.login_wait_secs)]
+            let secs = &welcome.login_wait_secs;
+            vec![language.fill("[!] The next try is looked at in {} s.", &[secs])]
         }
-        HostAnswer::Welcome(_) => vec!["Good.".to_owned()],
-        HostAnswer::Done(text) if text.is_empty() => vec!["Done.".to_owned()],
+        HostAnswer::Welcome(_) => vec![language.tr("Good.").to_owned()],
+        HostAnswer::Done(text) if text.is_empty() => vec![language.tr("Done.").to_owned()],
         HostAnswer::Done(text) => vec![text.clone()],
         HostAnswer::Text(text) => text.lines().map(str::to_owned).collect(),
-        HostAnswer::Applied(applied) => self::applied(applied),
-        HostAnswer::History(rows) => history(rows),
+        HostAnswer::Applied(applied) => self::applied(applied, language),
+        HostAnswer::History(rows) => history(rows, language),
         HostAnswer::Update(value) => pairs(value, 0),
         HostAnswer::Delivered(file) => {
-            vec![format!("{} was written, {}.", file.name, super::paper::octets(file.octets))]
+            let octets = super::paper::octets(file.octets);
+            vec![language.fill("{} was written, {}.", &[&file.name, &octets])]
         }
         HostAnswer::Trouble(trouble) => vec![format!("[!] {}", trouble.text)],
         other => serde_json::to_value(other)
@@ -46,28 +50,32 @@ fn host(answer: &HostAnswer) -> Vec<String> {
     }
 }
 
-fn applied(applied: &Applied) -> Vec<String> {
+fn applied(applied: &Applied, language: Language) -> Vec<String> {
     let mut lines = vec![match applied.generation {
-        0 => "There is no configuration now.".to_owned(),
-        generation => format!("Configuration {generation} is in force."),
+        0 => language.tr("There is no configuration now.").to_owned(),
+        generation => language.fill("Configuration {} is in force.", &[&generation]),
     }];
     if let Some(secs) = applied.confirm_secs {
-        lines.push(format!("It must be confirmed within {secs} s."));
+        lines.push(language.fill("It must be confirmed within {} s.", &[&secs]));
     }
     lines.extend(applied.notes.iter().cloned());
     lines
 }
 
-fn history(rows: &[GenerationRow]) -> Vec<String> {
+fn history(rows: &[GenerationRow], language: Language) -> Vec<String> {
     if rows.is_empty() {
-        return vec!["There is no configuration yet.".to_owned()];
+        return vec![language.tr("There is no configuration yet.").to_owned()];
     }
-    let line = |row: &GenerationRow| {
-        let state = if row.state.is_empty() { String::new() } else { format!(", {}", row.state) };
-        let why = if row.comment.is_empty() { String::new() } else { format!(": {}", row.comment) };
-        format!("{} {}, by {}{state}{why}", row.generation, minute(row.at), row.by)
-    };
+    let line = |row: &GenerationRow| format!("{} {}", row.generation, generation(row, language));
     rows.iter().map(line).collect()
+}
+
+/// A configuration in a line, without its number.
+pub(super) fn generation(row: &GenerationRow, language: Language) -> String {
+    let state = if row.state.is_empty() { String::new() } else { format!(", {}", row.state) };
+    let why = if row.comment.is_empty() { String::new() } else { format!(": {}", row.comment) };
+    let by = language.fill("{}, by {}", &[&minute(row.at), &row.by]);
+    format!("{by}{state}{why}")
 }
 
 /// A date and time to the minute.
@@ -111,13 +119,22 @@ fn pairs(value: &Value, depth: usize) -> Vec<String> {
     lines
 }
 
-fn served(answer: &Answer) -> Vec<String> {
+fn served(answer: &Answer, language: Language) -> Vec<String> {
     match answer {
-        Answer::Acted(acted) => vec![self::acted(acted)],
-        Answer::Lanes(page) => lanes(page),
-        Answer::Egresses(rows) => rows.iter().flat_map(egress).collect(),
-        Answer::EgressChecks(checks) => checks.iter().flat_map(check).collect(),
-        Answer::Rotated(rotated) => self::rotated(rotated),
+        Answer::Acted(acted) => vec![self::acted(acted, language)],
+        Answer::Lanes(page) => page_of(page, lane, "The queue is empty.", language),
+        Answer::Sources(page) => {
+            let row =
+                |row: &SourceRow, language| format!("{}: {}", row.name, source(row, language));
+            page_of(page, row, "There is no source.", language)
+        }
+        Answer::Queue(page) => page_of(page, message, "There is no such message.", language),
+        Answer::Steps(rows) => rows.iter().map(step).collect(),
+        Answer::Egresses(rows) => rows.iter().flat_map(|row| egress(row, language)).collect(),
+        Answer::EgressChecks(checks) => {
+            checks.iter().flat_map(|found| check(found, language)).collect()
+        }
+        Answer::Rotated(rotated) => self::rotated(rotated, language),
         Answer::Trouble(trouble) => vec![format!("[!] {}", trouble.text)],
         other => serde_json::to_value(other)
             .map(|value| pairs(value.get("data").unwrap_or(&Value::Null), 0))
@@ -125,59 +142,86 @@ fn served(answer: &Answer) -> Vec<String> {
     }
 }
 
-fn acted(acted: &Acted) -> String {
+fn acted(acted: &Acted, language: Language) -> String {
     let note = if acted.note.is_empty() { String::new() } else { format!(" {}.", acted.note) };
-    format!("Done: {}.{note}", count(acted.messages, "message"))
+    language.fill("Done: {}.", &[&language.messages(acted.messages)]) + &note
 }
 
-fn lanes(page: &Page<LaneRow>) -> Vec<String> {
+/// A list, a row a line, and how many more there are.
+fn page_of<T>(
+    page: &Page<T>,
+    row: impl Fn(&T, Language) -> String,
+    empty: &'static str,
+    language: Language,
+) -> Vec<String> {
     if page.rows.is_empty() {
-        return vec!["The queue is empty.".to_owned()];
+        return vec![language.tr(empty).to_owned()];
     }
-    let mut lines: Vec<String> = page.rows.iter().map(lane).collect();
+    let mut lines: Vec<String> = page.rows.iter().map(|found| row(found, language)).collect();
     let shown = page.rows.len() as u64;
     if page.total > shown {
-        lines.push(format!("and {} more", page.total - shown));
+        lines.push(language.fill("and {} more", &[&(page.total - shown)]));
     }
     lines
 }
 
-fn lane(row: &LaneRow) -> String {
-    let sum = row.classes.otp + row.classes.transactional + row.classes.subscribed;
-    let why = row.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
-    let oldest = row.oldest.map_or_else(String::new, |at| format!(", oldest since {}", minute(at)));
-    format!(
-        "{} by {}: {}, {}{why}, held {}, in flight {}{oldest}",
-        row.lane,
-        row.egress,
-        count(sum, "message"),
-        row.state,
-        row.held,
-        row.in_flight
-    )
+/// A source in a line, without its name.
+pub(super) fn source(row: &SourceRow, language: Language) -> String {
+    let messages = language.messages(row.queued);
+    language.fill("{}, {} waiting, {} held", &[&row.state, &messages, &row.held])
 }
 
-fn egress(row: &EgressRow) -> Vec<String> {
-    let device = row.device.as_deref().unwrap_or("any interface");
+fn message(row: &QueueRow, language: Language) -> String {
+    let held = row.held.as_ref().map_or_else(String::new, |why| format!(" [{why}]"));
+    let reply = row.reply.as_ref().map_or_else(String::new, |reply| format!(": {reply}"));
+    let since = language.fill("since {}", &[&minute(row.accepted)]);
+    format!("{} {} {} {since}{held}{reply}", row.id, row.source, row.domains.join(","))
+}
+
+fn step(row: &StepRow) -> String {
+    let at = row.at.map_or_else(String::new, |at| format!("{} ", minute(at)));
+    format!("{at}{}: {}", row.step, row.text)
+}
+
+fn lane(row: &LaneRow, language: Language) -> String {
+    let sum = row.classes.otp + row.classes.transactional + row.classes.subscribed;
+    let why = row.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+    let oldest = row
+        .oldest
+        .map_or_else(String::new, |at| language.fill(", oldest since {}", &[&minute(at)]));
+    let messages = language.messages(sum);
+    let state = format!("{}{why}", row.state);
+    let values: [&dyn std::fmt::Display; 6] =
+        [&row.lane, &row.egress, &messages, &state, &row.held, &row.in_flight];
+    language.fill("{} by {}: {}, {}, held {}, in flight {}", &values) + &oldest
+}
+
+fn egress(row: &EgressRow, language: Language) -> Vec<String> {
+    let device = row.device.as_deref().unwrap_or_else(|| language.tr("any interface"));
     let addresses = row.addresses.join(", ");
-    let mut lines = vec![format!("{}: {}, {device}, {addresses}", row.name, row.state)];
+    let state = language.tr(&row.state);
+    let mut lines = vec![format!("{}: {state}, {device}, {addresses}", row.name)];
     if let Some(reason) = &row.reason {
-        let by = row.by.as_ref().map_or_else(String::new, |by| format!(", by {by}"));
-        lines.push(format!("  why: {reason}{by}"));
+        let by = row.by.as_ref().map_or_else(String::new, |by| format!(" ({by})"));
+        lines.push(format!("  {}{by}", language.fill("why: {}", &[reason])));
     }
-    lines.extend(row.listed.iter().map(|(who, said)| format!("  listed, says {who}: {said}")));
-    lines.extend(row.warm_up.iter().map(|text| format!("  warms up: {text}")));
+    lines.extend(
+        row.listed
+            .iter()
+            .map(|(who, said)| format!("  {}", language.fill("listed, says {}: {}", &[who, said]))),
+    );
+    lines.extend(row.warm_up.iter().map(|text| format!("  {text}")));
     lines
 }
 
 /// What is not as it should be first, each with its remedy; what passed is counted.
-fn check(check: &EgressCheck) -> Vec<String> {
+fn check(check: &EgressCheck, language: Language) -> Vec<String> {
     let mut findings: Vec<_> =
         check.findings.iter().filter(|finding| finding.grade != Grade::Pass).collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.grade));
     let passed = check.count(Grade::Pass);
-    let mut lines =
-        vec![format!("Egress {}: {passed} of {} passed", check.egress, check.findings.len())];
+    let values: [&dyn std::fmt::Display; 3] = [&check.egress, &passed, &check.findings.len()];
+    let mut lines = vec![language.fill("Egress {}: {} of {} passed", &values)];
     for finding in findings {
         lines.push(format!(
             "[{}] {} {}: {}",
@@ -188,12 +232,12 @@ fn check(check: &EgressCheck) -> Vec<String> {
     lines
 }
 
-fn rotated(rotated: &Rotated) -> Vec<String> {
+fn rotated(rotated: &Rotated, language: Language) -> Vec<String> {
     let left = rotated.grace_until.rfc3339();
     vec![
-        "The new secret, shown this once:".to_owned(),
+        language.tr("The new secret, shown this once:").to_owned(),
         format!("  user: {}", rotated.user),
         format!("  password: {}", rotated.password),
-        format!("The old one ends at {left}."),
+        language.fill("The old one ends at {}.", &[&left]),
     ]
 }

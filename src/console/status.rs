@@ -1,12 +1,14 @@
 //! The status screen: what everybody may see who stands before the machine. Never a secret, never
 //! an address of a sender or a recipient.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::paper::{COLUMNS, count, cut, octets, span};
+use super::paper::{COLUMNS, cut, octets, span};
 use super::wizard::Wizard;
+use super::words::Language;
 use crate::control::answer::{EgressRow, Status};
 use crate::control::host::HostStatus;
 use crate::control::host::answer::LinkRow;
@@ -21,64 +23,99 @@ const EGRESSES_MAX: usize = 3;
 
 /// The screen.
 #[must_use]
-pub fn screen(host: &HostStatus) -> Vec<String> {
+pub fn screen(host: &HostStatus, language: Language) -> Vec<String> {
     let image = host.image_version.as_ref();
-    let image = image.map_or_else(String::new, |version| format!(", image {version}"));
+    let image = image.map_or_else(String::new, |version| language.fill(", image {}", &[version]));
     let mut lines = vec![format!("Postern {}{image}  {}", host.version, host.hostname)];
-    let warnings = warnings(host);
-    some(&mut lines, &warnings, WARNINGS_MAX, |warning| format!("[!] {warning}"));
-    if warnings.is_empty() {
-        lines.push("[OK] No alarms.".to_owned());
+    let found = warnings(host, language);
+    if host.privacy {
+        lines.push(health_alone(found.is_empty(), language));
+        return lines;
     }
-    mail(&mut lines, host);
-    some(&mut lines, &host.links, PORTS_MAX, port);
-    lines.extend(machine(host));
-    lines.push(format!("Software   {}", software(host)));
+    let more = |count: &usize| format!("{:11}{}", "", language.fill("and {} more", &[count]));
+    some(&mut lines, &found, WARNINGS_MAX, |warning| format!("[!] {warning}"), more);
+    if found.is_empty() {
+        lines.push(format!("[OK] {}", language.tr("No alarms.")));
+    }
+    mail(&mut lines, host, language);
+    some(
+        &mut lines,
+        &host.links,
+        PORTS_MAX,
+        |link| labelled(language, "Interface", &port(link, language)),
+        more,
+    );
+    lines.extend(machine(host, language));
+    lines.push(labelled(language, "Software", &software(host, language)));
     let now = host.now.rfc3339();
     let now = now.get(..19).unwrap_or_default().replace('T', " ");
     let up = span(Duration::from_secs(host.uptime_secs));
-    lines.push(format!("Time       {now} UTC, up {up}"));
+    lines.push(labelled(language, "Time", &language.fill("{} UTC, up {}", &[&now, &up])));
     lines.truncate(LINES_MAX);
     lines.iter().map(|line| cut(line, COLUMNS)).collect()
 }
 
+/// All that strangers may see where the configuration wants privacy.
+fn health_alone(healthy: bool, language: Language) -> String {
+    if healthy {
+        format!("[OK] {}", language.tr("Healthy. Log in to see more."))
+    } else {
+        format!("[!] {}", language.tr("Not healthy. Log in to see why."))
+    }
+}
+
+/// A label and what belongs to it.
+fn labelled(language: Language, label: &'static str, text: &str) -> String {
+    let label = super::paper::ascii(language.tr(label));
+    format!("{label:<11}{text}")
+}
+
 /// The first of a list, and how many more there are.
-fn some<T>(lines: &mut Vec<String>, list: &[T], max: usize, line: impl Fn(&T) -> String) {
+fn some<T>(
+    lines: &mut Vec<String>,
+    list: &[T],
+    max: usize,
+    line: impl Fn(&T) -> String,
+    more: impl Fn(&usize) -> String,
+) {
     let shown = if list.len() > max { max - 1 } else { list.len() };
     lines.extend(list.iter().take(shown).map(line));
     if list.len() > shown {
-        lines.push(format!("           and {} more", list.len() - shown));
+        lines.push(more(&(list.len() - shown)));
     }
 }
 
 /// What somebody should do something about, the most urgent first.
 #[must_use]
-pub fn warnings(host: &HostStatus) -> Vec<String> {
+pub fn warnings(host: &HostStatus, language: Language) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(pending) = &host.pending {
         let back = match pending.previous {
-            0 => "no configuration".to_owned(),
-            previous => format!("configuration {previous}"),
+            0 => language.tr("no configuration").to_owned(),
+            previous => language.fill("configuration {}", &[&previous]),
         };
-        found.push(format!(
-            "Configuration {} must be confirmed within {} s, or {back} comes back",
-            pending.generation, pending.left_secs
+        found.push(language.fill(
+            "Configuration {} must be confirmed within {} s, or {} comes back",
+            &[&pending.generation, &pending.left_secs, &back],
         ));
     }
     if !host.configured {
-        found.push("NOT CONFIGURED: type w to set this gateway up".to_owned());
+        found.push(language.tr("NOT CONFIGURED: type w to set this gateway up").to_owned());
     }
-    found.extend(rolled_back(host.update.as_ref()));
+    found.extend(rolled_back(host.update.as_ref(), language));
     match &host.mail {
-        Some(mail) => found.extend(alarms(mail)),
-        None if host.configured => found.push(format!("Mail: {}", host.gateway)),
+        Some(mail) => found.extend(alarms(mail, language)),
+        None if host.configured => {
+            found.push(format!("{}: {}", language.tr("Mail"), host.gateway));
+        }
         None => {}
     }
     let failed = host.units.iter().filter(|unit| unit.active == "failed");
-    found.extend(failed.map(|unit| format!("{} has failed", unit.name)));
-    found.extend(unhealthy(host.health.as_ref()));
+    found.extend(failed.map(|unit| language.fill("{} has failed", &[&unit.name])));
+    found.extend(unhealthy(host.health.as_ref(), language));
     if host.edited_by_hand {
-        found.push("The configuration on disk was edited by hand and is not in force".to_owned());
+        let text = "The configuration on disk was edited by hand and is not in force";
+        found.push(language.tr(text).to_owned());
     }
     found.extend(host.notices.iter().filter(|notice| !said(host, notice)).cloned());
     found
@@ -93,105 +130,128 @@ fn said(host: &HostStatus, notice: &str) -> bool {
 }
 
 /// What the daemon itself complains of.
-fn alarms(mail: &Status) -> Vec<String> {
+fn alarms(mail: &Status, language: Language) -> Vec<String> {
     let mut found = Vec::new();
     if mail.state != "running" {
         let why = mail.reasons.join("; ");
         let why = if why.is_empty() { why } else { format!(": {why}") };
-        found.push(format!("Mail is {}{why}", mail.state));
+        found.push(language.fill("Mail is {}", &[&language.tr(&mail.state)]) + &why);
     }
     let ill = |egress: &&EgressRow| egress.state != "up";
     for egress in mail.egresses.iter().filter(ill) {
         let why = egress.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-        found.push(format!("Egress {} is {}{why}", egress.name, egress.state));
+        let state = language.tr(&egress.state);
+        found.push(language.fill("Egress {} is {}", &[&egress.name, &state]) + &why);
     }
     for egress in &mail.egresses {
         let listed = egress.listed.iter();
-        found.extend(listed.map(|(who, _)| format!("Egress {}: listed, says {who}", egress.name)));
+        found.extend(
+            listed
+                .map(|(who, _)| language.fill("Egress {}: listed, says {}", &[&egress.name, who])),
+        );
     }
     for check in &mail.checks {
-        found.extend(check.wrong.iter().map(|what| format!("Egress {}: {what}", check.egress)));
+        let wrong = |what| language.fill("Egress {}: {}", &[&check.egress, what]);
+        found.extend(check.wrong.iter().map(|what| wrong(what)));
     }
     if !mail.held.is_empty() {
-        let lanes = count(mail.held.len() as u64, "lane");
-        found.push(format!("Mail in {lanes} is held for a fault of ours"));
+        let lanes = mail.held.len();
+        found.push(language.fill("Mail is held for a fault of ours; lanes: {}", &[&lanes]));
     }
     if mail.spool.state != "fine" {
-        found.push(format!("The spool is {}", mail.spool.state));
+        found.push(language.fill("The spool is {}", &[&mail.spool.state]));
     }
-    let fallen = mail.walls.iter().filter(|wall| !wall.stands);
-    found.extend(fallen.map(|wall| format!("The wall {} does not stand", wall.name)));
+    let fallen = mail.walls.iter().filter(|wall| !wall.stands && !wall.unknown);
+    found.extend(fallen.map(|wall| language.fill("The wall {} does not stand", &[&wall.name])));
     if mail.lab {
-        found.push("A laboratory: not for the Internet".to_owned());
+        found.push(language.tr("A laboratory: not for the Internet").to_owned());
     }
     found
 }
 
-fn mail(lines: &mut Vec<String>, host: &HostStatus) {
+fn mail(lines: &mut Vec<String>, host: &HostStatus, language: Language) {
     let Some(mail) = &host.mail else {
-        let text = if host.configured { host.gateway.as_str() } else { "not configured" };
+        let text =
+            if host.configured { host.gateway.as_str() } else { language.tr("not configured") };
         let queued = host.queued.map_or_else(String::new, |queued| {
-            format!("; {} in the spool", count(queued, "message"))
+            language.fill("; {} in the spool", &[&language.messages(queued)])
         });
-        lines.push(format!("Mail       {text}{queued}"));
+        lines.push(labelled(language, "Mail", &format!("{text}{queued}")));
         return;
     };
     let oldest = host.oldest_secs.filter(|_| mail.queue.messages > 0);
-    let oldest = oldest
-        .map_or_else(String::new, |secs| format!(", oldest {}", span(Duration::from_secs(secs))));
-    lines.push(format!(
-        "Mail       {}; queue {}, held {}, in flight {}{oldest}",
-        mail.state, mail.queue.messages, mail.queue.held, mail.queue.in_flight
-    ));
+    let oldest = oldest.map_or_else(String::new, |secs| {
+        language.fill(", oldest {}", &[&span(Duration::from_secs(secs))])
+    });
+    let values: [&dyn Display; 4] =
+        [&language.tr(&mail.state), &mail.queue.messages, &mail.queue.held, &mail.queue.in_flight];
+    let queue = language.fill("{}; queue {}, held {}, in flight {}", &values) + &oldest;
+    lines.push(labelled(language, "Mail", &queue));
     let sums = &mail.totals;
-    lines.push(format!(
-        "Since start  accepted {}, refused {}, delivered {}, deferred {}, failed {}",
-        sums.accepted,
-        sums.refused,
-        sums.delivered,
-        sums.deferred,
-        sums.failed + sums.expired
-    ));
-    let egress = |egress: &EgressRow| format!("Egress     {}: {}", egress.name, egress.state);
-    some(lines, &mail.egresses, EGRESSES_MAX, egress);
+    let values: [&dyn Display; 5] = [
+        &sums.accepted,
+        &sums.refused,
+        &sums.delivered,
+        &sums.deferred,
+        &(sums.failed + sums.expired),
+    ];
+    let text = "accepted {}, refused {}, delivered {}, deferred {}, failed {}";
+    lines.push(labelled(language, "So far", &language.fill(text, &values)));
+    let more = |count: &usize| format!("{:11}{}", "", language.fill("and {} more", &[count]));
+    some(
+        lines,
+        &mail.egresses,
+        EGRESSES_MAX,
+        |egress| {
+            let text = format!("{}: {}", egress.name, language.tr(&egress.state));
+            labelled(language, "Egress", &text)
+        },
+        more,
+    );
 }
 
-fn port(port: &LinkRow) -> String {
+/// A port in a line.
+pub(super) fn port(port: &LinkRow, language: Language) -> String {
     let role = port.role.as_ref().map_or_else(String::new, |role| format!(" ({role})"));
-    let link = if port.state == "up" { "link" } else { "no link" };
-    let addresses =
-        if port.addresses.is_empty() { "no address".to_owned() } else { port.addresses.join(", ") };
-    format!("Interface  {}{role}: {link}, {addresses}, {}", port.name, port.mac)
+    let link = language.tr(if port.state == "up" { "link" } else { "no link" });
+    let addresses = if port.addresses.is_empty() {
+        language.tr("no address").to_owned()
+    } else {
+        port.addresses.join(", ")
+    };
+    format!("{}{role}: {link}, {addresses}, {}", port.name, port.mac)
 }
 
-fn machine(host: &HostStatus) -> [String; 2] {
+fn machine(host: &HostStatus, language: Language) -> [String; 2] {
     let part = |free: u64, all: u64| match all {
-        0 => format!("{} free", octets(free)),
-        all => format!("{} of {} free", octets(free), octets(all)),
+        0 => language.fill("{} free", &[&octets(free)]),
+        all => language.fill("{} of {} free", &[&octets(free), &octets(all)]),
     };
-    [
-        format!("Memory     {}", part(host.memory_available_octets, host.memory_octets)),
-        format!(
-            "Disk       state {}; spool {}",
-            part(host.state_free_octets, host.state_octets),
-            part(host.spool_free_octets, host.spool_octets)
-        ),
-    ]
+    let disk = language.fill(
+        "state {}; spool {}",
+        &[
+            &part(host.state_free_octets, host.state_octets),
+            &part(host.spool_free_octets, host.spool_octets),
+        ],
+    );
+    let memory = part(host.memory_available_octets, host.memory_octets);
+    [labelled(language, "Memory", &memory), labelled(language, "Disk", &disk)]
 }
 
 /// The slot and the update, as far as the updater wrote them down.
-fn software(host: &HostStatus) -> String {
+fn software(host: &HostStatus, language: Language) -> String {
     let mut parts = Vec::new();
     match &host.image_version {
-        Some(version) => parts.push(format!("slot {version}")),
-        None => parts.push("no image: a machine with Postern on it".to_owned()),
+        Some(version) => parts.push(language.fill("slot {}", &[version])),
+        None => parts.push(language.tr("no image: a machine with Postern on it").to_owned()),
     }
     if let Some(update) = host.update.as_ref().and_then(Update::read)
         && update.state != "idle"
     {
         let version = update.version.map_or_else(String::new, |version| format!(" {version}"));
-        parts.push(format!("update{version} {}", update.state));
-        parts.extend(update.tries_left.map(|tries| format!("{tries} tries left")));
+        parts.push(language.fill("update{} {}", &[&version, &update.state]));
+        let tries = update.tries_left;
+        parts.extend(tries.map(|tries| language.fill("{} tries left", &[&tries])));
     }
     parts.join(", ")
 }
@@ -224,28 +284,29 @@ impl Update {
 }
 
 /// An update that did not stay, and why.
-fn rolled_back(update: Option<&Value>) -> Option<String> {
+fn rolled_back(update: Option<&Value>, language: Language) -> Option<String> {
     let update = Update::read(update?).filter(|update| update.state.contains("rolled"))?;
-    let version = update.version.map_or_else(String::new, |version| format!(" to {version}"));
-    let why = update.reason.unwrap_or_else(|| "the reason is not known".to_owned());
-    Some(format!("The update{version} was rolled back: {why}"))
+    let version = update.version.unwrap_or_default();
+    let unknown = || language.tr("the reason is not known").to_owned();
+    let why = update.reason.unwrap_or_else(unknown);
+    Some(language.fill("The update to {} was rolled back: {}", &[&version, &why]))
 }
 
 /// What the health check found last, if it was not well.
-fn unhealthy(health: Option<&Value>) -> Option<String> {
+fn unhealthy(health: Option<&Value>, language: Language) -> Option<String> {
     let health = health?;
     let healthy = health.get("healthy").and_then(Value::as_bool)?;
     let line = health.get("line").and_then(Value::as_str).unwrap_or("see its report");
-    (!healthy).then(|| format!("The health check failed: {line}"))
+    (!healthy).then(|| language.fill("The health check failed: {}", &[&line]))
 }
 
 /// What may be typed below the screen.
 #[must_use]
-pub fn choices(host: Option<&HostStatus>, wizard: Option<&Wizard>) -> String {
+pub fn choices(host: Option<&HostStatus>, wizard: Option<&Wizard>) -> &'static str {
     let configured = host.is_some_and(|host| host.configured);
     match (configured, wizard) {
-        (true, _) => "Enter: refresh, l: log in, !: stop all mail".to_owned(),
-        (false, Some(_)) => "Enter: refresh, w: go on with the set-up".to_owned(),
-        (false, None) => "Enter: refresh, w: set up, l: log in".to_owned(),
+        (true, _) => "Enter: refresh, l: log in, !: stop all mail:",
+        (false, Some(_)) => "Enter: refresh, w: go on with the set-up:",
+        (false, None) => "Enter: refresh, w: set up, l: log in:",
     }
 }

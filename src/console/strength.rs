@@ -1,6 +1,10 @@
 //! How long a passphrase would stand against somebody who tries: said, not enforced beyond the
 //! plainly bad.
 
+use std::fmt::Display;
+
+use super::words::Said;
+
 /// Characters that a passphrase has at least.
 pub const CHARACTERS_MIN: usize = 12;
 /// Octets that it has at most.
@@ -42,13 +46,15 @@ pub enum Strength {
     Strong,
 }
 
-impl std::fmt::Display for Strength {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl Strength {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Fair => "fair",
             Self::Good => "good",
             Self::Strong => "strong",
-        })
+        }
     }
 }
 
@@ -56,19 +62,20 @@ impl std::fmt::Display for Strength {
 ///
 /// # Errors
 /// Why it cannot be taken.
-pub fn judge(text: &str, name: &str) -> Result<Strength, String> {
+pub fn judge(text: &str, name: &str) -> Result<Strength, Said> {
     if text.len() < CHARACTERS_MIN {
         let short = CHARACTERS_MIN - text.len();
-        return Err(format!("It has {} characters; {short} more are needed.", text.len()));
+        let values: [&dyn Display; 2] = [&text.len(), &short];
+        return Err(Said::with("It has {} characters; {} more are needed.", &values));
     }
     if text.len() > CHARACTERS_MAX {
-        return Err(format!("It has more than {CHARACTERS_MAX} characters."));
+        return Err(Said::with("It has more than {} characters.", &[&CHARACTERS_MAX]));
     }
     if text != text.trim() {
-        return Err("It begins or ends with a blank, which nobody sees.".to_owned());
+        return Err(Said::from("It begins or ends with a blank, which nobody sees."));
     }
     match bits(text, name) {
-        bits if bits < BITS_MIN => Err("It is guessed too easily.".to_owned()),
+        bits if bits < BITS_MIN => Err(Said::from("It is guessed too easily.")),
         bits if bits < 50 => Ok(Strength::Fair),
         bits if bits < 70 => Ok(Strength::Good),
         _ => Ok(Strength::Strong),

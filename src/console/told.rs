@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::ask::{Ask, Told};
-use super::machine::{Console, Deed, Errand, State, Then};
+use super::form::Form;
+use super::machine::{CONFIRM, Console, Errand, Face, State, Then};
+use super::menu::{Danger, Word};
 use super::outbox::Action;
 use super::pages;
-use super::paper::count;
 use super::wizard::Wizard;
 use crate::control::answer::Answer;
 use crate::control::host::answer::LinkRow;
@@ -24,13 +25,14 @@ impl Console {
         match then {
             Then::Screen => self.show_screen(told),
             Then::LoggedIn(errand) => self.logged_in_for(errand, &told),
-            Then::Show | Then::NewPassphrase => {
+            Then::LoginWait(errand) => self.wait_for_login(errand, &told),
+            Then::Show => {
                 self.show(&told);
                 self.menu();
             }
-            Then::Sources => self.sources(&told),
-            Then::Count(real, what) => self.counted(*real, &what, &told),
-            Then::Weigh(deed) => self.weighed(deed, &told),
+            Then::Choices(form) => self.choices_told(form, &told),
+            Then::Count(form) => self.counted(form, &told),
+            Then::Weigh(form) => self.weighed(form, &told),
             Then::SetUp => self.set_up(&told),
             Then::Wizard => self.wizard_told(told),
             Then::Applied => self.applied(&told),
@@ -41,11 +43,12 @@ impl Console {
 
     /// The host role went away: with it goes what a login allowed.
     fn lost(&mut self, text: &str, then: &Then) {
-        self.out.say(&format!("[!] {text}"));
+        self.out.quote(&format!("[!] {text}"), 0);
         if self.admin {
             self.out.say("You are logged out.");
         }
         self.admin = false;
+        self.place = None;
         self.out.push(Action::HangUp);
         match then {
             Then::Wizard | Then::Applied if self.wizard.is_some() => {
@@ -57,14 +60,14 @@ impl Console {
     }
 
     /// Shows an answer as it is.
-    fn show(&mut self, told: &Told) {
+    pub(super) fn show(&mut self, told: &Told) {
         if let Told::Host(answer) = told
             && let HostAnswer::Status(host) = &**answer
         {
             self.host = Some((**host).clone());
         }
-        for line in pages::lines(told) {
-            self.out.say_indented(&line, 2);
+        for line in pages::lines(told, self.out.language) {
+            self.out.quote(&line, 2);
         }
     }
 
@@ -75,10 +78,16 @@ impl Console {
         };
         if !welcome {
             self.show(told);
+            // Where the seconds are seen running the host role is asked how many there are.
+            if self.face == Face::Pages && matches!(told, Told::Host(_)) {
+                let hello = HostRequest::Hello { tty: Some(self.tty.clone()) };
+                return self.ask(Ask::Host(hello), Then::LoginWait(errand));
+            }
             self.state = State::Login(errand);
             return self.prompt();
         }
         self.admin = true;
+        self.login_wait = None;
         match errand {
             Errand::Menu => {
                 self.out.say("Logged in. ! and Enter stop all mail, from everywhere.");
@@ -92,41 +101,19 @@ impl Console {
         }
     }
 
-    fn sources(&mut self, told: &Told) {
-        let Told::Served(answer) = told else {
-            self.show(told);
-            return self.menu();
-        };
-        let Answer::Sources(page) = &**answer else {
-            self.show(told);
-            return self.menu();
-        };
-        for (index, row) in page.rows.iter().enumerate() {
-            let waits = count(row.queued, "message");
-            self.out.say_indented(
-                &format!(
-                    "{:2} {}: {}, {waits} waiting, {} held",
-                    index + 1,
-                    row.name,
-                    row.state,
-                    row.held
-                ),
-                3,
-            );
+    fn wait_for_login(&mut self, errand: Errand, told: &Told) {
+        if let Told::Host(answer) = told
+            && let HostAnswer::Welcome(welcome) = &**answer
+        {
+            let wait = Duration::from_secs(welcome.login_wait_secs);
+            self.login_wait = (!wait.is_zero()).then(|| self.now.after(wait));
         }
-        if page.total > page.rows.len() as u64 {
-            self.out.say(&format!("and {} more", page.total - page.rows.len() as u64));
-        }
-        if page.rows.is_empty() {
-            self.out.say("There is no source.");
-            return self.menu();
-        }
-        self.state = State::Sources(page.rows.iter().map(|row| row.name.clone()).collect());
+        self.state = State::Login(errand);
         self.prompt();
     }
 
-    fn counted(&mut self, real: Request, what: &str, told: &Told) {
-        let Told::Served(answer) = told else {
+    fn counted(&mut self, form: Form, told: &Told) {
+        let (Told::Served(answer), Danger::Counted(text, word)) = (told, form.entry.danger) else {
             self.show(told);
             return self.menu();
         };
@@ -134,25 +121,50 @@ impl Console {
             self.show(told);
             return self.menu();
         };
-        self.out.say(&format!("{}: {what}.", count(acted.messages, "waiting message")));
-        self.state = State::Word("yes".to_owned(), Ask::Serve(Box::new(real)));
-        self.prompt();
+        let messages = self.out.language.messages(acted.messages);
+        self.out.say_with(text, &[&messages]);
+        self.want_word(word, form);
     }
 
-    fn weighed(&mut self, deed: Deed, told: &Told) {
+    fn weighed(&mut self, form: Form, told: &Told) {
         let Some(host) = status(told) else {
             self.show(told);
             return self.menu();
         };
+        let language = self.out.language;
         let waits = match host.queued.or(host.mail.as_ref().map(|mail| mail.queue.messages)) {
-            Some(queued) => count(queued, "message"),
-            None => "An unknown number of messages (the daemon does not answer)".to_owned(),
+            Some(queued) => language.messages(queued),
+            None => {
+                language.tr("An unknown number of messages (the daemon does not answer)").to_owned()
+            }
         };
-        let (text, word, request) = weight(deed, &host, &waits);
-        self.out.say(&text);
+        let word = match form.entry.danger {
+            Danger::Weighed(text, word) => {
+                self.out.say_with(text, &[&waits]);
+                word
+            }
+            Danger::Configuration(word) => {
+                self.say_configurations(&host);
+                word
+            }
+            // Nothing else is weighed.
+            _ => Word::HostName,
+        };
         self.host = Some(host);
-        self.state = State::Word(word, Ask::Host(request));
-        self.prompt();
+        self.want_word(word, form);
+    }
+
+    fn say_configurations(&mut self, host: &HostStatus) {
+        match &host.pending {
+            Some(pending) => self.out.say_with(
+                "Configuration {} is taken back; {} comes back.",
+                &[&pending.generation, &pending.previous],
+            ),
+            None => self.out.say_with(
+                "Configuration {} is in force; the one before comes back, as a new one.",
+                &[&host.generation],
+            ),
+        }
     }
 
     fn set_up(&mut self, told: &Told) {
@@ -180,7 +192,7 @@ impl Console {
                     wizard.handle_ports(physical(&host), &mut self.out);
                     self.host = Some(host);
                 } else {
-                    let text = pages::lines(&other).join(" ");
+                    let text = pages::lines(&other, self.out.language).join(" ");
                     wizard.handle_failure(&text, &mut self.out);
                 }
             }
@@ -203,18 +215,19 @@ impl Console {
         match found {
             Some(found) if found.good => {
                 for line in found.made.iter().chain(&found.warnings) {
-                    self.out.say_indented(&format!("Note: {line}"), 2);
+                    let note = self.out.language.fill("Note: {}", &[line]);
+                    self.out.quote(&note, 2);
                 }
                 // Who has just said what the passphrase is need not say it again.
                 self.admin = true;
-                self.begin_confirm(super::machine::CONFIRM.as_secs());
+                self.begin_confirm(CONFIRM.as_secs());
             }
             Some(found) => {
                 wizard.handle_refusal(&found.complaints, &mut self.out);
                 self.state = State::Wizard;
             }
             None => {
-                let lines = pages::lines(told);
+                let lines = pages::lines(told, self.out.language);
                 wizard.handle_refusal(&lines, &mut self.out);
                 self.state = State::Wizard;
             }
@@ -234,9 +247,9 @@ impl Console {
             && let Some((source, secret)) = wizard.credentials()
         {
             self.out.say("");
-            self.out.say("The first source, shown this once; menu 5 makes a new secret:");
-            self.out.say(&format!("  user: {source}"));
-            self.out.say(&format!("  password: {}", secret.expose()));
+            self.out.say("The first source, shown this once; source-secret makes a new secret:");
+            self.out.quote(&format!("  user: {source}"), 0);
+            self.out.quote(&format!("  password: {}", secret.expose()), 0);
         }
         self.out.say("");
         self.out.say("Checking the way out; this takes up to a minute. ctrl-C skips it.");
@@ -260,52 +273,8 @@ impl Console {
             return self.check_again(left - 1);
         }
         self.show(told);
-        self.out.say("The gateway is set up. Menu 7 checks the way out again.");
+        self.out.say("The gateway is set up. egress-check checks the way out again.");
         self.menu();
-    }
-}
-
-/// What a deed does, the word that is typed for it, and what is asked then.
-fn weight(deed: Deed, host: &HostStatus, waits: &str) -> (String, String, HostRequest) {
-    match deed {
-        Deed::Reboot => (
-            format!("{waits} on disk stay; nothing is accepted for about a minute."),
-            "restart".to_owned(),
-            HostRequest::Reboot {},
-        ),
-        Deed::PowerOff => (
-            format!("{waits} on disk stay; nothing is accepted until power-on."),
-            "power off".to_owned(),
-            HostRequest::PowerOff {},
-        ),
-        Deed::FactoryReset { keep_spool: true } => (
-            format!("Configuration, keys and passphrase are destroyed. {waits} stay on disk."),
-            host.hostname.clone(),
-            HostRequest::FactoryReset { keep_spool: true, word: host.hostname.clone() },
-        ),
-        Deed::FactoryReset { keep_spool: false } => (
-            format!("Everything is destroyed, and with it for ever: {waits}. Nobody is told."),
-            host.hostname.clone(),
-            HostRequest::FactoryReset { keep_spool: false, word: host.hostname.clone() },
-        ),
-        Deed::UpdateRollback => (
-            format!("The machine restarts into the other slot. {waits} on disk stay."),
-            "roll back".to_owned(),
-            HostRequest::UpdateRollback {},
-        ),
-        Deed::ConfigRollback => {
-            let text = match &host.pending {
-                Some(pending) => format!(
-                    "Configuration {} is taken back; {} comes back.",
-                    pending.generation, pending.previous
-                ),
-                None => format!(
-                    "Configuration {} is in force; the one before comes back, as a new one.",
-                    host.generation
-                ),
-            };
-            (text, "roll back".to_owned(), HostRequest::ConfigRollback { generation: None })
-        }
     }
 }
 

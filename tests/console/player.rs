@@ -50,7 +50,7 @@ impl Player {
     /// Plays the input of a dialogue; gives the whole dialogue as it happened.
     pub(crate) fn play(mut self, text: &str) -> String {
         for line in text.lines() {
-            let said = line.starts_with(['|', '?', '!', '-']);
+            let said = line.starts_with(['|', '?', '!', '-', '(']);
             if said {
                 continue;
             }
@@ -134,6 +134,7 @@ impl Player {
                     continue;
                 }
                 Action::HangUp => "-".to_owned(),
+                Action::Switch => "(switch)".to_owned(),
                 Action::Pause(_) => continue,
             };
             self.write(&line);

@@ -19,6 +19,7 @@ use postern::control::host::answer::{
     Applied, GenerationRow, LinkRow, PendingRow, SetUp, UnitRow, Welcome,
 };
 use postern::control::host::{HostAnswer, HostRequest, HostStatus};
+use postern::control::lanes::{ByClass, LaneRow};
 use postern::control::request::Request;
 use postern::event::counters::Totals;
 use postern::mail::class::MessageClass;
@@ -95,6 +96,9 @@ pub(crate) fn verb(ask: &Ask) -> String {
         Ask::Host(HostRequest::FactoryReset { keep_spool, word }) => {
             format!("factory-reset keep-spool={keep_spool} word={word}")
         }
+        Ask::Host(HostRequest::UpdateStage { from }) => {
+            format!("update stage from={}", from.as_deref().unwrap_or("-"))
+        }
         Ask::Host(request) => request.action().to_owned(),
         Ask::Serve(request) => {
             let dry = serde_json::to_value(request).unwrap()["dry_run"] == true;
@@ -115,6 +119,8 @@ impl World {
             ["silent"] => self.silent = true,
             ["speaking"] => self.silent = false,
             ["alarms"] => self.alarms = true,
+            ["privacy"] => self.host.privacy = true,
+            ["language", code] => (*code).clone_into(&mut self.host.language),
             ["locked", secs] => self.locked = secs.parse().unwrap(),
             ["pending", secs] => self.pend(secs.parse().unwrap()),
             ["notice", ..] => self.host.notices.push(words[1..].join(" ")),
@@ -231,6 +237,17 @@ impl World {
             HostRequest::UpdateStatus {} => HostAnswer::Update(
                 serde_json::json!({"state": "idle", "slot": {"version": "1.0.0", "good": true}}),
             ),
+            HostRequest::UpdateCheck {} => HostAnswer::Update(
+                serde_json::json!({"state": "available", "version": "1.1.0"}),
+            ),
+            HostRequest::UpdateStage { .. } => HostAnswer::Update(
+                serde_json::json!({"state": "staged", "version": "1.1.0"}),
+            ),
+            HostRequest::Hello { .. } => HostAnswer::Welcome(Welcome {
+                login_wait_secs: self.locked,
+                passphrase_set: true,
+                ..Welcome::default()
+            }),
             HostRequest::DnsRecords {} => {
                 HostAnswer::Text("relay.example.com. IN A 192.0.2.25\n".to_owned())
             }
@@ -352,10 +369,38 @@ impl World {
             Request::EgressList {} => Answer::Egresses(self.mail().egresses),
             Request::EgressCheck { .. } => Answer::EgressChecks(vec![check()]),
             Request::QueueLanes { .. } => {
-                Answer::Lanes(Page { rows: Vec::new(), total: 0, offset: 0 })
+                Answer::Lanes(Page { rows: vec![lane()], total: 1, offset: 0 })
             }
+            Request::QueueList { .. } => Answer::Queue(Page { rows: Vec::new(), total: 0, offset: 0 }),
             _ => Answer::Acted(Acted { messages: 9, dry_run: true, note: String::new() }),
         }
+    }
+}
+
+fn lane() -> LaneRow {
+    LaneRow {
+        lane: "example.net".to_owned(),
+        egress: "main".to_owned(),
+        state: "slowed".to_owned(),
+        reason: Some("421 too many connections".to_owned()),
+        until: None,
+        connections: 1,
+        allowed: 2,
+        connections_max: 20,
+        messages_per_connection: 100,
+        messages_per_minute: None,
+        classes: ByClass { transactional: 12, ..ByClass::default() },
+        ready: 9,
+        waiting: 3,
+        in_flight: 2,
+        held: 3,
+        oldest: Some(NOW),
+        next: None,
+        reply: None,
+        domains: 1,
+        shut: 0,
+        top: Vec::new(),
+        delays: Vec::new(),
     }
 }
 

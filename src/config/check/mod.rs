@@ -1,6 +1,7 @@
 //! From what was written to what is meant: every section is read, then they are held against each
 //! other. A mistake in one place never hides one in another.
 
+mod console;
 mod cross;
 mod egress;
 mod gateway;
@@ -55,6 +56,11 @@ pub(super) fn document(
     }
 }
 
+/// The console's section alone; see [`super::console`].
+pub(super) fn console_alone(text: &str) -> super::checked::ConsoleConfig {
+    console::console(&mut Document::parse(text).top())
+}
+
 /// The control socket alone; see [`super::control_socket`].
 pub(super) fn control_socket(text: &str) -> std::path::PathBuf {
     let document = Document::parse(text);
@@ -93,6 +99,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let providers = providers::providers(top);
     let replies = providers::replies(top, &providers);
     let (trust, setup) = (trust::trust(top, &dkim, desk, surroundings), setup::setup(top));
+    let console = console::console(top);
     let checks = network::checks(top, surroundings);
     let network = network::network(top, &mut egresses.known, desk);
     let declared = cross::Declared {
@@ -127,6 +134,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
         checks,
         network,
         setup,
+        console,
         health: None,
         updates: updates::updates(top, surroundings),
         control: control?,

@@ -147,11 +147,11 @@ impl Wizard {
     pub fn handle_ports(&mut self, ports: Vec<LinkRow>, out: &mut Outbox) {
         match self.stage.clone() {
             Stage::Baseline(role) => {
-                out.say(&format!(
+                out.say_with(
                     "Pull the cable out of the port that shall be {} (or put it in) and press \
                      Enter.",
-                    role.word()
-                ));
+                    &[&role.word()],
+                );
                 self.stage = Stage::Watching(role, ports);
                 out.prompt("Done?");
             }
@@ -168,7 +168,7 @@ impl Wizard {
 
     /// Somebody else did not answer; the question is put again.
     pub fn handle_failure(&mut self, text: &str, out: &mut Outbox) {
-        out.say(text);
+        out.quote(text, 0);
         match self.stage.clone() {
             Stage::Baseline(role) | Stage::Watching(role, _) | Stage::Comparing(role, _) => {
                 self.put(Question::Ports(role), out);
@@ -195,7 +195,7 @@ impl Wizard {
         match typed {
             "<" => return self.back(question, out),
             "?" => {
-                out.say_indented(wording(question).more, 0);
+                out.say(wording(question).more);
                 self.prompt(question, out);
                 return Turn::Stay;
             }
@@ -220,8 +220,9 @@ impl Wizard {
                         self.forward(question, out);
                     }
                     Err(refusal) => {
-                        out.say_indented(&format!("No: {}", refusal.problem), 2);
-                        out.say_indented(&refusal.remedy, 2);
+                        let problem = out.language.say(&refusal.problem);
+                        out.quote(&out.language.fill("No: {}", &[&problem]), 2);
+                        out.say_said(&refusal.remedy, 2);
                         self.prompt(question, out);
                     }
                 }
@@ -236,13 +237,15 @@ impl Wizard {
         }
         match judge(line, self.answers.get(Question::HostName)) {
             Ok(strength) => {
-                out.say(&format!("Its strength: {strength}."));
+                let strength = out.language.tr(strength.word());
+                out.say_with("Its strength: {}.", &[&strength]);
                 self.answers.passphrase = Some(Secret::new(line.to_owned()));
                 self.answers.repeated = false;
                 self.forward(Question::Passphrase, out);
             }
             Err(problem) => {
-                out.say_indented(&format!("No: {problem}"), 2);
+                let problem = out.language.say(&problem);
+                out.quote(&out.language.fill("No: {}", &[&problem]), 2);
                 out.say("Use several words, or letters, digits and signs.");
                 self.prompt(Question::Passphrase, out);
             }
@@ -297,11 +300,12 @@ impl Wizard {
         let number = path.iter().position(|other| *other == question).unwrap_or(0) + 1;
         let words = wording(question);
         out.say("");
-        out.say(&format!("{number} of {}. {}", path.len(), words.title));
+        let title = out.language.say(&words.title);
+        out.say_with("{} of {}. {}", &[&number, &path.len(), &title]);
         if let Question::Ports(_) = question {
             self.list_ports(out);
         }
-        out.say(&words.hint);
+        out.say_said(&words.hint, 0);
         self.prompt(question, out);
     }
 
@@ -314,7 +318,7 @@ impl Wizard {
             Question::Passphrase => out.prompt_secret("Passphrase:"),
             Question::Again => out.prompt_secret("Again:"),
             _ => match proposal(question, &self.answers) {
-                Some(text) => out.prompt(&format!("Answer [{text}]:")),
+                Some(text) => out.prompt_with("Answer [{}]:", &[&text]),
                 None => out.prompt("Answer:"),
             },
         }
@@ -330,7 +334,8 @@ impl Wizard {
                 attachment.ports.contains(&port.name)
             });
             let taken = taken.map_or_else(String::new, |role| format!(", {}", role.word()));
-            out.say_indented(&format!("{} {}{taken}", index + 1, review::port(port)), 4);
+            let port = review::port(port, out.language);
+            out.quote(&format!("{} {port}{taken}", index + 1), 4);
         }
     }
 
@@ -343,8 +348,11 @@ impl Wizard {
         match moved.as_slice() {
             [one] => {
                 let name = one.name.clone();
-                let state = if review::linked(one) { "has a link now" } else { "lost its link" };
-                out.say(&format!("{name} {state}: it is taken. Put the cable back in."));
+                if review::linked(one) {
+                    out.say_with("{} has a link now: it is taken.", &[&name]);
+                } else {
+                    out.say_with("{} lost its link: it is taken. Put the cable back in.", &[&name]);
+                }
                 self.renew(after);
                 let _ = self.answer(Question::Ports(role), &name, out);
                 return;
@@ -352,7 +360,7 @@ impl Wizard {
             [] => out.say("No link has changed. Wait some seconds after the cable is moved."),
             several => {
                 let names: Vec<&str> = several.iter().map(|port| port.name.as_str()).collect();
-                out.say(&format!("Several links have changed: {}.", names.join(", ")));
+                out.say_with("Several links have changed: {}.", &[&names.join(", ")]);
             }
         }
         self.renew(after);

@@ -2,6 +2,7 @@
 //! whoever types `?`.
 
 use super::answers::{Answers, Question, Role};
+use crate::console::words::Said;
 
 /// The name servers that are proposed: they validate and filter nothing a gateway needs.
 const RESOLVERS: &str = "9.9.9.9 149.112.112.112";
@@ -12,9 +13,9 @@ const RESOLVERS_V6: &str = "2620:fe::fe 2620:fe::9";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wording {
     /// What is asked for, in a few words.
-    pub title: String,
+    pub title: Said,
     /// What may be answered, in one or two lines.
-    pub hint: String,
+    pub hint: Said,
     /// For those who want to know more.
     pub more: &'static str,
 }
@@ -24,19 +25,19 @@ pub struct Wording {
 pub fn wording(question: Question) -> Wording {
     let (title, hint, more) = match question {
         Question::Passphrase => (
-            "Administrator's passphrase".to_owned(),
+            Said::from("Administrator's passphrase"),
             "At least 12 characters; it is not shown while you type.",
             "It opens this console. Nobody can read it out again, and there is no other way in: if \
              it is lost, only a factory reset helps. Several words are easier to type on a serial \
              line than signs.",
         ),
         Question::Again => (
-            "The passphrase once more".to_owned(),
+            Said::from("The passphrase once more"),
             "So that it is what you think it is.",
             "It is not shown, so it is typed twice.",
         ),
         Question::HostName => (
-            "Full name of this gateway".to_owned(),
+            Said::from("Full name of this gateway"),
             "For example relay.example.com.",
             "Receivers hear this name and look it up. It must resolve to the egress address, and \
              the egress address back to it.",
@@ -44,12 +45,12 @@ pub fn wording(question: Question) -> Wording {
         Question::Ports(role) => return ports(role),
         Question::V4(role) => return v4(role),
         Question::Gateway4(role) => (
-            format!("IPv4 router of {}", role.word()),
+            Said::with("IPv4 router of {}", &[&role.word()]),
             "An address inside its network, or none.",
             "Each role has a router of its own; there is no default route for all.",
         ),
         Question::V6(role) => (
-            format!("IPv6 of {}", role.word()),
+            Said::with("IPv6 of {}", &[&role.word()]),
             if role == Role::Egress {
                 "Address and prefix length, for example 2001:db8::25/64, or none."
             } else {
@@ -59,7 +60,7 @@ pub fn wording(question: Question) -> Wording {
              for the address, do not use it for mail.",
         ),
         Question::Gateway6(role) => (
-            format!("IPv6 router of {}", role.word()),
+            Said::with("IPv6 router of {}", &[&role.word()]),
             "An address such as fe80::1, or none.",
             "Usually the router's link-local address.",
         ),
@@ -73,22 +74,25 @@ pub fn wording(question: Question) -> Wording {
         | Question::Networks
         | Question::Dkim => return mail(question),
     };
-    Wording { title, hint: hint.to_owned(), more }
+    Wording { title, hint: Said::from(hint), more }
 }
 
 fn ports(role: Role) -> Wording {
-    let what = match role {
-        Role::Egress => "mail leaves here for the Internet",
-        Role::Intake => "your applications submit here",
-        Role::Manage => "time, updates and monitoring; never mail",
-        Role::Public => "reachable from the Internet, for later features",
+    let title = match role {
+        Role::Egress => "Port for egress: mail leaves here for the Internet",
+        Role::Intake => "Port for intake: your applications submit here",
+        Role::Manage => "Port for manage: time, updates and monitoring; never mail",
+        Role::Public => "Port for public: reachable from the Internet, for later features",
     };
-    let none = if role.optional() { "\nnone: there is no such port." } else { "" };
+    let hint = if role.optional() {
+        "A number; 1,2 is a bond; 1.25 is VLAN 25 on port 1; c finds it by its cable; none: there \
+         is no such port."
+    } else {
+        "A number; 1,2 is a bond; 1.25 is VLAN 25 on port 1; c finds it by its cable."
+    };
     Wording {
-        title: format!("Port for {}: {what}", role.word()),
-        hint: format!(
-            "A number; 1,2 is a bond; 1.25 is VLAN 25 on port 1; c finds it by its cable.{none}"
-        ),
+        title: Said::from(title),
+        hint: Said::from(hint),
         more: "Ports are known by their hardware address from now on: it does not matter in which \
                order the kernel finds them. A port may carry several roles only as different \
                VLANs. A port without a role stays down.",
@@ -102,8 +106,8 @@ fn v4(role: Role) -> Wording {
         _ => "Address and prefix length, dhcp, or none.",
     };
     Wording {
-        title: format!("IPv4 of {}", role.word()),
-        hint: hint.to_owned(),
+        title: Said::with("IPv4 of {}", &[&role.word()]),
+        hint: Said::from(hint),
         more: "The egress address is what receivers judge: it is fixed, it has a PTR record, and \
                every packet of mail is bound to it. Intake should be fixed too, because \
                applications are configured with it.",
@@ -160,7 +164,7 @@ fn mail(question: Question) -> Wording {
             "Two keys for each domain, RSA and Ed25519. Mail is not sent unsigned.",
         ),
     };
-    Wording { title: title.to_owned(), hint: hint.to_owned(), more }
+    Wording { title: Said::from(title), hint: Said::from(hint), more }
 }
 
 /// What Enter means: the answer so far, or a proposal made from the other answers.

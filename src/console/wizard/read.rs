@@ -13,6 +13,7 @@ use super::answers::{Answers, Attachment, Question, Role};
 use super::document;
 use super::questions::wording;
 use crate::config::{Anywhere, read as check};
+use crate::console::words::Said;
 use crate::control::host::answer::LinkRow;
 use crate::mail::address::{Domain, Mailbox};
 
@@ -20,12 +21,12 @@ use crate::mail::address::{Domain, Mailbox};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What is wrong.
-    pub problem: String,
+    pub problem: Said,
     /// What to do.
-    pub remedy: String,
+    pub remedy: Said,
 }
 
-fn refuse<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Result<T, Refusal> {
+fn refuse<T>(problem: impl Into<Said>, remedy: impl Into<Said>) -> Result<T, Refusal> {
     Err(Refusal { problem: problem.into(), remedy: remedy.into() })
 }
 
@@ -48,7 +49,7 @@ pub fn take(
             let text = v6(role, line)?;
             if text == "none" && answers.get(Question::V4(role)) == "none" {
                 return refuse(
-                    format!("Then {} has no address at all.", role.word()),
+                    Said::with("Then {} has no address at all.", &[&role.word()]),
                     "Type an address, or < and an IPv4 address.",
                 );
             }
@@ -87,7 +88,7 @@ fn second_opinion(question: Question, answers: &Answers, ports: &[LinkRow]) -> R
             let value = complaint.value.filter(|value| value.starts_with('"'));
             let value = value.map_or_else(String::new, |value| format!("{value} "));
             let hint = wording(question).hint;
-            refuse(format!("{value}{}.", complaint.problem), hint)
+            refuse(Said::quote(&format!("{value}{}.", complaint.problem)), hint)
         }
         None => Ok(()),
     }
@@ -105,7 +106,7 @@ fn attachment(
             return Ok("none".to_owned());
         }
         return refuse(
-            format!("Without a port for {} there is no gateway.", role.word()),
+            Said::with("Without a port for {} there is no gateway.", &[&role.word()]),
             "Type the number of a port, or c to find it by its cable.",
         );
     }
@@ -120,10 +121,13 @@ fn attachment(
         let Some(port) = port else {
             let list =
                 if ports.len() == 1 { "1".to_owned() } else { format!("1 to {}", ports.len()) };
-            return refuse(format!("There is no port {word}."), format!("Type a number: {list}."));
+            return refuse(
+                Said::with("There is no port {}.", &[&word]),
+                Said::with("Type a number: {}.", &[&list]),
+            );
         };
         if chosen.contains(&port.name) {
-            return refuse(format!("Port {word} is named twice."), "Name each port once.");
+            return refuse(Said::with("Port {} is named twice.", &[&word]), "Name each port once.");
         }
         chosen.push(port.name.clone());
     }
@@ -139,7 +143,7 @@ fn attachment(
         let apart = found.vlan.is_some() && theirs.vlan.is_some() && found.vlan != theirs.vlan;
         if found.ports != theirs.ports || !apart {
             return refuse(
-                format!("{shared} is the port of {} already.", other.word()),
+                Said::with("{} is the port of {} already.", &[&shared, &other.word()]),
                 "Choose another port, or give both roles a VLAN of their own (1.25).",
             );
         }
@@ -156,7 +160,10 @@ fn split_vlan<'a>(line: &'a str, ports: &[LinkRow]) -> Result<(&'a str, Option<u
     let Some((numbers, vlan)) = split else { return Ok((line, None)) };
     match vlan.trim().parse::<u16>() {
         Ok(vlan) if (1..=4094).contains(&vlan) => Ok((numbers, Some(vlan))),
-        _ => refuse(format!("{vlan} is no VLAN."), "A VLAN has a number from 1 to 4094: 1.25."),
+        _ => refuse(
+            Said::with("{} is no VLAN.", &[&vlan]),
+            "A VLAN has a number from 1 to 4094: 1.25.",
+        ),
     }
 }
 
@@ -174,15 +181,18 @@ fn v4(role: Role, line: &str) -> Result<String, Refusal> {
         return refuse("The prefix length is missing.", form);
     }
     let Ok(net) = line.parse::<Ipv4Net>() else {
-        return refuse(format!("{line} is no IPv4 address with a prefix length."), form);
+        return refuse(Said::with("{} is no IPv4 address with a prefix length.", &[&line]), form);
     };
     let address = net.addr();
     let wide = net.prefix_len() < 31;
     if wide && (address == net.network() || address == net.broadcast()) {
-        return refuse(format!("{address} is the first or the last of its network."), form);
+        return refuse(
+            Said::with("{} is the first or the last of its network.", &[&address]),
+            form,
+        );
     }
     if address.is_loopback() || address.is_multicast() || address.is_unspecified() {
-        return refuse(format!("{address} is no address of a port."), form);
+        return refuse(Said::with("{} is no address of a port.", &[&address]), form);
     }
     Ok(net.to_string())
 }
@@ -198,12 +208,12 @@ fn v6(role: Role, line: &str) -> Result<String, Refusal> {
         _ => {}
     }
     let Ok(net) = line.parse::<Ipv6Net>() else {
-        return refuse(format!("{line} is no IPv6 address with a prefix length."), form);
+        return refuse(Said::with("{} is no IPv6 address with a prefix length.", &[&line]), form);
     };
     let address = net.addr();
     let never = address.is_loopback() || address.is_multicast() || address.is_unspecified();
     if never || address.is_unicast_link_local() || address.to_ipv4_mapped().is_some() {
-        return refuse(format!("{address} is no address for a port."), form);
+        return refuse(Said::with("{} is no address for a port.", &[&address]), form);
     }
     Ok(net.to_string())
 }
@@ -214,14 +224,14 @@ fn gateway4(role: Role, line: &str, answers: &Answers) -> Result<String, Refusal
     }
     let form = "Type the IPv4 address of the router.";
     let Ok(address) = line.parse::<Ipv4Addr>() else {
-        return refuse(format!("{line} is no IPv4 address."), form);
+        return refuse(Said::with("{} is no IPv4 address.", &[&line]), form);
     };
     if let Ok(net) = answers.get(Question::V4(role)).parse::<Ipv4Net>() {
         if !net.contains(&address) {
-            return refuse(format!("{address} is not in {}.", net.trunc()), form);
+            return refuse(Said::with("{} is not in {}.", &[&address, &net.trunc()]), form);
         }
         if address == net.addr() {
-            return refuse(format!("{address} is this gateway's own address."), form);
+            return refuse(Said::with("{} is this gateway's own address.", &[&address]), form);
         }
     }
     Ok(address.to_string())
@@ -240,14 +250,14 @@ fn gateway6(role: Role, line: &str, answers: &Answers) -> Result<String, Refusal
     }
     let form = "Type the IPv6 address of the router, for example fe80::1.";
     let Ok(address) = line.parse::<Ipv6Addr>() else {
-        return refuse(format!("{line} is no IPv6 address."), form);
+        return refuse(Said::with("{} is no IPv6 address.", &[&line]), form);
     };
     if let Ok(net) = answers.get(Question::V6(role)).parse::<Ipv6Net>() {
         if !net.contains(&address) && !address.is_unicast_link_local() {
-            return refuse(format!("{address} is not in {}.", net.trunc()), form);
+            return refuse(Said::with("{} is not in {}.", &[&address, &net.trunc()]), form);
         }
         if address == net.addr() {
-            return refuse(format!("{address} is this gateway's own address."), form);
+            return refuse(Said::with("{} is this gateway's own address.", &[&address]), form);
         }
     }
     Ok(address.to_string())
@@ -263,14 +273,14 @@ fn addresses(line: &str, count: std::ops::RangeInclusive<usize>) -> Result<Strin
     let mut found = Vec::new();
     for word in words(line) {
         let Ok(address) = word.parse::<IpAddr>() else {
-            return refuse(format!("{word} is no address."), form);
+            return refuse(Said::with("{} is no address.", &[&word]), form);
         };
         found.push(address.to_string());
     }
     if !count.contains(&found.len()) {
         return refuse(
-            format!("{} addresses were given.", found.len()),
-            format!("Type {} to {} addresses.", count.start(), count.end()),
+            Said::with("{} addresses were given.", &[&found.len()]),
+            Said::with("Type {} to {} addresses.", &[&count.start(), &count.end()]),
         );
     }
     Ok(found.join(" "))
@@ -286,7 +296,7 @@ fn time(line: &str) -> Result<String, Refusal> {
         let name = domain || word.parse::<IpAddr>().is_ok();
         if !name {
             return refuse(
-                format!("{word} is neither a name nor an address."),
+                Said::with("{} is neither a name nor an address.", &[&word]),
                 "Type for example ntp.example.com, or default.",
             );
         }
@@ -300,8 +310,8 @@ fn patterns(line: &str) -> Result<String, Refusal> {
     match found.iter().find(|word| !word.contains('@')) {
         _ if found.is_empty() => refuse("No address is named.", "Type for example *@example.com."),
         Some(word) => refuse(
-            format!("{word} is no mail address."),
-            format!("Type for example *@{}.", word.trim_start_matches(['*', '.'])),
+            Said::with("{} is no mail address.", &[&word]),
+            Said::with("Type for example *@{}.", &[&word.trim_start_matches(['*', '.'])]),
         ),
         None => Ok(found.join(" ")),
     }
@@ -311,7 +321,7 @@ fn mailbox(line: &str) -> Result<String, Refusal> {
     match Mailbox::parse(line, false) {
         Ok(mailbox) => Ok(mailbox.as_str().to_owned()),
         Err(cause) => refuse(
-            format!("{line} is no mail address: {cause}."),
+            Said::with("{} is no mail address: {}.", &[&line, &cause]),
             "Type for example postmaster@example.com.",
         ),
     }
@@ -327,7 +337,7 @@ fn networks(line: &str) -> Result<String, Refusal> {
         let single = word.parse::<IpAddr>().map(IpNet::from);
         match single.or_else(|_| word.parse::<IpNet>()) {
             Ok(network) => found.push(network.to_string()),
-            Err(_) => return refuse(format!("{word} is no network."), form),
+            Err(_) => return refuse(Said::with("{} is no network.", &[&word]), form),
         }
     }
     if found.is_empty() {
@@ -342,15 +352,18 @@ fn domains(line: &str, answers: &Answers) -> Result<String, Refusal> {
         match Domain::parse(word) {
             Ok(domain) if domain.as_str().contains('.') => found.push(domain.as_str().to_owned()),
             _ => {
-                return refuse(format!("{word} is no domain."), "Type for example example.com.");
+                return refuse(
+                    Said::with("{} is no domain.", &[&word]),
+                    "Type for example example.com.",
+                );
             }
         }
     }
     let signed = |domain: &String| found.contains(domain);
     match answers.from_domains().into_iter().find(|domain| !signed(domain)) {
         Some(lost) => refuse(
-            format!("Mail from {lost} would be refused: it has no key."),
-            format!("Name {lost} too."),
+            Said::with("Mail from {} would be refused: it has no key.", &[&lost]),
+            Said::with("Name {} too.", &[&lost]),
         ),
         None => Ok(found.join(" ")),
     }

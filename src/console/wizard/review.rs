@@ -8,6 +8,7 @@ use crate::config::{Anywhere, read};
 use crate::console::ask::Drawn;
 use crate::console::outbox::{Action, Outbox};
 use crate::console::strength::judge;
+use crate::console::words::Language;
 use crate::control::host::answer::LinkRow;
 use crate::sign::records::to_publish;
 
@@ -17,13 +18,13 @@ pub(super) fn linked(port: &LinkRow) -> bool {
 }
 
 /// A port in a line.
-pub(super) fn port(port: &LinkRow) -> String {
+pub(super) fn port(port: &LinkRow, language: Language) -> String {
     let driver = port.driver.as_ref().map_or_else(String::new, |name| format!(", {name}"));
     let speed = port
         .speed_mbit
         .filter(|_| linked(port))
         .map_or_else(String::new, |speed| format!(", {speed} Mbit/s"));
-    let link = if linked(port) { "link" } else { "no link" };
+    let link = language.tr(if linked(port) { "link" } else { "no link" });
     format!("{}, {}{driver}, {link}{speed}", port.name, port.mac)
 }
 
@@ -52,17 +53,18 @@ fn checked(
 /// Prints the review.
 pub(super) fn show(answers: &Answers, ports: &[LinkRow], drawn: &Drawn, out: &mut Outbox) {
     out.say("");
+    let language = out.language;
     out.say("Review. Nothing has been changed yet.");
     for (index, question) in answers.path().into_iter().enumerate() {
-        let Some(value) = value(question, answers, ports) else { continue };
-        let title = wording(question).title;
+        let Some(value) = value(question, answers, ports, language) else { continue };
+        let title = language.say(&wording(question).title);
         let title = title.split(": ").next().unwrap_or_default();
-        out.say_indented(&format!("{:2} {title}: {value}", index + 1), 5);
+        out.quote(&format!("{:2} {title}: {value}", index + 1), 5);
     }
     match checked(answers, ports, drawn) {
         Ok((config, warnings)) => {
             for warning in warnings {
-                out.say_indented(&format!("Note: {warning}"), 2);
+                out.quote(&language.fill("Note: {}", &[&warning]), 2);
             }
             publish(&config, drawn, out);
         }
@@ -73,13 +75,19 @@ pub(super) fn show(answers: &Answers, ports: &[LinkRow], drawn: &Drawn, out: &mu
     }
 }
 
-fn value(question: Question, answers: &Answers, ports: &[LinkRow]) -> Option<String> {
+pub(super) fn value(
+    question: Question,
+    answers: &Answers,
+    ports: &[LinkRow],
+    language: Language,
+) -> Option<String> {
     Some(match question {
         Question::Again => return None,
         Question::Passphrase => {
             let passphrase = answers.passphrase.as_ref()?;
             let strength = judge(passphrase.expose(), answers.get(Question::HostName)).ok();
-            strength.map_or_else(|| "set".to_owned(), |strength| format!("set, {strength}"))
+            let strength = strength.map_or("", |strength| language.tr(strength.word()));
+            language.fill("set, {}", &[&strength])
         }
         Question::Ports(role) if answers.has(role) => with_mac(role, answers, ports),
         other => answers.get(other).to_owned(),
@@ -98,9 +106,9 @@ fn with_mac(role: Role, answers: &Answers, ports: &[LinkRow]) -> String {
 fn publish(config: &Config, drawn: &Drawn, out: &mut Outbox) {
     let keys: Vec<_> = drawn.keys.iter().map(|key| key.record.clone()).collect();
     out.say("");
-    out.say("; Records to publish in DNS");
+    out.quote(&format!("; {}", out.language.tr("Records to publish in DNS")), 0);
     for record in to_publish(config, &keys) {
-        out.say(&format!("; {}", record.what));
+        out.quote(&format!("; {}", record.what), 0);
         // Not folded: they are copied as they are.
         for line in record.zone_lines() {
             out.push(Action::Print(line));

@@ -8,7 +8,7 @@ use crate::control::answer::{Checked, DifferenceRow, Page, Status, Trouble};
 use crate::event::deed::{Recorded, Verification};
 
 /// Who the caller is to the host role.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// May do everything: root, or after `login`.
     pub administrator: bool,
@@ -129,6 +129,12 @@ pub struct HostStatus {
     /// Age of the message that waits longest.
     #[serde(default)]
     pub oldest_secs: Option<u64>,
+    /// The console shows strangers only whether the box is healthy.
+    #[serde(default)]
+    pub privacy: bool,
+    /// The console's language, `en`, `de`, ..; empty: not configured.
+    #[serde(default)]
+    pub language: String,
 }
 
 /// A generation of the configuration.

@@ -79,6 +79,8 @@ pub(super) fn of(
         Err(why) => (why, None, Vec::new(), None),
     };
     let (memory_available_octets, memory_octets) = facts::memory();
+    let document = std::fs::read_to_string(paths.document()).unwrap_or_default();
+    let console = crate::config::console(&document);
     let mut status = HostStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         image_version: paths
@@ -113,6 +115,8 @@ pub(super) fn of(
         spool_octets: facts::all_octets(&paths.at("/var/lib/postern")),
         mail,
         oldest_secs,
+        privacy: console.privacy,
+        language: console.language.unwrap_or_default(),
     };
     notices(paths, &mut status);
     status
