@@ -113,6 +113,9 @@ pub(super) fn of(
         spool_octets: facts::all_octets(&paths.at("/var/lib/postern")),
         mail,
         oldest_secs,
+        temperature_celsius: None,
+        slot: None,
+        certificate_soonest: None,
     };
     notices(paths, &mut status);
     status
@@ -133,6 +136,7 @@ fn links(paths: &Paths) -> Vec<LinkRow> {
         addresses: link.addresses,
         driver: link.driver,
         speed_mbit: link.speed_mbit,
+        carrier: link.carrier,
     };
     facts::links().into_iter().map(row).collect()
 }
