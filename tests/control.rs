@@ -16,7 +16,9 @@ use postern::control::answer::{
     QueueSums, Rotated, SettingRow, SourceDetail, SourceRow, SpoolRow, Status, StepRow, Trouble,
     TroubleKind,
 };
-use postern::control::check::EgressCheck;
+use postern::control::check::{EgressCheck, Grade};
+use postern::control::diagnose::{Diagnosis, Test, TestStep};
+use postern::control::dialogue::{Dialogue, DialogueRow, Speaker, Traced};
 use postern::control::keeper::Keeper;
 use postern::control::lanes::{ByClass, LaneRow, TopDomain};
 use postern::control::office::{Done, Office, QueueAct, SourceAct};
@@ -26,6 +28,7 @@ use postern::event::Delay;
 use postern::event::counters::Totals;
 use postern::event::deed::{Deed, Recorded, Verification};
 use postern::event::herald::Herald;
+use postern::event::hour::LastHour;
 use postern::host::{clock, peer};
 use postern::mail::class::MessageClass;
 use postern::mail::source::{SourceName, SourceState};
@@ -150,6 +153,7 @@ impl Office for Desk {
             held: vec![],
             delays: vec![],
             health: None,
+            last_hour: LastHour { accepted: 4, ..LastHour::default() },
         })
     }
     async fn metrics(&self) -> Done<String> {
@@ -239,6 +243,30 @@ impl Office for Desk {
     }
     async fn egress_attest(&self, _: Option<String>) -> Done<Signed> {
         not_here()
+    }
+    async fn diagnose(&self, test: Test, role: String, target: String) -> Done<Diagnosis> {
+        let steps = vec![TestStep::new("connect", Grade::Fail, "it refuses connections")];
+        let next = Some("see that the host listens".to_owned());
+        Ok(Diagnosis { test, role, target, steps, next })
+    }
+    async fn trace_begin(&self, of: Traced, secs: u64) -> Done<Dialogue> {
+        let Traced::Source(name) = of else { return not_here() };
+        self.note(format!("trace {name} {secs}"));
+        let (about, left_secs) = (format!("source {name}"), secs);
+        Ok(Dialogue { about, left_secs, ..Dialogue::default() })
+    }
+    async fn trace_poll(&self, after: u64) -> Done<Dialogue> {
+        let row = DialogueRow {
+            number: after + 1,
+            at: WallTime(0),
+            session: 1,
+            speaker: Speaker::Client,
+            text: "EHLO app".to_owned(),
+        };
+        Ok(Dialogue { about: "source billing".to_owned(), rows: vec![row], lost: 0, left_secs: 0 })
+    }
+    async fn trace_end(&self) -> Done<Acted> {
+        Ok(Acted::default())
     }
     async fn config_show(&self) -> Done<Vec<SettingRow>> {
         Ok(vec![SettingRow { key: "lab".to_owned(), value: "true".to_owned() }])

@@ -21,6 +21,11 @@ impl Console {
             State::Menu => self.at_menu(word),
             State::Form(form) => self.at_form(line, form),
             State::Word(wanted, form) => self.at_word(word, &wanted, form),
+            // Whatever is typed ends it.
+            State::Watching { .. } => {
+                self.watching = None;
+                self.ask(Ask::Serve(Box::new(Request::TraceEnd {})), Then::Show);
+            }
             State::Wizard => self.at_wizard(line),
             State::Confirm { until, said } => {
                 self.state = State::Confirm { until, said };

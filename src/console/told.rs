@@ -16,6 +16,8 @@ use crate::control::request::Request;
 
 /// How often the first check of the ways out is tried: the daemon has just been started.
 const FIRST_CHECK_TRIES: u32 = 5;
+/// How often a live trace is asked for more.
+const POLL: Duration = Duration::from_secs(1);
 
 impl Console {
     pub(super) fn told(&mut self, then: Then, told: Told) {
@@ -30,6 +32,7 @@ impl Console {
                 self.show(&told);
                 self.menu();
             }
+            Then::Watch => self.watched(&told),
             Then::Choices(form) => self.choices_told(form, &told),
             Then::Count(form) => self.counted(form, &told),
             Then::Weigh(form) => self.weighed(form, &told),
@@ -110,6 +113,42 @@ impl Console {
         }
         self.state = State::Login(errand);
         self.prompt();
+    }
+
+    /// More of a live trace.
+    fn watched(&mut self, told: &Told) {
+        let dialogue = match told {
+            Told::Served(answer) => match &**answer {
+                Answer::Dialogue(dialogue) => dialogue,
+                _ => return self.not_watched(told),
+            },
+            _ => return self.not_watched(told),
+        };
+        let first = self.watching.is_none();
+        let last = dialogue.rows.last().map(|row| row.number);
+        let after = last.or(self.watching).unwrap_or(0);
+        self.watching = Some(after);
+        for line in pages::dialogue(dialogue, self.out.language) {
+            self.out.quote(&line, 2);
+        }
+        if dialogue.left_secs == 0 {
+            self.watching = None;
+            self.out.say("The trace has ended by itself.");
+            return self.menu();
+        }
+        self.state = State::Watching { after, next: self.now.after(POLL) };
+        if first {
+            self.out.say("Watching; secrets and content are left out.");
+        }
+        if first || !dialogue.rows.is_empty() {
+            self.prompt();
+        }
+    }
+
+    fn not_watched(&mut self, told: &Told) {
+        self.watching = None;
+        self.show(told);
+        self.menu();
     }
 
     fn counted(&mut self, form: Form, told: &Told) {

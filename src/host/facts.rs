@@ -78,6 +78,8 @@ pub struct Link {
     pub driver: Option<String>,
     /// Megabits a second; none without a link, or where nobody says so.
     pub speed_mbit: Option<u32>,
+    /// There is a link; unknown of a port that is switched off.
+    pub carrier: bool,
 }
 
 /// All interfaces but loopback, by name.
@@ -96,8 +98,16 @@ pub fn links() -> Vec<Link> {
             let driver = driver.as_deref().and_then(Path::file_name);
             let driver = driver.map(|name| name.to_string_lossy().into_owned());
             let speed_mbit = read("speed").parse().ok().filter(|speed| *speed > 0);
-            let addresses = Vec::new();
-            links.insert(name.clone(), Link { name, mac, state, addresses, driver, speed_mbit });
+            let link = Link {
+                carrier: read("carrier") == "1",
+                addresses: Vec::new(),
+                name: name.clone(),
+                mac,
+                state,
+                driver,
+                speed_mbit,
+            };
+            links.insert(name, link);
         }
     }
     for found in getifaddrs().into_iter().flatten() {

@@ -18,6 +18,8 @@ use crate::control::answer::{
     Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble, TroubleKind,
 };
 use crate::control::check::EgressCheck;
+use crate::control::diagnose::{Diagnosis, Test};
+use crate::control::dialogue::{Dialogue, Traced};
 use crate::control::lanes::LaneRow;
 use crate::control::office::{Done, Office, QueueAct, SourceAct};
 use crate::control::request::{PageAsk, QueueFilter};
@@ -284,6 +286,22 @@ impl Office for Rooms {
 
     async fn egress_attest(&self, egress: Option<String>) -> Done<Signed> {
         self.checker.attest(egress.as_deref()).await
+    }
+
+    async fn diagnose(&self, test: Test, _role: String, _target: String) -> Done<Diagnosis> {
+        Err(Trouble::new(TroubleKind::Invalid, format!("{test} is not there yet")))
+    }
+
+    async fn trace_begin(&self, _of: Traced, _secs: u64) -> Done<Dialogue> {
+        Err(Trouble::new(TroubleKind::Invalid, "the trace is not there yet"))
+    }
+
+    async fn trace_poll(&self, _after: u64) -> Done<Dialogue> {
+        Err(Trouble::new(TroubleKind::Invalid, "the trace is not there yet"))
+    }
+
+    async fn trace_end(&self) -> Done<Acted> {
+        Err(Trouble::new(TroubleKind::Invalid, "the trace is not there yet"))
     }
 
     async fn config_show(&self) -> Done<Vec<SettingRow>> {

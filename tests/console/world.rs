@@ -22,6 +22,7 @@ use postern::control::host::{HostAnswer, HostRequest, HostStatus};
 use postern::control::lanes::{ByClass, LaneRow};
 use postern::control::request::Request;
 use postern::event::counters::Totals;
+use postern::event::hour::LastHour;
 use postern::mail::class::MessageClass;
 use postern::mail::source::{SourceName, SourceState, Verifier};
 use postern::sign::keys::DnsRecord;
@@ -53,6 +54,7 @@ impl Default for World {
             driver: Some("virtio_net".to_owned()),
             speed_mbit: (state == "up").then_some(1000),
             role: None,
+            carrier: state == "up",
         };
         let host = HostStatus {
             version: "0.1.0".to_owned(),
@@ -318,6 +320,7 @@ impl World {
         };
         Status {
             health: None,
+            last_hour: LastHour::default(),
             state: if self.stopped { "stopped" } else { "running" }.to_owned(),
             reasons: Vec::new(),
             version: "0.1.0".to_owned(),

@@ -117,6 +117,9 @@ pub(super) fn of(
         oldest_secs,
         privacy: console.privacy,
         language: console.language.unwrap_or_default(),
+        temperature_celsius: None,
+        slot: None,
+        certificate_soonest: None,
     };
     notices(paths, &mut status);
     status
@@ -137,6 +140,7 @@ fn links(paths: &Paths) -> Vec<LinkRow> {
         addresses: link.addresses,
         driver: link.driver,
         speed_mbit: link.speed_mbit,
+        carrier: link.carrier,
     };
     facts::links().into_iter().map(row).collect()
 }
