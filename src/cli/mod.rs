@@ -94,6 +94,8 @@ pub enum Role {
     Console {
         /// The host role's socket.
         socket: PathBuf,
+        /// Line by line.
+        plain: bool,
     },
 }
 
@@ -112,8 +114,9 @@ pub fn main() -> Result<ExitCode, Role> {
             let (arguments, socket) = (Box::new(arguments), place.socket);
             return Err(Role::Health { arguments, config, socket, json });
         }
-        // The plain mode is the only one so far.
-        Verb::Console(console) => return Err(Role::Console { socket: console.host_socket }),
+        Verb::Console(console) => {
+            return Err(Role::Console { socket: console.host_socket, plain: console.plain });
+        }
         Verb::Key(KeyVerb::Generate(key)) => keys::generate(&key, json),
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),

@@ -113,7 +113,7 @@ impl Console {
             self.out.say("This machine has a passphrase already; it is needed for the set-up.");
             self.begin_login(Errand::SetUp);
         } else {
-            self.ask(Ask::Host(HostRequest::Status {}), Then::SetUp);
+            self.ask(Ask::Host(HostRequest::Ports {}), Then::SetUp);
         }
     }
 

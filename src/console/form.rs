@@ -5,6 +5,7 @@ use super::machine::{Console, Face, State, Then};
 use super::menu::{self, Choice, Danger, Deed, Enter, Entry, Field, Filled, Kind, List, Word};
 use super::strength::judge;
 use super::words::{Language, Said};
+use crate::base::time::Instant;
 use crate::control::answer::Answer;
 use crate::control::host::answer::LinkRow;
 use crate::control::host::{HostAnswer, HostRequest, HostStatus};
@@ -174,6 +175,13 @@ impl Console {
         self.go_on(form);
     }
 
+    /// A form is left.
+    pub(super) fn cancel(&mut self, now: Instant) {
+        self.now = now;
+        self.out.say("Nothing was changed.");
+        self.menu();
+    }
+
     /// What stands before the deed.
     fn warn(&mut self, form: Form) {
         match form.entry.danger {
@@ -301,9 +309,7 @@ fn ways(host: &HostStatus, language: Language) -> Vec<Choice> {
         label: format!("{}, {}", egress.device.as_deref().unwrap_or("-"), egress.state),
     });
     let links = host.links.iter().filter(|link| link.role.is_some());
-    let links = links.map(|link| Choice {
-        word: link.name.clone(),
-        label: super::status::port(link, language),
-    });
+    let links = links
+        .map(|link| Choice { word: link.name.clone(), label: super::status::port(link, language) });
     egresses.chain(links).collect()
 }

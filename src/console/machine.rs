@@ -182,6 +182,7 @@ impl Console {
     /// From now on it is seen so; on pages the status is renewed by itself.
     pub fn show_as(&mut self, face: Face, refresh: Option<Duration>) {
         self.face = face;
+        self.out.pages = face == Face::Pages;
         self.refresh = refresh;
     }
 

@@ -10,9 +10,9 @@ use crate::control::answer::{
     Acted, Answer, DifferenceRow, EgressRow, Page, QueueRow, Rotated, SourceRow, StepRow,
 };
 use crate::control::check::{EgressCheck, Grade};
-use crate::control::host::HostAnswer;
 use crate::control::diagnose::Diagnosis;
 use crate::control::dialogue::{Dialogue, Speaker};
+use crate::control::host::HostAnswer;
 use crate::control::host::answer::{Applied, GenerationRow, LinkRow, Papers};
 use crate::control::lanes::LaneRow;
 use crate::event::deed::Recorded;
@@ -275,7 +275,10 @@ fn papers(papers: &Papers, language: Language) -> Vec<String> {
         let age = row.age_days.map_or_else(String::new, |days| {
             format!(", {}", language.fill("{} days old", &[&days]))
         });
-        lines.push(format!("DKIM {}._domainkey.{}: {}{age}", row.selector, row.domain, row.algorithm));
+        lines.push(format!(
+            "DKIM {}._domainkey.{}: {}{age}",
+            row.selector, row.domain, row.algorithm
+        ));
     }
     if lines.is_empty() {
         lines.push(language.tr("There is none yet.").to_owned());
@@ -284,8 +287,7 @@ fn papers(papers: &Papers, language: Language) -> Vec<String> {
 }
 
 fn diagnosis(diagnosis: &Diagnosis, language: Language) -> Vec<String> {
-    let values: [&dyn std::fmt::Display; 3] =
-        [&diagnosis.test, &diagnosis.target, &diagnosis.role];
+    let values: [&dyn std::fmt::Display; 3] = [&diagnosis.test, &diagnosis.target, &diagnosis.role];
     let mut lines = vec![language.fill("{} to {} by {}:", &values)];
     let steps = diagnosis.steps.iter();
     lines.extend(steps.map(|step| format!("[{}] {}: {}", step.grade, step.step, step.text)));

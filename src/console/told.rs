@@ -100,7 +100,7 @@ impl Console {
             Errand::StopAll => {
                 self.ask(Ask::Serve(Box::new(Request::StopAll {})), Then::Show);
             }
-            Errand::SetUp => self.ask(Ask::Host(HostRequest::Status {}), Then::SetUp),
+            Errand::SetUp => self.ask(Ask::Host(HostRequest::Ports {}), Then::SetUp),
         }
     }
 
@@ -207,12 +207,10 @@ impl Console {
     }
 
     fn set_up(&mut self, told: &Told) {
-        let Some(host) = status(told) else {
+        let Some(ports) = ports(told) else {
             self.show(told);
             return self.screen();
         };
-        let ports = physical(&host);
-        self.host = Some(host);
         let wizard = self.wizard.get_or_insert_with(|| Wizard::new(Vec::new()));
         self.state = State::Wizard;
         wizard.enter(ports, &mut self.out);
@@ -227,9 +225,8 @@ impl Console {
         match told {
             Told::Drawn(drawn) => wizard.handle_drawn(*drawn, &mut self.out),
             other => {
-                if let Some(host) = status(&other) {
-                    wizard.handle_ports(physical(&host), &mut self.out);
-                    self.host = Some(host);
+                if let Some(ports) = ports(&other) {
+                    wizard.handle_ports(ports, &mut self.out);
                 } else {
                     let text = pages::lines(&other, self.out.language).join(" ");
                     wizard.handle_failure(&text, &mut self.out);
@@ -325,8 +322,9 @@ fn status(told: &Told) -> Option<HostStatus> {
 }
 
 /// Ports with a cable; what is made of others is none. A laboratory has only made ones.
-fn physical(host: &HostStatus) -> Vec<LinkRow> {
-    let real: Vec<LinkRow> =
-        host.links.iter().filter(|link| link.driver.is_some()).cloned().collect();
-    if real.is_empty() { host.links.clone() } else { real }
+fn ports(told: &Told) -> Option<Vec<LinkRow>> {
+    let Told::Host(answer) = told else { return None };
+    let HostAnswer::Ports(all) = &**answer else { return None };
+    let real: Vec<LinkRow> = all.iter().filter(|link| link.driver.is_some()).cloned().collect();
+    Some(if real.is_empty() { all.clone() } else { real })
 }

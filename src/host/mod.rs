@@ -19,5 +19,6 @@ pub mod peer;
 pub mod plan;
 pub mod signals;
 pub mod slots;
+pub mod tty;
 pub mod vitals;
 pub mod walls;

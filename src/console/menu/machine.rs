@@ -18,11 +18,8 @@ const TRACE_SECS: u64 = 600;
 /// Lines of the journal that are shown.
 const LOG_LINES: u64 = 200;
 
-const WAY: Field = Field {
-    prompt: "From which interface",
-    kind: Kind::Existing(List::Ways),
-    enter: Enter::Back,
-};
+const WAY: Field =
+    Field { prompt: "From which interface", kind: Kind::Existing(List::Ways), enter: Enter::Back };
 const NAME: Field = Field { prompt: "Which name", kind: Kind::Words, enter: Enter::Back };
 const HOST: Field =
     Field { prompt: "To which name or address", kind: Kind::Words, enter: Enter::Back };
@@ -406,4 +403,3 @@ pub(super) const SYSTEM: &[Entry] = &[
         ..PLAIN
     },
 ];
-
