@@ -59,6 +59,8 @@ pub(super) enum Errand {
 pub(super) enum Then {
     /// The status screen.
     Screen,
+    /// The status, renewed behind the menu.
+    Behind,
     /// The passphrase was said.
     LoggedIn(Errand),
     /// It was refused: how long until the next try is looked at.
@@ -218,10 +220,13 @@ impl Console {
     /// Somebody else answered.
     pub fn handle_told(&mut self, told: Told, now: Instant) {
         self.now = now;
-        self.touched = now;
         let State::Waiting(then) = std::mem::replace(&mut self.state, State::Status) else {
             return;
         };
+        // What comes by itself is no sign of anybody.
+        if then != Then::Behind {
+            self.touched = now;
+        }
         self.told(then, told);
     }
 
@@ -238,7 +243,8 @@ impl Console {
         }
         if self.refresh_at().is_some_and(|at| at <= now) {
             self.refreshed = now;
-            self.state = State::Waiting(Then::Screen);
+            let home = self.state == State::Status;
+            self.state = State::Waiting(if home { Then::Screen } else { Then::Behind });
             self.out.ask(Ask::Host(HostRequest::Status {}));
         }
         if let State::Watching { after, next } = self.state
@@ -282,7 +288,7 @@ impl Console {
 
     /// When the status is renewed by itself.
     fn refresh_at(&self) -> Option<Instant> {
-        let seen = self.state == State::Status && self.retry.is_none();
+        let seen = matches!(self.state, State::Status | State::Menu) && self.retry.is_none();
         self.refresh.filter(|_| seen).map(|every| self.refreshed.after(every))
     }
 

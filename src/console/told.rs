@@ -26,6 +26,10 @@ impl Console {
         }
         match then {
             Then::Screen => self.show_screen(told),
+            Then::Behind => {
+                self.host = status(&told).or(self.host.take());
+                self.state = State::Menu;
+            }
             Then::LoggedIn(errand) => self.logged_in_for(errand, &told),
             Then::LoginWait(errand) => self.wait_for_login(errand, &told),
             Then::Show => {

@@ -133,6 +133,7 @@ impl Console {
         let view = match then {
             // The status is renewed without a word.
             Then::Screen => return self.home(),
+            Then::Behind => return self.menu_view(),
             Then::Watch if self.watching.is_some() => {
                 let title = self.out.language.tr("A live trace").to_owned();
                 return View { kind: Kind::Watch, title, enter: true, ..View::default() };

@@ -389,7 +389,7 @@
 //! canonical mode, where ctrl-C and ctrl-D are ends of line and no signals, so that no key can kill
 //! the console or end in something else. What is asked and what is answered is a machine without
 //! terminal or clock; pages with a moving cursor are another face of the same machine.
-//! *Cost.* Nothing on the screen changes by itself: Enter asks again.
+//! *Cost.* Nothing on the screen changes by itself: Enter asks again. (Pages: 81 to 83.)
 //!
 //! # 55. An answer of first boot is judged by the real check
 //! *Context.* A wizard with rules of its own accepts what the daemon refuses, and the other way

@@ -147,6 +147,7 @@ impl World {
             ["cable", name, state] => {
                 let link = self.host.links.iter_mut().find(|link| link.name == *name).unwrap();
                 (*state).clone_into(&mut link.state);
+                link.carrier = *state == "up";
             }
             ["only-port", name] => self.host.links.retain(|link| link.name == *name),
             _ => panic!("what is {what}"),

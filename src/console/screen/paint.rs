@@ -222,7 +222,7 @@ fn keys(screen: &Screen, view: &View, language: Language, first: usize, hidden: 
         return text.to_owned();
     }
     let more = language.fill("arrows, PgUp, PgDn: {} more lines", &[&(hidden - first.min(hidden))]);
-    format!("{text}; {more}")
+    format!("{more}; {text}")
 }
 
 /// The answers so far, beside the question.

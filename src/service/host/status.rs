@@ -116,7 +116,7 @@ pub(super) fn of(
         mail,
         oldest_secs,
         privacy: console.privacy,
-        language: console.language.unwrap_or_default(),
+        language: console.language,
         temperature_celsius: None,
         slot: None,
         certificate_soonest: None,
