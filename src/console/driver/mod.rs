@@ -103,6 +103,10 @@ impl Driver {
                     return Ok(());
                 }
                 self.turn_page()?;
+                if self.pages.is_none() {
+                    // Whatever waited for an answer of the terminal waits no longer.
+                    continue;
+                }
             }
             if !self.wait()? {
                 return Ok(());
