@@ -5,6 +5,7 @@
 pub mod args;
 mod ask;
 mod check;
+mod diagnose;
 mod disks;
 mod host;
 mod keys;
@@ -90,6 +91,11 @@ pub enum Role {
         /// The root of the machine.
         root: PathBuf,
     },
+    /// `postern diagnose --errand`.
+    Diagnose {
+        /// The root of the machine.
+        root: PathBuf,
+    },
     /// `postern console`.
     Console {
         /// The host role's socket.
@@ -141,6 +147,11 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Config(ConfigVerb::Generation(verb)) => host::generation(verb, &place),
         Verb::Failure { unit } => local::failure(&unit),
         Verb::Update(verb) => update::update(verb, &config, json),
+        Verb::Diagnose(arguments) if arguments.errand => {
+            return Err(Role::Diagnose { root: arguments.root });
+        }
+        Verb::Diagnose(arguments) => diagnose::diagnose(arguments, &place),
+        Verb::Trace(args::TraceVerb::Smtp(arguments)) => diagnose::trace(arguments, &place),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())

@@ -5,6 +5,7 @@ pub mod broker;
 mod check;
 pub mod custody;
 pub mod delivery;
+pub mod diagnose;
 pub mod dispatch;
 mod gate;
 pub mod host;

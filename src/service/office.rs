@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::check::Checker;
 use super::custody::Vault;
+use super::diagnose;
 use super::switchboard::{Switchboard, check};
+use super::trust::Trust;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
 use crate::config::show;
@@ -23,6 +25,7 @@ use crate::control::dialogue::{Dialogue, Traced};
 use crate::control::lanes::LaneRow;
 use crate::control::office::{Done, Office, QueueAct, SourceAct};
 use crate::control::request::{PageAsk, QueueFilter};
+use crate::dns::Names;
 use crate::event::deed::{Recorded, Verification};
 use crate::event::herald::Told;
 use crate::host::clock;
@@ -40,6 +43,7 @@ pub struct Rooms {
     pub(super) listeners: Vec<ListenerRow>,
     pub(super) started: WallTime,
     pub(super) checker: Arc<Checker>,
+    pub(super) trust: Arc<Trust>,
 }
 
 fn not_found(what: impl std::fmt::Display) -> Trouble {
@@ -288,8 +292,10 @@ impl Office for Rooms {
         self.checker.attest(egress.as_deref()).await
     }
 
-    async fn diagnose(&self, test: Test, _role: String, _target: String) -> Done<Diagnosis> {
-        Err(Trouble::new(TroubleKind::Invalid, format!("{test} is not there yet")))
+    async fn diagnose(&self, test: Test, role: String, target: String) -> Done<Diagnosis> {
+        let config = self.board.standing.load().config.clone();
+        let means = (&self.board.egress, &*self.board.names as &dyn Names);
+        diagnose::by_egress(&config, means, &self.trust, (test, &role, &target)).await
     }
 
     async fn trace_begin(&self, _of: Traced, _secs: u64) -> Done<Dialogue> {

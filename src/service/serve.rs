@@ -147,6 +147,7 @@ impl Gateway {
             listeners: rows,
             started: clock::wall(),
             checker: checker.clone(),
+            trust: trust.clone(),
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         tasks.push(tokio::spawn(checker.keep_checking()));

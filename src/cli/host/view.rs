@@ -8,7 +8,7 @@ use crate::cli::view;
 use crate::control::answer::Answer;
 use crate::control::host::HostAnswer;
 use crate::control::host::answer::{
-    Applied, GenerationRow, HostStatus, Imported, LinkRow, Papers, SetUp,
+    Applied, CertificateSoonest, GenerationRow, HostStatus, Imported, LinkRow, Papers, SetUp,
 };
 use crate::event::harmless;
 
@@ -84,6 +84,7 @@ fn status(status: &HostStatus) -> String {
             ),
         ),
     ]);
+    text.push_str(&machine(status));
     for notice in &status.notices {
         text.push_str(&line(&format!("notice: {notice}")));
     }
@@ -97,6 +98,21 @@ fn status(status: &HostStatus) -> String {
         units.row([unit.name.clone(), unit.active.clone(), unit.sub.clone()]);
     }
     text + "\n" + &links.text() + "\n" + &units.text()
+}
+
+/// What a machine is beside its gateway.
+pub(in crate::cli) fn machine(status: &HostStatus) -> String {
+    let warm = status.temperature_celsius.map(|celsius| ("temperature", format!("{celsius} C")));
+    let slot = status.slot.iter().map(|slot| ("slot", slot.clone()));
+    let paper = status.certificate_soonest.iter().map(|first| ("certificate", ends(first)));
+    pairs(&slot.chain(warm).chain(paper).collect::<Vec<_>>())
+}
+
+fn ends(first: &CertificateSoonest) -> String {
+    match first.days_left {
+        left @ 0.. => format!("{} ends in {left} days", first.name),
+        left => format!("{} has ended {} days ago", first.name, left.unsigned_abs()),
+    }
 }
 
 fn ports(rows: &[LinkRow]) -> String {

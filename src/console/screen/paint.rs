@@ -79,7 +79,11 @@ pub(super) fn page(
     let top = if home { HEAD - 1 } else { HEAD };
     let height = area.height.saturating_sub(top + FOOT);
     let beside = view.kind == Kind::Wizard && area.width >= WIDE && !view.answers.is_empty();
-    let body = body(screen, view, language, if beside { width / 2 } else { width }, beside);
+    let columns = if beside { width / 2 } else { width };
+    let mut body = body(screen, view, columns);
+    if !beside {
+        answers(&mut body, view, language, usize::from(height));
+    }
     let first = first_row(screen, view, &body, usize::from(height));
     for (y, row) in (top..).zip(body.rows.iter().skip(first).take(usize::from(height))) {
         line(y, &row.text, row.style);
@@ -112,7 +116,7 @@ fn edges(left: &str, right: &str, width: u16) -> String {
     format!("{left:<room$} {right}")
 }
 
-fn body(screen: &Screen, view: &View, language: Language, width: u16, beside: bool) -> Body {
+fn body(screen: &Screen, view: &View, width: u16) -> Body {
     let mut body = Body::default();
     let columns = usize::from(width);
     body.rows.extend(view.count.iter().map(|text| Row { text: text.clone(), style: BOLD }));
@@ -134,11 +138,6 @@ fn body(screen: &Screen, view: &View, language: Language, width: u16, beside: bo
                 let style = if view.text.is_empty() { Style::new() } else { BOLD };
                 Row { text: text.clone(), style }
             }));
-            if !beside && !view.answers.is_empty() {
-                gap(&mut body);
-                body.rows.push(Row::plain(language.tr("Answers so far:")));
-                body.rows.extend(view.answers.iter().rev().map(Row::plain));
-            }
         }
         Kind::Menu if screen.reads(view) => {
             body.rows.extend(screen.sheet.iter().map(Row::plain));
@@ -152,6 +151,16 @@ fn body(screen: &Screen, view: &View, language: Language, width: u16, beside: bo
         }
     }
     body
+}
+
+/// The answers so far below the question, the last one first, as many as there is room for.
+fn answers(body: &mut Body, view: &View, language: Language, height: usize) {
+    let room = height.saturating_sub(body.rows.len() + 2);
+    if room > 0 && !view.answers.is_empty() {
+        gap(body);
+        body.rows.push(Row::plain(language.tr("Answers so far:")));
+        body.rows.extend(view.answers.iter().rev().take(room).map(Row::plain));
+    }
 }
 
 /// An empty line, where something stands above.

@@ -1,6 +1,7 @@
 //! The desk of the host role: who may ask what, that it is written down, and who does it.
 
 mod deeds;
+mod looks;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
