@@ -20,6 +20,7 @@ use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
+use super::tap::Tap;
 use super::trust::{ReportBox, Trust};
 use super::ways::{Ways, day};
 use super::{delivery, supervise, watchdog};
@@ -101,12 +102,14 @@ impl Gateway {
         hear_listed(&desk, ways.clone());
         let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
         let (bell, heard) = watch::channel(Bell::default());
+        let tap = Arc::new(Tap::default());
         let admission = Arc::new(Admission::new(
             parts.standing.clone(),
             parts.vault.0.clone(),
             desk.clone(),
             herald.clone(),
             parts.ids.clone(),
+            tap.clone(),
         ));
         let house = House::of(&config);
         let reception = Reception::new(house, admission.clone(), tls.clone(), heard);
@@ -117,7 +120,8 @@ impl Gateway {
         let (asker, books) = (egress.clone(), parts.standing.clone());
         let checker = Checker::new(books, asker, names.clone(), herald.clone());
         let checker = Arc::new(checker);
-        let context = parts.delivery(&egress, names.clone())?.by(ways.clone());
+        let mut context = parts.delivery(&egress, names.clone())?.by(ways.clone());
+        context.tap = tap.clone();
         let (trust, outbox) = (context.trust.clone(), parts.outbox(&desk));
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
@@ -148,6 +152,7 @@ impl Gateway {
             started: clock::wall(),
             checker: checker.clone(),
             trust: trust.clone(),
+            tap,
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         tasks.push(tokio::spawn(checker.keep_checking()));
