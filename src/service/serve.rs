@@ -103,14 +103,7 @@ impl Gateway {
         let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
         let (bell, heard) = watch::channel(Bell::default());
         let tap = Arc::new(Tap::default());
-        let admission = Arc::new(Admission::new(
-            parts.standing.clone(),
-            parts.vault.0.clone(),
-            desk.clone(),
-            herald.clone(),
-            parts.ids.clone(),
-            tap.clone(),
-        ));
+        let admission = parts.admission(&desk, &tap);
         let house = House::of(&config);
         let reception = Reception::new(house, admission.clone(), tls.clone(), heard);
         let socket = control::open(&config.control.socket)?;
@@ -296,6 +289,13 @@ impl Parts {
         let suspects = Arc::new(suspects);
         desk.suspect(suspects.clone());
         suspects
+    }
+
+    /// The gate of the listeners.
+    fn admission(&self, desk: &Arc<SortingDesk>, tap: &Arc<Tap>) -> Arc<Admission> {
+        let (standing, spool) = (self.standing.clone(), self.vault.0.clone());
+        let (herald, ids) = (self.herald.clone(), self.ids.clone());
+        Arc::new(Admission::new(standing, spool, desk.clone(), herald, ids, tap.clone()))
     }
 
     /// The ways out, with the accounts of today's warm-up.

@@ -20,6 +20,7 @@ use crate::control::host::request::{HostRequest, Passphrase, Standing};
 use crate::control::request::{Request, Weight};
 use crate::event::Event;
 use crate::event::deed::Deed;
+use crate::event::harmless;
 use crate::event::herald::Herald;
 use crate::host::paths::Paths;
 use crate::host::{clock, facts};
@@ -238,6 +239,32 @@ impl HostDesk {
             }
         }
         answer
+    }
+
+    /// Somebody has pressed the power button `name`: the box switches itself off in order, as by
+    /// `power-off`. A deed that cannot be recorded is done all the same: whoever stands there would
+    /// pull the plug.
+    pub fn power_button(&self, name: &str) {
+        let deed = Deed {
+            actor: "power button".to_owned(),
+            origin: harmless(name),
+            action: HostRequest::PowerOff {}.action().to_owned(),
+            subject: String::new(),
+            outcome: String::new(),
+        };
+        let record = |outcome: &str| {
+            if let Err(fault) = self.record(&deed, outcome) {
+                let fault = fault.to_string();
+                self.herald.tell(Event::FaultSeen { room: "host audit".to_owned(), fault });
+            }
+        };
+        record("begun");
+        let outcome = match self.machine.power_off() {
+            Ok(()) => "done".to_owned(),
+            Err(fault) => format!("failed: {fault}"),
+        };
+        self.tell(&deed, &outcome);
+        record(&outcome);
     }
 
     fn refuse(&self, deed: &Deed) -> HostAnswer {

@@ -216,11 +216,7 @@ impl Overhearing {
         }
         match (self.asked.pop_front(), code.as_str()) {
             (Some(Asked::Auth), "334") => self.asked.push_front(Asked::Auth),
-            (Some(Asked::Auth), _) => {
-                if self.mode == Mode::Secret {
-                    self.mode = Mode::Commands;
-                }
-            }
+            (Some(Asked::Auth), _) if self.mode == Mode::Secret => self.mode = Mode::Commands,
             (Some(Asked::Data), "354") => {
                 // The dot is answered, too.
                 self.asked.push_front(Asked::Plain);
