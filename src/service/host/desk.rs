@@ -428,3 +428,27 @@ fn outcome(answer: &HostAnswer) -> String {
         _ => "done".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated::Simulated;
+    use super::*;
+
+    #[test]
+    fn a_press_on_the_button_stands_in_the_audit_trail() {
+        let machine = Arc::new(Simulated::new());
+        let guests = Guests { guests: Vec::new(), own: 0 };
+        let herald = Arc::new(Herald::new(clock::wall));
+        let desk = HostDesk::open(machine.paths.clone(), machine.clone(), guests, herald).unwrap();
+        desk.power_button("Power\u{1b}[2J Button");
+        assert!(machine.off.load(std::sync::atomic::Ordering::SeqCst));
+        let (rows, total) = lock(&desk.audit).newest(0, 10).unwrap();
+        let shown: Vec<_> = rows
+            .iter()
+            .map(|row| [&row.deed.actor, &row.deed.action, &row.deed.outcome].map(String::as_str))
+            .collect();
+        let row = |outcome| ["power button", "power-off", outcome];
+        assert_eq!((total, shown), (2, vec![row("done"), row("begun")]));
+        assert!(!rows[0].deed.origin.contains('\u{1b}'), "{}", rows[0].deed.origin);
+    }
+}
