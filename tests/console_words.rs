@@ -15,6 +15,7 @@ use postern::console::words::{Language, translated};
 const SILENT: &[&str] = &[
     "draw.rs",
     "driver/mod.rs",
+    "paper.rs",
     "screen/probe.rs",
     "screen/serial.rs",
     "term.rs",

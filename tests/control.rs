@@ -381,12 +381,40 @@ fn tables_are_for_people_and_json_for_programs() {
          queue          3 messages, 5 recipients open, 1 held, 0 in flight, 2 lanes\n\
          spool          fine: /var/lib/postern/spool, 5000 MB free, 2 segments, sync 850 us\n\
          since start    9 accepted, 0 refused, 0 delivered, 0 deferred, 0 failed, 0 expired\n\
+         last hour      4 accepted, 0 refused, 0 delivered, 0 deferred\n\
          sessions       0 open\n\
          listener       submission: submission 127.0.0.1:587\n\
          laboratory     yes: this gateway is not for the Internet\n"
     );
     assert_eq!(house.run("config diff").1, "- none = 1\n");
     assert_eq!(house.run("metrics").1, "postern_up 1\n");
+}
+
+#[test]
+fn a_way_is_tried_and_a_dialogue_is_followed() {
+    let house = House::open(Some(Role::Operator), false);
+    let (code, text, _) = house.run("diagnose tls --from main mx.example.org");
+    let shown = "tls mx.example.org by main\nSTEP     HOW   WHAT\n\
+                 connect  FAIL  it refuses connections\nnext: see that the host listens\n";
+    assert_eq!((code, text.as_str()), (1, shown));
+    let (code, text, _) = house.run("trace smtp --source billing --for 2s");
+    assert_eq!((code, text.as_str()), (0, "1970-01-01T00:00:00.000Z [1] C: EHLO app\n"));
+    assert_eq!(house.asked(), ["trace billing 2"]);
+    assert_eq!(
+        house.outcomes(),
+        [
+            "trace smtp source billing for 2 s: begun",
+            "trace smtp source billing for 2 s: done",
+            "trace end : begun",
+            "trace end : done: 0 messages",
+        ]
+    );
+    assert_eq!(house.run("diagnose ping --from main").0, 2, "nobody is named");
+    let viewer = House::open(Some(Role::Viewer), false);
+    for line in ["diagnose ping --from main x.example", "trace smtp --source billing"] {
+        let (code, _, told) = viewer.run(line);
+        assert!(code == 1 && told.contains("role operator is needed"), "{told}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The operating system: descriptors, credentials, children.
 
+pub mod button;
 pub mod clock;
 pub mod disk;
 pub mod disks;

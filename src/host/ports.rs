@@ -55,7 +55,9 @@ pub fn switch_on(system: &System) -> Vec<Fault> {
         return Vec::new();
     }
     let on = |name: &String| {
-        command_of(system, &["link", "set", "dev", name, "addrgenmode", "none"])?;
+        if Path::new("/proc/sys/net/ipv6").exists() {
+            command_of(system, &["link", "set", "dev", name, "addrgenmode", "none"])?;
+        }
         command_of(system, &["link", "set", "dev", name, "up"])
     };
     let faults: Vec<Fault> = names.iter().filter_map(|name| on(name).err()).collect();

@@ -20,6 +20,7 @@ pub mod standing;
 pub mod supervise;
 pub mod suspects;
 mod switchboard;
+pub mod tap;
 pub mod trust;
 pub mod update;
 pub mod watchdog;

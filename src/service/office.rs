@@ -11,6 +11,7 @@ use super::check::Checker;
 use super::custody::Vault;
 use super::diagnose;
 use super::switchboard::{Switchboard, check};
+use super::tap::Tap;
 use super::trust::Trust;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
@@ -27,6 +28,7 @@ use crate::control::office::{Done, Office, QueueAct, SourceAct};
 use crate::control::request::{PageAsk, QueueFilter};
 use crate::dns::Names;
 use crate::event::deed::{Recorded, Verification};
+use crate::event::harmless;
 use crate::event::herald::Told;
 use crate::host::clock;
 use crate::mail::address::Domain;
@@ -44,6 +46,7 @@ pub struct Rooms {
     pub(super) started: WallTime,
     pub(super) checker: Arc<Checker>,
     pub(super) trust: Arc<Trust>,
+    pub(super) tap: Arc<Tap>,
 }
 
 fn not_found(what: impl std::fmt::Display) -> Trouble {
@@ -298,16 +301,30 @@ impl Office for Rooms {
         diagnose::by_egress(&config, means, &self.trust, (test, &role, &target)).await
     }
 
-    async fn trace_begin(&self, _of: Traced, _secs: u64) -> Done<Dialogue> {
-        Err(Trouble::new(TroubleKind::Invalid, "the trace is not there yet"))
+    async fn trace_begin(&self, of: Traced, secs: u64) -> Done<Dialogue> {
+        let of = match of {
+            Traced::Source(name) => {
+                self.source_state(&name)?;
+                Traced::Source(name)
+            }
+            Traced::Destination(text) => {
+                let domain = Domain::parse(&text).map_err(|cause| {
+                    let text = format!("the domain {:?}: {cause}", harmless(&text));
+                    Trouble::new(TroubleKind::Invalid, text)
+                })?;
+                Traced::Destination(domain.to_string())
+            }
+        };
+        Ok(self.tap.begin(of, secs))
     }
 
-    async fn trace_poll(&self, _after: u64) -> Done<Dialogue> {
-        Err(Trouble::new(TroubleKind::Invalid, "the trace is not there yet"))
+    async fn trace_poll(&self, after: u64) -> Done<Dialogue> {
+        Ok(self.tap.poll(after))
     }
 
     async fn trace_end(&self) -> Done<Acted> {
-        Err(Trouble::new(TroubleKind::Invalid, "the trace is not there yet"))
+        let note = if self.tap.end() { "the trace has ended" } else { "nobody traces" };
+        Ok(Acted { messages: 0, dry_run: false, note: note.to_owned() })
     }
 
     async fn config_show(&self) -> Done<Vec<SettingRow>> {
