@@ -12,6 +12,7 @@ mod eye;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -160,7 +161,7 @@ fn every_page_is_as_it_was_looked_at() {
                     fs::create_dir_all(&folder).unwrap();
                     fs::write(&path, shown).unwrap();
                 } else if fs::read_to_string(&path).unwrap_or_default() != shown {
-                    wrong += &format!("{}:\n{shown}\n", path.display());
+                    let _ = write!(wrong, "{}:\n{shown}\n", path.display());
                 }
             }
         }

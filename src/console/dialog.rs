@@ -136,19 +136,16 @@ impl Console {
             let title = language.tr(title);
             self.out.quote(&format!("{number:2} {word:<15} {title}"), 19);
         };
-        match self.place.and_then(|place| SECTIONS.get(place)) {
-            Some(section) => {
-                for (index, entry) in section.entries.iter().enumerate() {
-                    row(index + 1, entry.word, entry.title);
-                }
-                row(0, "back", "to the menu");
+        if let Some(section) = self.place.and_then(|place| SECTIONS.get(place)) {
+            for (index, entry) in section.entries.iter().enumerate() {
+                row(index + 1, entry.word, entry.title);
             }
-            None => {
-                for (index, section) in SECTIONS.iter().enumerate() {
-                    row(index + 1, section.word, section.title);
-                }
-                row(0, "log-out", "leave; L there changes between lines and screen");
+            row(0, "back", "to the menu");
+        } else {
+            for (index, section) in SECTIONS.iter().enumerate() {
+                row(index + 1, section.word, section.title);
             }
+            row(0, "log-out", "leave; L there changes between lines and screen");
         }
     }
 

@@ -33,13 +33,12 @@ pub fn ascii(text: &str) -> String {
             'É' | 'È' | 'Ê' => plain.push('E'),
             'Ú' => plain.push('U'),
             'ä' => plain.push_str("ae"),
-            'ö' => plain.push_str("oe"),
+            'ö' | 'œ' => plain.push_str("oe"),
             'ü' => plain.push_str("ue"),
             'ß' => plain.push_str("ss"),
             'Ä' => plain.push_str("Ae"),
             'Ö' => plain.push_str("Oe"),
             'Ü' => plain.push_str("Ue"),
-            'œ' => plain.push_str("oe"),
             '¿' | '¡' => {}
             _ => plain.push('?'),
         }

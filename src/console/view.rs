@@ -108,15 +108,12 @@ impl Console {
             label: language.tr(title).to_owned(),
         };
         let open = self.place.and_then(|place| SECTIONS.get(place));
-        let (title, choices) = match open {
-            Some(section) => {
-                let entries = section.entries.iter();
-                (section.title, entries.map(|entry| choice(entry.word, entry.title)).collect())
-            }
-            None => {
-                let sections = SECTIONS.iter();
-                ("Menu", sections.map(|found| choice(found.word, found.title)).collect())
-            }
+        let (title, choices) = if let Some(section) = open {
+            let entries = section.entries.iter();
+            (section.title, entries.map(|entry| choice(entry.word, entry.title)).collect())
+        } else {
+            let sections = SECTIONS.iter();
+            ("Menu", sections.map(|found| choice(found.word, found.title)).collect())
         };
         View { kind: Kind::Menu, title: language.tr(title).to_owned(), choices, ..View::default() }
     }

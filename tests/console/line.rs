@@ -161,8 +161,8 @@ impl Line {
     fn wait(&mut self, text: &str, wanted: bool) {
         let begun = Instant::now();
         while self.shown().contains(text) != wanted {
-            let waited = begun.elapsed() < PATIENCE;
-            assert!(waited, "`{text}` ({wanted}) on:\n{}", self.shown());
+            let patient = begun.elapsed() < PATIENCE;
+            assert!(patient, "`{text}` ({wanted}) on:\n{}", self.shown());
             self.look(Duration::from_millis(100));
         }
     }

@@ -95,6 +95,7 @@ impl Default for World {
 }
 
 /// A question in a word or two.
+#[allow(dead_code, reason = "only the dialogues write it down")]
 pub(crate) fn verb(ask: &Ask) -> String {
     match ask {
         Ask::Host(HostRequest::Setup { check, confirm_secs, .. }) => {
@@ -275,27 +276,6 @@ impl World {
                 passphrase_set: true,
                 ..Welcome::default()
             }),
-            HostRequest::Ports {} => HostAnswer::Ports(self.host.links.clone()),
-            HostRequest::PortBlink { name, secs } => {
-                HostAnswer::Done(format!("{name} blinks for {secs} s"))
-            }
-            HostRequest::Certificates {} => HostAnswer::Certificates(papers()),
-            HostRequest::Clock {} => HostAnswer::Text(
-                "The clock follows ntp.example.com; it is 0.2 ms off.\n".to_owned(),
-            ),
-            HostRequest::LogShow { .. } => HostAnswer::Text(
-                (0..40).map(|at| format!("23:00:{at:02} postern.service: line {at}\n")).collect(),
-            ),
-            HostRequest::Diagnose { test, role, target } => HostAnswer::Diagnosed(Diagnosis {
-                test: *test,
-                role: role.clone(),
-                target: target.clone(),
-                steps: vec![
-                    TestStep::new("address", Grade::Pass, "198.51.100.7"),
-                    TestStep::new("connect", Grade::Fail, "nobody answers at port 25"),
-                ],
-                next: Some("ask the provider whether port 25 is open".to_owned()),
-            }),
             HostRequest::DnsRecords {} => {
                 HostAnswer::Text("relay.example.com. IN A 192.0.2.25\n".to_owned())
             }
@@ -307,6 +287,37 @@ impl World {
                 self.passphrase = Some(new.secret().expose().clone());
                 HostAnswer::Done("the passphrase is changed".to_owned())
             }
+            other => self.looked_up(other),
+        }
+    }
+
+    /// What only looks.
+    fn looked_up(&self, request: &HostRequest) -> HostAnswer {
+        match request {
+            HostRequest::Ports {} => HostAnswer::Ports(self.host.links.clone()),
+            HostRequest::PortBlink { name, secs } => {
+                HostAnswer::Done(format!("{name} blinks for {secs} s"))
+            }
+            HostRequest::Certificates {} => HostAnswer::Certificates(papers()),
+            HostRequest::Clock {} => HostAnswer::Text(
+                "The clock follows ntp.example.com; it is 0.2 ms off.\n".to_owned(),
+            ),
+            HostRequest::LogShow { .. } => HostAnswer::Text(
+                (0..40)
+                    .map(|at| format!("23:00:{at:02} postern.service: line {at}"))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            ),
+            HostRequest::Diagnose { test, role, target } => HostAnswer::Diagnosed(Diagnosis {
+                test: *test,
+                role: role.clone(),
+                target: target.clone(),
+                steps: vec![
+                    TestStep::new("address", Grade::Pass, "198.51.100.7"),
+                    TestStep::new("connect", Grade::Fail, "nobody answers at port 25"),
+                ],
+                next: Some("ask the provider whether port 25 is open".to_owned()),
+            }),
             _ => HostAnswer::Done(String::new()),
         }
     }

@@ -225,14 +225,14 @@ impl Driver {
     /// From lines to pages, or back.
     fn switch(&mut self) {
         if self.pages.is_some() {
-            self.to_lines();
+            self.leave_pages();
         } else {
             self.ask_the_terminal();
         }
     }
 
     /// Line by line from now on.
-    fn to_lines(&mut self) {
+    fn leave_pages(&mut self) {
         self.pages = None;
         self.console.show_as(Face::Lines, None);
         if let Some(terminal) = &mut self.terminal {

@@ -105,7 +105,7 @@ impl Pages {
     }
 
     /// What the probe does next; something: it is over.
-    fn step(&mut self, step: Step) -> Option<Found> {
+    fn step(&mut self, step: &Step) -> Option<Found> {
         match step {
             Step::Write(text) => {
                 self.output.queue(text);
@@ -113,7 +113,7 @@ impl Pages {
             }
             Step::Done(found) => {
                 self.probe = None;
-                Some(found)
+                Some(*found)
             }
         }
     }
@@ -183,7 +183,7 @@ impl Driver {
                 pages.screen.handle_key(key, &mut self.console, now, !pages.first);
             }
             (answer, Some(probe)) => {
-                let found = probe.handle_heard(answer, now).and_then(|step| pages.step(step));
+                let found = probe.handle_heard(answer, now).and_then(|step| pages.step(&step));
                 if let Some(found) = found {
                     self.found(found);
                 }
@@ -209,7 +209,7 @@ impl Driver {
             None if !pages.first && found.size.is_none() => {}
             None => {
                 let early = std::mem::take(&mut pages.early);
-                self.to_lines();
+                self.leave_pages();
                 self.lines(&early);
             }
         }
@@ -224,7 +224,7 @@ impl Driver {
         }
         let Some(pages) = &mut self.pages else { return Ok(()) };
         let step = pages.probe.as_mut().and_then(|probe| probe.handle_timeout(now));
-        if let Some(found) = step.and_then(|step| pages.step(step)) {
+        if let Some(found) = step.and_then(|step| pages.step(&step)) {
             self.found(found);
         }
         let Some(pages) = &mut self.pages else { return Ok(()) };

@@ -285,7 +285,6 @@ pub(super) const BACKUP: &[Entry] = &[
             check: false,
             confirm_secs: Some(RESTORE_CONFIRM_SECS),
         }),
-        ..PLAIN
     },
     Entry {
         word: "restore-check",

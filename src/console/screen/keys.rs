@@ -9,7 +9,7 @@
 //! ```
 //!
 //! ESC alone is a key and the beginning of others; only time tells them apart, and the slower the
-//! line the longer. Function keys are read as vt220, linux, xterm and PuTTY send them. Everything
+//! line the longer. Function keys are read as vt220, linux, xterm and `PuTTY` send them. Everything
 //! else is noise.
 
 use std::time::Duration;

@@ -38,6 +38,7 @@ const NOTE_LINES_MAX: usize = 3;
 
 /// The screen.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct Screen {
     /// What was printed since the last line was typed.
     sheet: Vec<String>,
@@ -165,8 +166,7 @@ impl Screen {
         let few = (1..=9).contains(&view.choices.len());
         let at_once = match view.kind {
             Kind::Home => "lLwW".contains(letter),
-            Kind::Menu => letter.is_ascii_digit() && few,
-            Kind::Form => letter.is_ascii_digit() && few,
+            Kind::Menu | Kind::Form => letter.is_ascii_digit() && few,
             Kind::Login | Kind::Wizard | Kind::Watch => false,
         };
         if first && letter == '?' && view.kind == Kind::Wizard && !self.secret {

@@ -165,7 +165,7 @@ impl Serial {
                     && line.len() + gap.iter().map(|p| p.letter.len_utf8()).sum::<usize>()
                         <= jump.len()
                 {
-                    jump = line.to_owned();
+                    line.clone_into(&mut jump);
                     jump.extend(gap.iter().map(|place| place.letter));
                 } else if line.len() + 3 + digits(x - from) < jump.len() {
                     jump = format!("{line}\x1b[{}C", x - from);

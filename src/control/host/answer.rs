@@ -75,6 +75,7 @@ pub struct LinkRow {
 }
 
 /// How the machine is.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own on the wire")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostStatus {
     /// Version of the program.
