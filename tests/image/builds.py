@@ -1,8 +1,7 @@
 """Images and updates that only the tests need, made once by image/build below target/image/builds.
 
-The base is the version 0.1.0 with one more unit, which takes the update of a stick without a
-person; the good update is 0.2.0; the broken one is 0.3.0, whose gateway does not find its
-configuration; the tampered one is the good one with a changed octet.
+The good update is 0.2.0; the broken one is 0.3.0, whose gateway does not find its configuration;
+the tampered one is the good one with a changed octet.
 """
 
 import pathlib
@@ -11,19 +10,6 @@ import subprocess
 from machine import ROOT, tools
 
 PLACE = ROOT / "target/image/builds"
-TAKES_UPDATE = """[Unit]
-Description=Takes the update of a stick, for a test
-After=boot-complete.target postern.service postern-health.service
-# Once: the version that comes back after a failed update leaves the stick alone.
-ConditionPathExists=!/var/lib/postern-test
-[Service]
-Type=oneshot
-StateDirectory=postern-test
-StandardOutput=journal+console
-StandardError=journal+console
-ExecStart=/usr/bin/postern update stage usb --now "a test"
-ExecStart=/usr/bin/postern update apply --now "a test"
-"""
 BROKEN = """[Service]
 ExecStartPre=
 ExecStart=
@@ -70,16 +56,6 @@ def sources(program):
         yield program
     for folder in ("image", "systemd"):
         yield from (path for path in (ROOT / folder).rglob("*") if path.is_file())
-
-
-def disk(lab):
-    """The base: a box that takes the update of its stick."""
-    unit = "usr/lib/systemd/system/postern-test.service"
-    # A link cannot be given as text: a drop-in wants it.
-    wants = "usr/lib/systemd/system/multi-user.target.d/test.conf"
-    out = built(lab, "0.1.0", "base",
-                {unit: TAKES_UPDATE, wants: "[Unit]\nWants=postern-test.service\n"})
-    return out / "postern-0.1.0.raw"
 
 
 def bundle(lab, which):

@@ -277,18 +277,31 @@ fn without_its_guard_nothing_leaves() {
     );
 }
 
-/// Only a boot on trial whose gate has failed ends in a restart; nothing else of ours ends in one.
+/// Only a boot on trial whose gate has failed, or could not even start, ends in a restart; nothing
+/// else of ours ends in one.
 #[test]
 fn only_a_failed_trial_is_left() {
     let machine = machine();
     let back = &machine["postern-return.service"];
-    let mark = "/var/lib/postern-host/health/return";
-    assert_eq!(back.last("Unit", "ConditionPathExists"), Some(mark));
-    for (name, unit) in ours() {
+    let marks = back.all("Unit", "ConditionPathExists");
+    assert_eq!(marks.len(), 2);
+    assert_eq!(marks[0], "|/var/lib/postern-host/health/return");
+    assert!(marks[1].starts_with("|/sys/firmware/efi/efivars/LoaderBootCountPath-"));
+    // In an emergency there is neither a basic system nor a disk to wait for.
+    assert_eq!(back.last("Unit", "DefaultDependencies"), Some("no"));
+    for key in ["PrivateTmp", "StateDirectory"] {
+        assert_eq!(back.last("Service", key), None, "{key} waits for /var");
+    }
+    let callers = ["postern-health.service", "postern-disks.service", "local-fs.target"];
+    for (name, unit) in &machine {
         let calls = unit.words("Unit", "OnFailure").contains(&"postern-return.service");
-        assert_eq!(calls, name == "postern-health.service", "{name}");
+        assert_eq!(calls, callers.contains(&name.as_str()), "{name}");
+    }
+    for (name, unit) in ours() {
         for key in ["FailureAction", "SuccessAction", "StartLimitAction"] {
-            assert_eq!(unit.last("Unit", key), None, "{name}");
+            let own = (name == "postern-return.service" && key == "FailureAction")
+                .then_some("reboot-force");
+            assert_eq!(unit.last("Unit", key), own, "{name}");
         }
         let pulled = ["WantedBy", "RequiredBy", "Wants", "Requires"];
         let pulled = unit.values(&pulled).iter().any(|names| names.contains("postern-return"));
