@@ -1,8 +1,9 @@
 //! The terminal: claimed once, restored always.
 //!
-//! In the plain mode the kernel edits lines (canonical mode), so that nothing is sent over the line twice and a
-//! screen reader hears what it knows. ctrl-C and ctrl-D are ends of line here and no signals: they
-//! come in order with what was typed, and nothing can kill the console from its keyboard.
+//! In the plain mode the kernel edits lines (canonical mode), so that nothing is sent over the
+//! line twice and a screen reader hears what it knows. ctrl-C and ctrl-D are ends of line here and
+//! no signals: they come in order with what was typed, and nothing can kill the console from its
+//! keyboard.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write as _};

@@ -45,7 +45,7 @@ pub const SECTIONS: &[Section] = &[
     Section { word: "config", title: "Configuration", entries: CONFIG },
     Section { word: "update", title: "Updates", entries: UPDATE },
     Section { word: "diagnose", title: "Diagnosis", entries: DIAGNOSE },
-    Section { word: "backup", title: "Backup and support", entries: BACKUP },
+    Section { word: "support", title: "Backup and support", entries: BACKUP },
     Section { word: "system", title: "Machine and console", entries: SYSTEM },
 ];
 
