@@ -28,7 +28,8 @@ fn main() -> ExitCode {
         }
         Err(Role::Host(options)) => block_on(service::host::run::run(options)),
         Err(Role::SetupAtBoot { root }) => service::host::run::setup_at_boot(&root),
-        Err(Role::Console { socket }) => console::run(console::Options { socket }),
+        Err(Role::Diagnose { root }) => service::diagnose::interface::run(&root),
+        Err(Role::Console { socket, plain }) => console::run(console::Options { socket, plain }),
         Err(Role::Demo { once, json, spool }) => {
             block_on(demo::run(demo::Options { once, json, spool }))
         }

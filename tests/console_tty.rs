@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+#[path = "console/machine.rs"]
+mod machine;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,58 +18,10 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 use nix::unistd::Pid;
-use postern::service::host::run::{Options, run};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use machine::{Machine, PATIENCE};
+
 const PASSPHRASE: &str = "tulip wagon orbit 7";
-
-/// A machine in a folder, with a service manager and a network step that always succeed.
-struct Machine {
-    root: tempfile::TempDir,
-    runtime: tokio::runtime::Runtime,
-    role: Option<tokio::task::JoinHandle<std::process::ExitCode>>,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        for folder in ["usr/bin", "usr/lib", "etc/postern", "var/lib/postern", "run"] {
-            fs::create_dir_all(root.path().join(folder)).unwrap();
-        }
-        for program in ["systemctl", "postern"] {
-            let path = root.path().join("usr/bin").join(program);
-            fs::write(&path, "#!/bin/sh\nexit 0\n").unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        let release = "ID=postern\nIMAGE_ID=postern\nIMAGE_VERSION=1.0.0\n";
-        fs::write(root.path().join("usr/lib/os-release"), release).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        Self { root, runtime, role: None }
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.root.path().join(below)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.path("run/host.sock")
-    }
-
-    /// Starts the host role; whoever runs this test is the console's user.
-    fn start(&mut self) {
-        let options = Options {
-            root: self.root.path().to_owned(),
-            socket: Some(self.socket()),
-            guests: vec![nix::unistd::getuid().to_string()],
-        };
-        self.role = Some(self.runtime.spawn(run(options)));
-        let begun = Instant::now();
-        while !self.socket().exists() {
-            assert!(begun.elapsed() < PATIENCE, "the host role does not come up");
-            std::thread::yield_now();
-        }
-    }
-}
 
 /// A console on a terminal, and everything that it has shown.
 struct Tty {

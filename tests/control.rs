@@ -16,7 +16,9 @@ use postern::control::answer::{
     QueueSums, Rotated, SettingRow, SourceDetail, SourceRow, SpoolRow, Status, StepRow, Trouble,
     TroubleKind,
 };
-use postern::control::check::EgressCheck;
+use postern::control::check::{EgressCheck, Grade};
+use postern::control::diagnose::{Diagnosis, Test, TestStep};
+use postern::control::dialogue::{Dialogue, DialogueRow, Speaker, Traced};
 use postern::control::keeper::Keeper;
 use postern::control::lanes::{ByClass, LaneRow, TopDomain};
 use postern::control::office::{Done, Office, QueueAct, SourceAct};
@@ -26,6 +28,7 @@ use postern::event::Delay;
 use postern::event::counters::Totals;
 use postern::event::deed::{Deed, Recorded, Verification};
 use postern::event::herald::Herald;
+use postern::event::hour::LastHour;
 use postern::host::{clock, peer};
 use postern::mail::class::MessageClass;
 use postern::mail::source::{SourceName, SourceState};
@@ -150,6 +153,7 @@ impl Office for Desk {
             held: vec![],
             delays: vec![],
             health: None,
+            last_hour: LastHour { accepted: 4, ..LastHour::default() },
         })
     }
     async fn metrics(&self) -> Done<String> {
@@ -239,6 +243,30 @@ impl Office for Desk {
     }
     async fn egress_attest(&self, _: Option<String>) -> Done<Signed> {
         not_here()
+    }
+    async fn diagnose(&self, test: Test, role: String, target: String) -> Done<Diagnosis> {
+        let steps = vec![TestStep::new("connect", Grade::Fail, "it refuses connections")];
+        let next = Some("see that the host listens".to_owned());
+        Ok(Diagnosis { test, role, target, steps, next })
+    }
+    async fn trace_begin(&self, of: Traced, secs: u64) -> Done<Dialogue> {
+        let Traced::Source(name) = of else { return not_here() };
+        self.note(format!("trace {name} {secs}"));
+        let (about, left_secs) = (format!("source {name}"), secs);
+        Ok(Dialogue { about, left_secs, ..Dialogue::default() })
+    }
+    async fn trace_poll(&self, after: u64) -> Done<Dialogue> {
+        let row = DialogueRow {
+            number: after + 1,
+            at: WallTime(0),
+            session: 1,
+            speaker: Speaker::Client,
+            text: "EHLO app".to_owned(),
+        };
+        Ok(Dialogue { about: "source billing".to_owned(), rows: vec![row], lost: 0, left_secs: 0 })
+    }
+    async fn trace_end(&self) -> Done<Acted> {
+        Ok(Acted::default())
     }
     async fn config_show(&self) -> Done<Vec<SettingRow>> {
         Ok(vec![SettingRow { key: "lab".to_owned(), value: "true".to_owned() }])
@@ -353,12 +381,40 @@ fn tables_are_for_people_and_json_for_programs() {
          queue          3 messages, 5 recipients open, 1 held, 0 in flight, 2 lanes\n\
          spool          fine: /var/lib/postern/spool, 5000 MB free, 2 segments, sync 850 us\n\
          since start    9 accepted, 0 refused, 0 delivered, 0 deferred, 0 failed, 0 expired\n\
+         last hour      4 accepted, 0 refused, 0 delivered, 0 deferred\n\
          sessions       0 open\n\
          listener       submission: submission 127.0.0.1:587\n\
          laboratory     yes: this gateway is not for the Internet\n"
     );
     assert_eq!(house.run("config diff").1, "- none = 1\n");
     assert_eq!(house.run("metrics").1, "postern_up 1\n");
+}
+
+#[test]
+fn a_way_is_tried_and_a_dialogue_is_followed() {
+    let house = House::open(Some(Role::Operator), false);
+    let (code, text, _) = house.run("diagnose tls --from main mx.example.org");
+    let shown = "tls mx.example.org by main\nSTEP     HOW   WHAT\n\
+                 connect  FAIL  it refuses connections\nnext: see that the host listens\n";
+    assert_eq!((code, text.as_str()), (1, shown));
+    let (code, text, _) = house.run("trace smtp --source billing --for 2s");
+    assert_eq!((code, text.as_str()), (0, "1970-01-01T00:00:00.000Z [1] C: EHLO app\n"));
+    assert_eq!(house.asked(), ["trace billing 2"]);
+    assert_eq!(
+        house.outcomes(),
+        [
+            "trace smtp source billing for 2 s: begun",
+            "trace smtp source billing for 2 s: done",
+            "trace end : begun",
+            "trace end : done: 0 messages",
+        ]
+    );
+    assert_eq!(house.run("diagnose ping --from main").0, 2, "nobody is named");
+    let viewer = House::open(Some(Role::Viewer), false);
+    for line in ["diagnose ping --from main x.example", "trace smtp --source billing"] {
+        let (code, _, told) = viewer.run(line);
+        assert!(code == 1 && told.contains("role operator is needed"), "{told}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What may be typed. The help texts are the manual of the command line.
 
 mod console;
+pub mod diagnose;
 pub mod disks;
 mod health;
 pub mod host;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub use console::ConsoleArguments;
+pub use diagnose::{DiagnoseArguments, TraceVerb};
 
 use crate::base::id::QueueId;
 use crate::config::checked::DkimAlgorithm;
@@ -117,6 +119,11 @@ pub enum Verb {
     Audit(AuditVerb),
     /// Whether this machine is healthy: looks at everything, and sends a message to itself
     Health(HealthArguments),
+    /// Try one thing by one interface or egress, and by no other: is it there, and what is wrong?
+    Diagnose(DiagnoseArguments),
+    /// Show what is said, live
+    #[command(subcommand)]
+    Trace(TraceVerb),
     /// The machine.
     #[command(flatten)]
     Machine(host::MachineVerb),

@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::args::{
     Action, AuditVerb, ConfigVerb, EgressVerb, LaneVerb, MessageVerb, QueueVerb, SourceVerb, Verb,
 };
-use super::{CONFIG_PATH, Ending, check, complain, print, view};
+use super::{CONFIG_PATH, Ending, check, complain, host, print, view};
 use crate::base::id::QueueId;
 use crate::config::control_socket;
 use crate::control::answer::{Answer, Trouble, TroubleKind};
 use crate::control::call::{CallError, Line};
+use crate::control::check::Grade;
 use crate::control::request::{QueueFilter, Request};
 use crate::host::{clock, disk, failures};
 
@@ -29,7 +30,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The control socket: as typed, or as the configuration says, or the usual one.
-    fn socket(&self) -> Result<PathBuf, String> {
+    pub(super) fn socket(&self) -> Result<PathBuf, String> {
         match (&self.socket, &self.config) {
             (Some(socket), _) => Ok(socket.clone()),
             (None, Some(config)) => {
@@ -73,7 +74,13 @@ pub(super) fn ask(verb: Verb, place: &Place) -> Ending {
         }
         announce(&request);
         line.ask(&request).map(|answer| {
-            let Answer::Attested(signed) = &answer else { return show(&answer, place.json) };
+            let Answer::Attested(signed) = &answer else {
+                let ending = show(&answer, place.json);
+                if matches!(answer, Answer::Status(_)) && !place.json {
+                    print(&host::beside(place));
+                }
+                return ending;
+            };
             check::deliver(signed, out.as_ref())
         })
     });
@@ -90,7 +97,7 @@ pub(super) fn ask(verb: Verb, place: &Place) -> Ending {
 }
 
 /// Prints an answer: JSON or a table to standard output, trouble to standard error.
-fn show(answer: &Answer, json: bool) -> Ending {
+pub(super) fn show(answer: &Answer, json: bool) -> Ending {
     if let Answer::Trouble(trouble) = answer {
         if json {
             print(&(serde_json::to_string(trouble).unwrap_or_default() + "\n"));
@@ -103,10 +110,15 @@ fn show(answer: &Answer, json: bool) -> Ending {
     } else {
         print(&view::text(answer, clock::wall()));
     }
+    ended(answer)
+}
+
+fn ended(answer: &Answer) -> Ending {
     match answer {
         Answer::Checked(checked) if !checked.good => Ending::Wrong,
         Answer::Verified(found) if !found.good => Ending::Failed,
         Answer::EgressChecks(checks) => check::ending(checks),
+        Answer::Diagnosed(found) if found.worst() == Grade::Fail => Ending::Failed,
         _ => Ending::Done,
     }
 }
@@ -185,6 +197,8 @@ fn request(verb: Verb) -> Result<Request, String> {
         | Verb::Machine(_)
         | Verb::Config(ConfigVerb::Generation(_))
         | Verb::Disks { .. }
+        | Verb::Diagnose(_)
+        | Verb::Trace(_)
         | Verb::Demo { .. } => {
             return Err("a role is no request".to_owned());
         }

@@ -10,13 +10,16 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::args::host::{
-    GenerationVerb, HostArguments, HostVerb, MachineVerb, ResetArguments, SetupArguments,
+    GenerationVerb, HostArguments, HostVerb, LogArguments, MachineVerb, ResetArguments,
+    SetupArguments,
 };
 use super::ask::Place;
 use super::{Ending, Role, complain, print};
 use crate::base::limits::CREDENTIAL_OCTETS_MAX;
 use crate::config::setup::weak;
 use crate::control::answer::{Trouble, TroubleKind};
+use crate::control::check::Grade;
+use crate::control::diagnose::Test;
 use crate::control::host::answer::Delivered;
 use crate::control::host::call::{HOST_SOCKET, HostCallError};
 use crate::control::host::request::Destination;
@@ -46,7 +49,16 @@ pub(super) fn machine(verb: MachineVerb, place: &Place) -> Result<Ending, Role> 
             with_passphrase(place, true, |new| Ok(HostRequest::SetPassphrase { old: None, new }))
         }
         MachineVerb::Backup { file } => backup(&file, place),
-        MachineVerb::Restore { file, check, confirm } => restore(&file, check, confirm, place),
+        MachineVerb::Restore { file, stick: true, check, confirm } => {
+            let name = file.map(|file| file.display().to_string());
+            let confirm_secs = confirm.map(|wait| wait.as_secs());
+            with_passphrase(place, false, |passphrase| {
+                Ok(HostRequest::ImportStick { name, passphrase, check, confirm_secs })
+            })
+        }
+        MachineVerb::Restore { file, check, confirm, .. } => {
+            restore(&file.unwrap_or_default(), check, confirm, place)
+        }
         MachineVerb::SupportBundle { file } => {
             deliver(&HostRequest::SupportBundle { to: Destination::Answer }, &file, place)
         }
@@ -68,6 +80,16 @@ fn host(arguments: HostArguments, place: &Place) -> Result<Ending, Role> {
         Some(HostVerb::Status) => ask(&HostRequest::Status {}, place),
         Some(HostVerb::Dns) => ask(&HostRequest::DnsRecords {}, place),
         Some(HostVerb::RecoveryKey { forget }) => ask(&HostRequest::RecoveryKey { forget }, place),
+        Some(HostVerb::Ports) => ask(&HostRequest::Ports {}, place),
+        Some(HostVerb::Blink { port: name, time }) => {
+            ask(&HostRequest::PortBlink { name, secs: time.as_secs() }, place)
+        }
+        Some(HostVerb::Certificates) => ask(&HostRequest::Certificates {}, place),
+        Some(HostVerb::Clock) => ask(&HostRequest::Clock {}, place),
+        Some(HostVerb::Log(LogArguments { unit, priority, words, since, lines })) => {
+            let since_secs = since.map(|time| time.as_secs());
+            ask(&HostRequest::LogShow { unit, priority, words, since_secs, lines }, place)
+        }
         Some(HostVerb::Audit(paging)) => {
             ask(&HostRequest::AuditShow { page: paging.into() }, place)
         }
@@ -90,6 +112,34 @@ pub(super) fn generation(verb: GenerationVerb, place: &Place) -> Ending {
         GenerationVerb::History => HostRequest::ConfigHistory {},
     };
     ask(&request, place)
+}
+
+/// What the host role knows besides the gateway's own status; nothing where it does not run, or
+/// does not know the caller.
+pub(super) fn beside(place: &Place) -> String {
+    if place.socket.is_some() {
+        return String::new();
+    }
+    let asked = HostLine::open(HOST_SOCKET.as_ref());
+    match asked.and_then(|mut line| line.ask(&HostRequest::Status {})) {
+        Ok(HostAnswer::Status(status)) => view::machine(&status),
+        _ => String::new(),
+    }
+}
+
+/// Has the host role try something; none: it does not run here, or does not know the caller.
+pub(super) fn diagnose(test: Test, role: &str, target: &str, place: &Place) -> Option<Ending> {
+    if place.socket.is_some() {
+        return None;
+    }
+    let (role, target) = (role.to_owned(), target.to_owned());
+    let request = HostRequest::Diagnose { test, role, target };
+    let answer = HostLine::open(HOST_SOCKET.as_ref()).ok()?.ask(&request).ok()?;
+    let forbidden = |kind| kind == TroubleKind::Forbidden;
+    match &answer {
+        HostAnswer::Trouble(trouble) if forbidden(trouble.kind) => None,
+        answer => Some(show(answer, place.json)),
+    }
 }
 
 fn wrong(problem: &str) -> Ending {
@@ -139,6 +189,7 @@ fn show(answer: &HostAnswer, json: bool) -> Ending {
         HostAnswer::Checked(checked) if !checked.good => Ending::Wrong,
         HostAnswer::SetUp(setup) if !setup.good => Ending::Wrong,
         HostAnswer::Verified(found) if !found.good => Ending::Failed,
+        HostAnswer::Diagnosed(found) if found.worst() == Grade::Fail => Ending::Failed,
         _ => Ending::Done,
     }
 }

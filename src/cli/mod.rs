@@ -5,6 +5,7 @@
 pub mod args;
 mod ask;
 mod check;
+mod diagnose;
 mod disks;
 mod host;
 mod keys;
@@ -90,10 +91,17 @@ pub enum Role {
         /// The root of the machine.
         root: PathBuf,
     },
+    /// `postern diagnose --errand`.
+    Diagnose {
+        /// The root of the machine.
+        root: PathBuf,
+    },
     /// `postern console`.
     Console {
         /// The host role's socket.
         socket: PathBuf,
+        /// Line by line.
+        plain: bool,
     },
 }
 
@@ -112,8 +120,9 @@ pub fn main() -> Result<ExitCode, Role> {
             let (arguments, socket) = (Box::new(arguments), place.socket);
             return Err(Role::Health { arguments, config, socket, json });
         }
-        // The plain mode is the only one so far.
-        Verb::Console(console) => return Err(Role::Console { socket: console.host_socket }),
+        Verb::Console(console) => {
+            return Err(Role::Console { socket: console.host_socket, plain: console.plain });
+        }
         Verb::Key(KeyVerb::Generate(key)) => keys::generate(&key, json),
         Verb::Key(KeyVerb::Dns(key)) => keys::dns(&key, json),
         Verb::Spool(SpoolVerb::Salvage { dir, out }) => keys::salvage_spool(&dir, &out, json),
@@ -138,6 +147,11 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Config(ConfigVerb::Generation(verb)) => host::generation(verb, &place),
         Verb::Failure { unit } => local::failure(&unit),
         Verb::Update(verb) => update::update(verb, &config, json),
+        Verb::Diagnose(arguments) if arguments.errand => {
+            return Err(Role::Diagnose { root: arguments.root });
+        }
+        Verb::Diagnose(arguments) => diagnose::diagnose(arguments, &place),
+        Verb::Trace(args::TraceVerb::Smtp(arguments)) => diagnose::trace(arguments, &place),
         verb => ask::ask(verb, &place),
     };
     Ok(ending.into())

@@ -1,5 +1,6 @@
 //! Answers as text for people.
 
+pub(super) mod diagnose;
 mod lanes;
 
 use super::table::{Table, distance, octets, pairs, span};
@@ -10,6 +11,7 @@ use crate::control::answer::{
 };
 use crate::event::deed::{Recorded, Verification};
 use crate::event::harmless;
+use crate::event::hour::LastHour;
 
 /// The text of an answer; trouble has none, it goes to standard error.
 pub(super) fn text(answer: &Answer, now: WallTime) -> String {
@@ -28,6 +30,8 @@ pub(super) fn text(answer: &Answer, now: WallTime) -> String {
         Answer::Egresses(rows) => egresses(rows),
         Answer::EgressChecks(checks) => super::check::text(checks),
         Answer::Attested(signed) => serde_json::to_string_pretty(signed).unwrap_or_default() + "\n",
+        Answer::Diagnosed(found) => diagnose::diagnosis(found),
+        Answer::Dialogue(dialogue) => diagnose::dialogue(dialogue),
         Answer::Settings(rows) => settings(rows),
         Answer::Checked(checked) => self::checked(checked),
         Answer::Differences(rows) => differences(rows),
@@ -80,6 +84,7 @@ fn status(status: &Status) -> String {
                 totals.expired
             ),
         ),
+        ("last hour", last_hour(&status.last_hour)),
         ("sessions", format!("{} open", totals.sessions_open)),
     ];
     for listener in &status.listeners {
@@ -103,6 +108,13 @@ fn status(status: &Status) -> String {
         rows.push(("laboratory", "yes: this gateway is not for the Internet".to_owned()));
     }
     pairs(&rows) + &lanes::delays(&status.delays.iter().collect::<Vec<_>>())
+}
+
+fn last_hour(hour: &LastHour) -> String {
+    format!(
+        "{} accepted, {} refused, {} delivered, {} deferred",
+        hour.accepted, hour.refused, hour.delivered, hour.deferred
+    )
 }
 
 /// A wall, and whether it stands.

@@ -137,7 +137,7 @@ fn flatten(config: &Config) -> Settings {
     s.maybe("health.listener", config.health.map(|health| health.listener));
     s.maybe("health.sink", config.health.map(|health| health.sink));
     s.put("console.privacy", config.console.privacy);
-    s.maybe("console.language", config.console.language.as_ref());
+    s.put("console.language", &config.console.language);
     s.put("control.socket", config.control.socket.display());
     s.put("control.viewers", list(&config.control.viewers));
     s.put("control.operators", list(&config.control.operators));

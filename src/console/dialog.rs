@@ -21,6 +21,11 @@ impl Console {
             State::Menu => self.at_menu(word),
             State::Form(form) => self.at_form(line, form),
             State::Word(wanted, form) => self.at_word(word, &wanted, form),
+            // Whatever is typed ends it.
+            State::Watching { .. } => {
+                self.watching = None;
+                self.ask(Ask::Serve(Box::new(Request::TraceEnd {})), Then::Show);
+            }
             State::Wizard => self.at_wizard(line),
             State::Confirm { until, said } => {
                 self.state = State::Confirm { until, said };
@@ -108,7 +113,7 @@ impl Console {
             self.out.say("This machine has a passphrase already; it is needed for the set-up.");
             self.begin_login(Errand::SetUp);
         } else {
-            self.ask(Ask::Host(HostRequest::Status {}), Then::SetUp);
+            self.ask(Ask::Host(HostRequest::Ports {}), Then::SetUp);
         }
     }
 
@@ -131,19 +136,16 @@ impl Console {
             let title = language.tr(title);
             self.out.quote(&format!("{number:2} {word:<15} {title}"), 19);
         };
-        match self.place.and_then(|place| SECTIONS.get(place)) {
-            Some(section) => {
-                for (index, entry) in section.entries.iter().enumerate() {
-                    row(index + 1, entry.word, entry.title);
-                }
-                row(0, "back", "to the menu");
+        if let Some(section) = self.place.and_then(|place| SECTIONS.get(place)) {
+            for (index, entry) in section.entries.iter().enumerate() {
+                row(index + 1, entry.word, entry.title);
             }
-            None => {
-                for (index, section) in SECTIONS.iter().enumerate() {
-                    row(index + 1, section.word, section.title);
-                }
-                row(0, "log-out", "leave; L there changes between lines and screen");
+            row(0, "back", "to the menu");
+        } else {
+            for (index, section) in SECTIONS.iter().enumerate() {
+                row(index + 1, section.word, section.title);
             }
+            row(0, "log-out", "leave; L there changes between lines and screen");
         }
     }
 

@@ -2,11 +2,13 @@
 
 use super::ask::{Ask, Told};
 use super::machine::{Console, Face, State, Then};
-use super::menu::{self, Choice, Danger, Enter, Entry, Field, Filled, Kind, List, Word};
+use super::menu::{self, Choice, Danger, Deed, Enter, Entry, Field, Filled, Kind, List, Word};
 use super::strength::judge;
 use super::words::{Language, Said};
+use crate::base::time::Instant;
 use crate::control::answer::Answer;
-use crate::control::host::{HostAnswer, HostRequest};
+use crate::control::host::answer::LinkRow;
+use crate::control::host::{HostAnswer, HostRequest, HostStatus};
 use crate::control::request::{PageAsk, Request};
 
 /// Rows of a list to choose from.
@@ -173,6 +175,13 @@ impl Console {
         self.go_on(form);
     }
 
+    /// A form is left.
+    pub(super) fn cancel(&mut self, now: Instant) {
+        self.now = now;
+        self.out.say("Nothing was changed.");
+        self.menu();
+    }
+
     /// What stands before the deed.
     fn warn(&mut self, form: Form) {
         match form.entry.danger {
@@ -215,7 +224,10 @@ impl Console {
     /// Does it.
     fn perform(&mut self, form: &Form) {
         match form.entry.deed.ask(&form.filled, false) {
-            Ok(Some(ask)) => self.ask(ask, Then::Show),
+            Ok(Some(ask)) => {
+                let watch = matches!(form.entry.deed, Deed::Watch(_));
+                self.ask(ask, if watch { Then::Watch } else { Then::Show });
+            }
             Ok(None) => {
                 if let Some(language) = Language::of(form.filled.get(0)) {
                     self.out.language = language;
@@ -240,7 +252,8 @@ fn asked(list: List) -> Ask {
         List::Sources => serve(Request::SourceList { page: ROWS }),
         List::Egresses => serve(Request::EgressList {}),
         List::Lanes => serve(Request::QueueLanes { page: ROWS }),
-        List::Ports => Ask::Host(HostRequest::Status {}),
+        List::Ways => Ask::Host(HostRequest::Status {}),
+        List::Ports => Ask::Host(HostRequest::Ports {}),
         List::Generations => Ask::Host(HostRequest::ConfigHistory {}),
     }
 }
@@ -272,11 +285,10 @@ fn choices(told: &Told, language: Language) -> Option<Vec<Choice>> {
             _ => None,
         },
         Told::Host(answer) => match &**answer {
-            HostAnswer::Status(host) => {
-                let row = |link: &crate::control::host::answer::LinkRow| {
-                    choice(&link.name, super::status::port(link, language))
-                };
-                Some(host.links.iter().map(row).collect())
+            HostAnswer::Status(host) => Some(ways(host, language)),
+            HostAnswer::Ports(links) => {
+                let row = |link: &LinkRow| choice(&link.name, super::pages::port(link, language));
+                Some(links.iter().map(row).collect())
             }
             HostAnswer::History(rows) => {
                 let row = |row: &crate::control::host::answer::GenerationRow| {
@@ -288,4 +300,16 @@ fn choices(told: &Told, language: Language) -> Option<Vec<Choice>> {
         },
         _ => None,
     }
+}
+
+/// Interfaces with a role and ways out.
+fn ways(host: &HostStatus, language: Language) -> Vec<Choice> {
+    let egresses = host.mail.iter().flat_map(|mail| &mail.egresses).map(|egress| Choice {
+        word: egress.name.clone(),
+        label: format!("{}, {}", egress.device.as_deref().unwrap_or("-"), egress.state),
+    });
+    let links = host.links.iter().filter(|link| link.role.is_some());
+    let links = links
+        .map(|link| Choice { word: link.name.clone(), label: super::status::port(link, language) });
+    egresses.chain(links).collect()
 }

@@ -27,6 +27,7 @@ use super::words::Language;
 use crate::base::secret::Secret;
 use crate::base::time::Instant;
 use crate::control::host::{HostAnswer, HostRequest, HostStatus, Passphrase};
+use crate::control::request::Request;
 
 /// Without a key for so long the administrator is logged out.
 pub const IDLE: Duration = Duration::from_secs(300);
@@ -58,12 +59,16 @@ pub(super) enum Errand {
 pub(super) enum Then {
     /// The status screen.
     Screen,
+    /// The status, renewed behind the menu.
+    Behind,
     /// The passphrase was said.
     LoggedIn(Errand),
     /// It was refused: how long until the next try is looked at.
     LoginWait(Errand),
     /// Show it, then the menu.
     Show,
+    /// The lines of a live trace.
+    Watch,
     /// What may be chosen in a form.
     Choices(Form),
     /// How many messages a form would touch.
@@ -96,6 +101,13 @@ pub(super) enum State {
     Form(Form),
     /// A word stands between the administrator and an entry.
     Word(String, Form),
+    /// A live trace is watched until Enter.
+    Watching {
+        /// The number of the last line that was shown.
+        after: u64,
+        /// It is asked for more then.
+        next: Instant,
+    },
     /// The wizard has the word.
     Wizard,
     /// The first configuration waits for a yes.
@@ -130,6 +142,8 @@ pub struct Console {
     pub(super) place: Option<usize>,
     /// No passphrase is looked at before this.
     pub(super) login_wait: Option<Instant>,
+    /// The last line of a live trace that was shown.
+    pub(super) watching: Option<u64>,
     /// The status is asked for again so often, where it is seen all the time.
     refresh: Option<Duration>,
     refreshed: Instant,
@@ -155,6 +169,7 @@ impl Console {
             face: Face::Lines,
             place: None,
             login_wait: None,
+            watching: None,
             refresh: None,
             refreshed: now,
             tty: tty.to_owned(),
@@ -169,6 +184,7 @@ impl Console {
     /// From now on it is seen so; on pages the status is renewed by itself.
     pub fn show_as(&mut self, face: Face, refresh: Option<Duration>) {
         self.face = face;
+        self.out.pages = face == Face::Pages;
         self.refresh = refresh;
     }
 
@@ -204,10 +220,13 @@ impl Console {
     /// Somebody else answered.
     pub fn handle_told(&mut self, told: Told, now: Instant) {
         self.now = now;
-        self.touched = now;
         let State::Waiting(then) = std::mem::replace(&mut self.state, State::Status) else {
             return;
         };
+        // What comes by itself is no sign of anybody.
+        if then != Then::Behind {
+            self.touched = now;
+        }
         self.told(then, told);
     }
 
@@ -224,8 +243,14 @@ impl Console {
         }
         if self.refresh_at().is_some_and(|at| at <= now) {
             self.refreshed = now;
-            self.state = State::Waiting(Then::Screen);
+            let home = self.state == State::Status;
+            self.state = State::Waiting(if home { Then::Screen } else { Then::Behind });
             self.out.ask(Ask::Host(HostRequest::Status {}));
+        }
+        if let State::Watching { after, next } = self.state
+            && next <= now
+        {
+            self.ask(Ask::Serve(Box::new(Request::TracePoll { after })), Then::Watch);
         }
         if let State::Confirm { until, said } = self.state {
             self.countdown(until, said);
@@ -250,6 +275,7 @@ impl Console {
         let retry = self.retry.filter(|_| self.state == State::Status).map(|(at, _)| at);
         let confirm = match self.state {
             State::Confirm { until, said } => Some(until.after(Duration::from_secs(1)).min(said)),
+            State::Watching { next, .. } => Some(next),
             _ => None,
         };
         let idle = self.idle_after().map(|idle| self.touched.after(idle));
@@ -262,7 +288,7 @@ impl Console {
 
     /// When the status is renewed by itself.
     fn refresh_at(&self) -> Option<Instant> {
-        let seen = self.state == State::Status && self.retry.is_none();
+        let seen = matches!(self.state, State::Status | State::Menu) && self.retry.is_none();
         self.refresh.filter(|_| seen).map(|every| self.refreshed.after(every))
     }
 
@@ -282,7 +308,7 @@ impl Console {
     fn idle_after(&self) -> Option<Duration> {
         match self.state {
             // The answer takes as long as it takes; a break is always heard.
-            State::Waiting(_) | State::Confirm { .. } => None,
+            State::Waiting(_) | State::Confirm { .. } | State::Watching { .. } => None,
             State::Login(_) => Some(IDLE_LOGIN),
             State::Wizard => Some(IDLE_WIZARD),
             _ => self.admin.then_some(IDLE),
@@ -389,6 +415,7 @@ impl Console {
                 self.out.prompt_with("Type {} to do it (Enter goes back):", &[word]);
             }
             State::Confirm { .. } => self.out.prompt("Type yes to keep it:"),
+            State::Watching { .. } => self.out.prompt("Enter ends it:"),
             State::Waiting(_) | State::Wizard => {}
         }
     }

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! The [`machine`] and the [`wizard`] are pure: no clock, no file, no terminal. The driver reads
-//! lines, puts questions to the host role and writes what it is given. This is the plain mode: one
-//! line a question, one line an answer, no cursor is moved; it works at 9600 baud, with a screen
-//! reader, and from a script.
+//! lines, puts questions to the host role and writes what it is given. In the plain mode there is
+//! one line a question, one line an answer, and no cursor is moved; it works at 9600 baud, with a
+//! screen reader, and from a script. On a terminal that says how large it is the [`screen`] makes
+//! pages of the same: keys become lines, and what is printed becomes a page ([`view`]).
 //!
 //! **Invariant:** the console is a guest. It has no rights, keeps no files, and may be killed at
 //! any moment; what it may do the host role decides on every request.
@@ -28,10 +29,12 @@ pub mod menu;
 pub mod outbox;
 mod pages;
 pub mod paper;
+pub mod screen;
 pub mod status;
 pub mod strength;
 mod term;
 mod told;
+pub mod view;
 pub mod wizard;
 pub mod words;
 mod worker;

@@ -36,6 +36,8 @@ pub struct Outbox {
     actions: VecDeque<Action>,
     /// The language that is spoken.
     pub language: Language,
+    /// Lists are seen beside what is printed, so they need not be printed.
+    pub pages: bool,
 }
 
 impl Outbox {

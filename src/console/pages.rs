@@ -7,12 +7,15 @@ use super::status;
 use super::words::Language;
 use crate::base::time::WallTime;
 use crate::control::answer::{
-    Acted, Answer, EgressRow, Page, QueueRow, Rotated, SourceRow, StepRow,
+    Acted, Answer, DifferenceRow, EgressRow, Page, QueueRow, Rotated, SourceRow, StepRow,
 };
 use crate::control::check::{EgressCheck, Grade};
+use crate::control::diagnose::Diagnosis;
+use crate::control::dialogue::{Dialogue, Speaker};
 use crate::control::host::HostAnswer;
-use crate::control::host::answer::{Applied, GenerationRow};
+use crate::control::host::answer::{Applied, GenerationRow, LinkRow, Papers};
 use crate::control::lanes::LaneRow;
+use crate::event::deed::Recorded;
 
 /// The lines of an answer.
 #[must_use]
@@ -43,6 +46,13 @@ fn host(answer: &HostAnswer, language: Language) -> Vec<String> {
             let octets = super::paper::octets(file.octets);
             vec![language.fill("{} was written, {}.", &[&file.name, &octets])]
         }
+        HostAnswer::Ports(links) => {
+            links.iter().map(|link| format!("{}: {}", link.name, port(link, language))).collect()
+        }
+        HostAnswer::Certificates(papers) => self::papers(papers, language),
+        HostAnswer::Diagnosed(diagnosis) => self::diagnosis(diagnosis, language),
+        HostAnswer::Audit(page) => page_of(page, recorded, "Nothing is recorded.", language),
+        HostAnswer::Differences(rows) => differences(rows, language),
         HostAnswer::Trouble(trouble) => vec![format!("[!] {}", trouble.text)],
         other => serde_json::to_value(other)
             .map(|value| pairs(value.get("data").unwrap_or(&Value::Null), 0))
@@ -240,4 +250,84 @@ fn rotated(rotated: &Rotated, language: Language) -> Vec<String> {
         format!("  password: {}", rotated.password),
         language.fill("The old one ends at {}.", &[&left]),
     ]
+}
+
+/// A port in a line, without its name.
+pub(super) fn port(port: &LinkRow, language: Language) -> String {
+    let role = port.role.as_ref().map_or_else(String::new, |role| format!("{role}, "));
+    let driver = port.driver.as_ref().map_or_else(String::new, |name| format!(", {name}"));
+    let speed = port.speed_mbit.map_or_else(String::new, |speed| format!(", {speed} Mbit/s"));
+    let link = language.tr(if status::linked(port) { "link" } else { "no link" });
+    format!("{role}{link}{speed}, {}{driver}", port.mac)
+}
+
+fn papers(papers: &Papers, language: Language) -> Vec<String> {
+    let mut lines: Vec<String> = papers.notes.iter().map(|note| format!("[!] {note}")).collect();
+    for row in &papers.certificates {
+        lines.push(format!("{}: {}", row.purpose, row.subject));
+        let until = row.not_after.rfc3339();
+        let until = until.get(..10).unwrap_or_default();
+        let left = language.fill("until {}, {} days left", &[&until, &row.days_left]);
+        lines.push(format!("  {}, {left}", row.key));
+        lines.push(format!("  {}", row.names.join(", ")));
+    }
+    for row in &papers.dkim {
+        let age = row.age_days.map_or_else(String::new, |days| {
+            format!(", {}", language.fill("{} days old", &[&days]))
+        });
+        lines.push(format!(
+            "DKIM {}._domainkey.{}: {}{age}",
+            row.selector, row.domain, row.algorithm
+        ));
+    }
+    if lines.is_empty() {
+        lines.push(language.tr("There is none yet.").to_owned());
+    }
+    lines
+}
+
+fn diagnosis(diagnosis: &Diagnosis, language: Language) -> Vec<String> {
+    let values: [&dyn std::fmt::Display; 3] = [&diagnosis.test, &diagnosis.target, &diagnosis.role];
+    let mut lines = vec![language.fill("{} to {} by {}:", &values)];
+    let steps = diagnosis.steps.iter();
+    lines.extend(steps.map(|step| format!("[{}] {}: {}", step.grade, step.step, step.text)));
+    lines.extend(diagnosis.next.iter().map(|next| language.fill("Next: {}", &[next])));
+    lines
+}
+
+fn recorded(row: &Recorded, _: Language) -> String {
+    let deed = serde_json::to_value(&row.deed).unwrap_or_default();
+    let word = |key: &str| deed.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let words: Vec<String> = ["actor", "action", "subject", "outcome"].map(word).into();
+    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    format!("{} {} {}", row.seq, minute(row.time), words.join(", "))
+}
+
+fn differences(rows: &[DifferenceRow], language: Language) -> Vec<String> {
+    if rows.is_empty() {
+        return vec![language.tr("Nothing differs.").to_owned()];
+    }
+    let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    rows.iter()
+        .map(|row| format!("{}: {} -> {}", row.key, value(&row.old), value(&row.new)))
+        .collect()
+}
+
+/// Lines of a live trace.
+pub(super) fn dialogue(dialogue: &Dialogue, language: Language) -> Vec<String> {
+    let mut lines = Vec::new();
+    if dialogue.lost > 0 {
+        lines.push(language.fill("{} lines came too fast and are not shown.", &[&dialogue.lost]));
+    }
+    for row in &dialogue.rows {
+        let at = row.at.rfc3339();
+        let speaker = match row.speaker {
+            Speaker::Client => "C:",
+            Speaker::Server => "S:",
+            Speaker::Trace => "--",
+        };
+        let at = at.get(11..19).unwrap_or_default();
+        lines.push(format!("{at} {} {speaker} {}", row.session, row.text));
+    }
+    lines
 }

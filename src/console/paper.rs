@@ -33,13 +33,12 @@ pub fn ascii(text: &str) -> String {
             'É' | 'È' | 'Ê' => plain.push('E'),
             'Ú' => plain.push('U'),
             'ä' => plain.push_str("ae"),
-            'ö' => plain.push_str("oe"),
+            'ö' | 'œ' => plain.push_str("oe"),
             'ü' => plain.push_str("ue"),
             'ß' => plain.push_str("ss"),
             'Ä' => plain.push_str("Ae"),
             'Ö' => plain.push_str("Oe"),
             'Ü' => plain.push_str("Ue"),
-            'œ' => plain.push_str("oe"),
             '¿' | '¡' => {}
             _ => plain.push('?'),
         }
@@ -51,25 +50,32 @@ pub fn ascii(text: &str) -> String {
 /// longer than a line is cut.
 #[must_use]
 pub fn fold(text: &str, indent: usize) -> Vec<String> {
-    let indent = " ".repeat(indent.min(COLUMNS / 2));
+    fold_to(text, indent, COLUMNS)
+}
+
+/// The same for lines of another width.
+#[must_use]
+pub fn fold_to(text: &str, indent: usize, columns: usize) -> Vec<String> {
+    let columns = columns.max(2);
+    let indent = " ".repeat(indent.min(columns / 2));
     if text.is_empty() {
         return vec![String::new()];
     }
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let paragraph = ascii(paragraph);
-        if paragraph.len() <= COLUMNS {
+        if paragraph.len() <= columns {
             // What fits stays as it is, columns and all.
             lines.push(paragraph.trim_end().to_owned());
             continue;
         }
         let first = paragraph.len() - paragraph.trim_start().len();
-        let mut line = " ".repeat(first.min(COLUMNS / 2));
+        let mut line = " ".repeat(first.min(columns / 2));
         let mut empty = true;
         for word in paragraph.split_whitespace() {
-            for piece in pieces(word, COLUMNS - indent.len().max(line.len().min(first))) {
+            for piece in pieces(word, columns - indent.len().max(line.len().min(first))) {
                 let gap = usize::from(!empty);
-                if !empty && line.len() + gap + piece.len() > COLUMNS {
+                if !empty && line.len() + gap + piece.len() > columns {
                     lines.push(std::mem::replace(&mut line, indent.clone()));
                     empty = true;
                 }

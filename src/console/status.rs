@@ -46,6 +46,7 @@ pub fn screen(host: &HostStatus, language: Language) -> Vec<String> {
         more,
     );
     lines.extend(machine(host, language));
+    lines.extend(papers(host, language));
     lines.push(labelled(language, "Software", &software(host, language)));
     let now = host.now.rfc3339();
     let now = now.get(..19).unwrap_or_default().replace('T', " ");
@@ -197,6 +198,11 @@ fn mail(lines: &mut Vec<String>, host: &HostStatus, language: Language) {
     ];
     let text = "accepted {}, refused {}, delivered {}, deferred {}, failed {}";
     lines.push(labelled(language, "So far", &language.fill(text, &values)));
+    let hour = &mail.last_hour;
+    let values: [&dyn Display; 4] =
+        [&hour.accepted, &hour.delivered, &hour.deferred, &hour.refused];
+    let text = "in {}, out {}, deferred {}, refused {}";
+    lines.push(labelled(language, "Last hour", &language.fill(text, &values)));
     let more = |count: &usize| format!("{:11}{}", "", language.fill("and {} more", &[count]));
     some(
         lines,
@@ -210,10 +216,15 @@ fn mail(lines: &mut Vec<String>, host: &HostStatus, language: Language) {
     );
 }
 
+/// Whether there is something at the other end of a port's cable.
+pub(super) fn linked(port: &LinkRow) -> bool {
+    port.carrier || port.state == "up"
+}
+
 /// A port in a line.
 pub(super) fn port(port: &LinkRow, language: Language) -> String {
     let role = port.role.as_ref().map_or_else(String::new, |role| format!(" ({role})"));
-    let link = language.tr(if port.state == "up" { "link" } else { "no link" });
+    let link = language.tr(if linked(port) { "link" } else { "no link" });
     let addresses = if port.addresses.is_empty() {
         language.tr("no address").to_owned()
     } else {
@@ -238,11 +249,27 @@ fn machine(host: &HostStatus, language: Language) -> [String; 2] {
     [labelled(language, "Memory", &memory), labelled(language, "Disk", &disk)]
 }
 
+/// The certificate that ends first, and the temperature; none: neither is known.
+fn papers(host: &HostStatus, language: Language) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(soonest) = &host.certificate_soonest {
+        let values: [&dyn Display; 2] = [&soonest.name, &soonest.days_left];
+        parts.push(language.fill("certificate of {}: {} days left", &values));
+    }
+    if let Some(celsius) = host.temperature_celsius {
+        parts.push(language.fill("{} degrees Celsius", &[&celsius]));
+    }
+    (!parts.is_empty()).then(|| labelled(language, "Sensors", &parts.join("; ")))
+}
+
 /// The slot and the update, as far as the updater wrote them down.
 fn software(host: &HostStatus, language: Language) -> String {
     let mut parts = Vec::new();
     match &host.image_version {
-        Some(version) => parts.push(language.fill("slot {}", &[version])),
+        Some(version) => {
+            let slot = host.slot.as_ref().unwrap_or(version);
+            parts.push(language.fill("slot {}", &[slot]));
+        }
         None => parts.push(language.tr("no image: a machine with Postern on it").to_owned()),
     }
     if let Some(update) = host.update.as_ref().and_then(Update::read)

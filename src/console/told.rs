@@ -16,6 +16,8 @@ use crate::control::request::Request;
 
 /// How often the first check of the ways out is tried: the daemon has just been started.
 const FIRST_CHECK_TRIES: u32 = 5;
+/// How often a live trace is asked for more.
+const POLL: Duration = Duration::from_secs(1);
 
 impl Console {
     pub(super) fn told(&mut self, then: Then, told: Told) {
@@ -24,12 +26,17 @@ impl Console {
         }
         match then {
             Then::Screen => self.show_screen(told),
+            Then::Behind => {
+                self.host = status(&told).or(self.host.take());
+                self.state = State::Menu;
+            }
             Then::LoggedIn(errand) => self.logged_in_for(errand, &told),
             Then::LoginWait(errand) => self.wait_for_login(errand, &told),
             Then::Show => {
                 self.show(&told);
                 self.menu();
             }
+            Then::Watch => self.watched(&told),
             Then::Choices(form) => self.choices_told(form, &told),
             Then::Count(form) => self.counted(form, &told),
             Then::Weigh(form) => self.weighed(form, &told),
@@ -97,7 +104,7 @@ impl Console {
             Errand::StopAll => {
                 self.ask(Ask::Serve(Box::new(Request::StopAll {})), Then::Show);
             }
-            Errand::SetUp => self.ask(Ask::Host(HostRequest::Status {}), Then::SetUp),
+            Errand::SetUp => self.ask(Ask::Host(HostRequest::Ports {}), Then::SetUp),
         }
     }
 
@@ -110,6 +117,42 @@ impl Console {
         }
         self.state = State::Login(errand);
         self.prompt();
+    }
+
+    /// More of a live trace.
+    fn watched(&mut self, told: &Told) {
+        let dialogue = match told {
+            Told::Served(answer) => match &**answer {
+                Answer::Dialogue(dialogue) => dialogue,
+                _ => return self.not_watched(told),
+            },
+            _ => return self.not_watched(told),
+        };
+        let first = self.watching.is_none();
+        let last = dialogue.rows.last().map(|row| row.number);
+        let after = last.or(self.watching).unwrap_or(0);
+        self.watching = Some(after);
+        for line in pages::dialogue(dialogue, self.out.language) {
+            self.out.quote(&line, 2);
+        }
+        if dialogue.left_secs == 0 {
+            self.watching = None;
+            self.out.say("The trace has ended by itself.");
+            return self.menu();
+        }
+        self.state = State::Watching { after, next: self.now.after(POLL) };
+        if first {
+            self.out.say("Watching; secrets and content are left out.");
+        }
+        if first || !dialogue.rows.is_empty() {
+            self.prompt();
+        }
+    }
+
+    fn not_watched(&mut self, told: &Told) {
+        self.watching = None;
+        self.show(told);
+        self.menu();
     }
 
     fn counted(&mut self, form: Form, told: &Told) {
@@ -168,12 +211,10 @@ impl Console {
     }
 
     fn set_up(&mut self, told: &Told) {
-        let Some(host) = status(told) else {
+        let Some(ports) = ports(told) else {
             self.show(told);
             return self.screen();
         };
-        let ports = physical(&host);
-        self.host = Some(host);
         let wizard = self.wizard.get_or_insert_with(|| Wizard::new(Vec::new()));
         self.state = State::Wizard;
         wizard.enter(ports, &mut self.out);
@@ -188,9 +229,8 @@ impl Console {
         match told {
             Told::Drawn(drawn) => wizard.handle_drawn(*drawn, &mut self.out),
             other => {
-                if let Some(host) = status(&other) {
-                    wizard.handle_ports(physical(&host), &mut self.out);
-                    self.host = Some(host);
+                if let Some(ports) = ports(&other) {
+                    wizard.handle_ports(ports, &mut self.out);
                 } else {
                     let text = pages::lines(&other, self.out.language).join(" ");
                     wizard.handle_failure(&text, &mut self.out);
@@ -286,8 +326,9 @@ fn status(told: &Told) -> Option<HostStatus> {
 }
 
 /// Ports with a cable; what is made of others is none. A laboratory has only made ones.
-fn physical(host: &HostStatus) -> Vec<LinkRow> {
-    let real: Vec<LinkRow> =
-        host.links.iter().filter(|link| link.driver.is_some()).cloned().collect();
-    if real.is_empty() { host.links.clone() } else { real }
+fn ports(told: &Told) -> Option<Vec<LinkRow>> {
+    let Told::Host(answer) = told else { return None };
+    let HostAnswer::Ports(all) = &**answer else { return None };
+    let real: Vec<LinkRow> = all.iter().filter(|link| link.driver.is_some()).cloned().collect();
+    Some(if real.is_empty() { all.clone() } else { real })
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::{CheckRow, EgressCheck};
+use super::diagnose::Diagnosis;
+use super::dialogue::Dialogue;
 use super::health::GateRow;
 use super::lanes::{HeldRow, LaneRow};
 use crate::base::fault::Fault;
@@ -11,6 +13,7 @@ use crate::base::time::WallTime;
 use crate::event::Delay;
 use crate::event::counters::Totals;
 use crate::event::deed::{Recorded, Verification};
+use crate::event::hour::LastHour;
 use crate::mail::class::MessageClass;
 use crate::mail::source::{SourceName, SourceState};
 use crate::sign::statement::Signed;
@@ -374,6 +377,9 @@ pub struct Status {
     /// What the health gate must know; none: no synthetic message is configured.
     #[serde(default)]
     pub health: Option<GateRow>,
+    /// The last sixty minutes, or since the start if that is less ago.
+    #[serde(default)]
+    pub last_hour: LastHour,
 }
 
 /// One setting.
@@ -426,6 +432,8 @@ pub enum Answer {
     Egresses(Vec<EgressRow>),
     EgressChecks(Vec<EgressCheck>),
     Attested(Box<Signed>),
+    Diagnosed(Diagnosis),
+    Dialogue(Dialogue),
     Settings(Vec<SettingRow>),
     Checked(Checked),
     Differences(Vec<DifferenceRow>),

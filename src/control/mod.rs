@@ -14,6 +14,8 @@
 pub mod answer;
 pub mod call;
 pub mod check;
+pub mod diagnose;
+pub mod dialogue;
 pub mod health;
 pub mod host;
 pub mod keeper;

@@ -4,9 +4,11 @@ use std::future::Future;
 
 use super::answer::{
     Acted, Answer, Checked, DifferenceRow, EgressRow, FactRow, Page, QueueMessage, QueueRow,
-    Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble,
+    Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble, TroubleKind,
 };
 use super::check::EgressCheck;
+use super::diagnose::{Diagnosis, Test};
+use super::dialogue::{Dialogue, Traced};
 use super::lanes::LaneRow;
 use super::request::{PageAsk, QueueFilter, Request};
 use crate::base::id::QueueId;
@@ -128,6 +130,19 @@ pub trait Office: Send + Sync + 'static {
     ) -> impl Future<Output = Done<Vec<EgressCheck>>> + Send;
     /// Checks one way out or all, and signs what was found.
     fn egress_attest(&self, egress: Option<String>) -> impl Future<Output = Done<Signed>> + Send;
+    /// Tries one thing by one egress; never by another.
+    fn diagnose(
+        &self,
+        test: Test,
+        role: String,
+        target: String,
+    ) -> impl Future<Output = Done<Diagnosis>> + Send;
+    /// Begins a live trace; an older one ends.
+    fn trace_begin(&self, of: Traced, secs: u64) -> impl Future<Output = Done<Dialogue>> + Send;
+    /// Lines of the trace after `after`.
+    fn trace_poll(&self, after: u64) -> impl Future<Output = Done<Dialogue>> + Send;
+    /// Ends the trace and forgets its lines.
+    fn trace_end(&self) -> impl Future<Output = Done<Acted>> + Send;
     /// The configuration in force, without secrets.
     fn config_show(&self) -> impl Future<Output = Done<Vec<SettingRow>>> + Send;
     /// Whether a document could be put in force.
@@ -187,6 +202,19 @@ pub(super) async fn perform<O: Office>(office: &O, request: Request, by: String)
         Request::EgressResume { name } => {
             office.egress_act(name, None, by).await.map(Answer::Acted)
         }
+        Request::TraceBegin { source, destination, secs } => match (source, destination) {
+            (Some(name), None) => {
+                office.trace_begin(Traced::Source(name), secs).await.map(Answer::Dialogue)
+            }
+            (None, Some(domain)) => {
+                office.trace_begin(Traced::Destination(domain), secs).await.map(Answer::Dialogue)
+            }
+            _ => {
+                let text = "a trace is of one source or of one destination";
+                Err(Trouble::new(TroubleKind::Invalid, text))
+            }
+        },
+        Request::TraceEnd {} => office.trace_end().await.map(Answer::Acted),
         Request::ConfigReload {} => office.config_reload(by).await.map(Answer::Checked),
         looking => look(office, looking).await,
     };
@@ -217,6 +245,10 @@ async fn look<O: Office>(office: &O, request: Request) -> Done<Answer> {
         Request::EgressAttest { egress } => {
             Answer::Attested(Box::new(office.egress_attest(egress).await?))
         }
+        Request::Diagnose { test, role, target } => {
+            Answer::Diagnosed(office.diagnose(test, role, target).await?)
+        }
+        Request::TracePoll { after } => Answer::Dialogue(office.trace_poll(after).await?),
         Request::ConfigShow {} => Answer::Settings(office.config_show().await?),
         Request::ConfigCheck { text } => Answer::Checked(office.config_check(text).await?),
         Request::ConfigDiff { text } => Answer::Differences(office.config_diff(text).await?),
@@ -224,7 +256,7 @@ async fn look<O: Office>(office: &O, request: Request) -> Done<Answer> {
         Request::AuditVerify {} => Answer::Verified(office.audit_verify().await?),
         other => {
             let text = format!("{} is not a request that looks", other.action());
-            Answer::Trouble(Trouble::new(super::answer::TroubleKind::Invalid, text))
+            Answer::Trouble(Trouble::new(TroubleKind::Invalid, text))
         }
     })
 }

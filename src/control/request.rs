@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnose::Test;
 use crate::base::id::QueueId;
 use crate::base::limits::PAGE_ROWS_MAX;
 use crate::config::checked::ControlConfig;
@@ -216,6 +217,23 @@ pub enum Request {
         #[serde(default)]
         egress: Option<String>,
     },
+    Diagnose {
+        test: Test,
+        role: String,
+        target: String,
+    },
+    TraceBegin {
+        #[serde(default)]
+        source: Option<SourceName>,
+        #[serde(default)]
+        destination: Option<String>,
+        secs: u64,
+    },
+    TracePoll {
+        #[serde(default)]
+        after: u64,
+    },
+    TraceEnd {},
     ConfigShow {},
     ConfigCheck {
         text: String,
@@ -277,6 +295,10 @@ impl Request {
             Self::EgressResume { .. } => "egress resume",
             Self::EgressCheck { .. } => "egress check",
             Self::EgressAttest { .. } => "egress attest",
+            Self::Diagnose { .. } => "diagnose",
+            Self::TraceBegin { .. } => "trace smtp",
+            Self::TracePoll { .. } => "trace poll",
+            Self::TraceEnd {} => "trace end",
             Self::ConfigShow {} => "config show",
             Self::ConfigCheck { .. } => "config check",
             Self::ConfigDiff { .. } => "config diff",
@@ -298,8 +320,12 @@ impl Request {
             | Self::ConfigReload {}
             | Self::AuditShow { .. }
             | Self::AuditVerify {} => Role::Administrator,
-            // They look, but they knock on strangers' doors and use a key.
-            Self::EgressCheck { .. } | Self::EgressAttest { .. } => Role::Operator,
+            // They look, but they knock on strangers' doors and use a key, or show who writes to
+            // whom.
+            Self::EgressCheck { .. }
+            | Self::EgressAttest { .. }
+            | Self::Diagnose { .. }
+            | Self::TracePoll { .. } => Role::Operator,
             other if other.weight() == Weight::Looks => Role::Viewer,
             _ => Role::Operator,
         }
@@ -322,6 +348,8 @@ impl Request {
             | Self::SourceEnable { .. }
             | Self::SourceRotate { .. }
             | Self::EgressResume { .. }
+            | Self::TraceBegin { .. }
+            | Self::TraceEnd {}
             | Self::ResumeAll {}
             | Self::ConfigReload {} => Weight::Changes,
             _ => Weight::Looks,
@@ -354,6 +382,12 @@ impl Request {
                 (format!("{name}: {reason}"), false)
             }
             Self::EgressSuspend { name, .. } | Self::EgressResume { name } => (name.clone(), false),
+            Self::TraceBegin { source, destination, secs } => {
+                let source = source.iter().map(|name| format!("source {name}"));
+                let all = source.chain(destination.iter().map(|d| format!("destination {d}")));
+                (format!("{} for {secs} s", all.collect::<Vec<_>>().join(", ")), false)
+            }
+            Self::Diagnose { test, role, target } => (format!("{test} {target} by {role}"), false),
             Self::QueueShow { id }
             | Self::MessageTrace { id, .. }
             | Self::MessageExplain { id } => (id.to_string(), false),

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::Event;
 use super::counters::Counters;
+use super::hour::{Hour, LastHour};
 use crate::base::id::QueueId;
 use crate::base::limits::{FACT_OCTETS_KEPT_MAX, FACTS_KEPT_MAX};
 use crate::base::time::WallTime;
@@ -80,6 +81,7 @@ pub struct Herald {
     clock: fn() -> WallTime,
     number: AtomicU64,
     counters: Counters,
+    hour: Hour,
     ring: Mutex<Ring>,
     heard: AtomicBool,
     hearers: RwLock<Vec<Hearer>>,
@@ -93,6 +95,7 @@ impl Herald {
             clock,
             number: AtomicU64::new(0),
             counters: Counters::default(),
+            hour: Hour::default(),
             ring: Mutex::new(Ring::default()),
             heard: AtomicBool::new(false),
             hearers: RwLock::new(Vec::new()),
@@ -102,8 +105,10 @@ impl Herald {
     /// Tells a fact.
     pub fn tell(&self, event: Event) {
         self.counters.count(&event);
+        let at = (self.clock)();
+        self.hour.count(&event, at);
         let number = self.number.fetch_add(1, Ordering::Relaxed) + 1;
-        let told = Arc::new(Told { number, at: (self.clock)(), event });
+        let told = Arc::new(Told { number, at, event });
         if self.heard.load(Ordering::Acquire) {
             self.pass_on(&told);
         }
@@ -136,6 +141,12 @@ impl Herald {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What the last sixty minutes brought.
+    #[must_use]
+    pub fn last_hour(&self) -> LastHour {
+        self.hour.sums((self.clock)())
     }
 
     /// What is remembered about one message, oldest first. Older facts are in the journal.

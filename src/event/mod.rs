@@ -7,6 +7,7 @@ pub mod counters;
 pub mod deed;
 mod delays;
 pub mod herald;
+pub mod hour;
 pub mod journal;
 mod words;
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::sys::statvfs::statvfs;
 
 /// Milliseconds since the machine started, sleep included: it does not jump as the wall clock does.
@@ -63,6 +64,28 @@ pub fn all_octets(path: &Path) -> u64 {
     statvfs(path).map_or(0, |found| found.blocks().saturating_mul(found.fragment_size()))
 }
 
+/// The warmest sensor in degrees Celsius; none: the machine has none, or none that can be true.
+#[must_use]
+pub fn temperature_celsius() -> Option<i32> {
+    warmest(Path::new("/sys/class"))
+}
+
+fn warmest(classes: &Path) -> Option<i32> {
+    let below = |folder: &str| fs::read_dir(classes.join(folder)).into_iter().flatten().flatten();
+    let zones = below("thermal").map(|zone| zone.path().join("temp"));
+    let chips = below("hwmon").flat_map(|chip| fs::read_dir(chip.path()).into_iter().flatten());
+    let inputs = chips.flatten().map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("temp") && name.ends_with("_input")
+    });
+    let thousandths = |path: std::path::PathBuf| -> Option<i32> {
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    let found = zones.chain(inputs).filter_map(thousandths).map(|value| value / 1000);
+    // Sensors that are not wired show a limit of their range.
+    found.filter(|celsius| (-40..=150).contains(celsius) && *celsius != 0).max()
+}
+
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
@@ -78,6 +101,8 @@ pub struct Link {
     pub driver: Option<String>,
     /// Megabits a second; none without a link, or where nobody says so.
     pub speed_mbit: Option<u32>,
+    /// There is a link; unknown of a port that is switched off.
+    pub carrier: bool,
 }
 
 /// All interfaces but loopback, by name.
@@ -96,8 +121,16 @@ pub fn links() -> Vec<Link> {
             let driver = driver.as_deref().and_then(Path::file_name);
             let driver = driver.map(|name| name.to_string_lossy().into_owned());
             let speed_mbit = read("speed").parse().ok().filter(|speed| *speed > 0);
-            let addresses = Vec::new();
-            links.insert(name.clone(), Link { name, mac, state, addresses, driver, speed_mbit });
+            let link = Link {
+                carrier: read("carrier") == "1",
+                addresses: Vec::new(),
+                name: name.clone(),
+                mac,
+                state,
+                driver,
+                speed_mbit,
+            };
+            links.insert(name, link);
         }
     }
     for found in getifaddrs().into_iter().flatten() {
@@ -114,9 +147,37 @@ pub fn links() -> Vec<Link> {
     links.into_values().collect()
 }
 
+/// Addresses of an interface, without link-local ones.
+#[must_use]
+pub fn addresses(name: &str) -> Vec<IpAddr> {
+    let of = |found: InterfaceAddress| {
+        let address = found.address.filter(|_| found.interface_name == name)?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        let v6 = address.as_sockaddr_in6().map(nix::sys::socket::SockaddrIn6::ip);
+        v4.or(v6.filter(|v6| !v6.is_unicast_link_local()).map(IpAddr::V6))
+    };
+    getifaddrs().into_iter().flatten().filter_map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_warmest_sensor_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        assert_eq!(warmest(folder.path()), None);
+        put("hwmon/hwmon0/temp1_input", "41500\n");
+        put("hwmon/hwmon0/temp1_crit", "105000\n");
+        put("hwmon/hwmon1/temp1_input", "-128000\n");
+        put("thermal/thermal_zone0/temp", "47000\n");
+        assert_eq!(warmest(folder.path()), Some(47));
+    }
 
     #[test]
     fn the_kernel_answers() {

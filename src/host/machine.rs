@@ -7,6 +7,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,9 @@ const NETWORK_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Staging an update fetches two hundred megabytes, writes a gigabyte and reads it back.
 const UPDATE_TIMEOUT: Duration = Duration::from_secs(25 * 60);
+
+/// A diagnosis ends in 30 s; then its unit is waited for.
+const DIAGNOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Something that is only looked at.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -183,6 +187,28 @@ impl System {
         }
     }
 
+    /// Has somebody with a network try something by an interface: a unit of its own, as with the
+    /// updater.
+    ///
+    /// # Errors
+    /// The unit failed, or left no answer.
+    pub fn diagnose(&self, errand: &Value) -> Result<Value, Fault> {
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (asked, answered) = (self.paths.diagnose_request(), self.paths.diagnose_answer());
+        remove(&answered)?;
+        replace(&asked, format!("{errand}\n").as_bytes(), Readers::Owner)?;
+        let started = self.systemctl(&["start", "postern-diagnose.service"], DIAGNOSE_TIMEOUT);
+        let fault = |cause: String| Fault::new("reading", answered.display(), cause);
+        match (std::fs::read(&answered), started) {
+            (Ok(octets), _) => {
+                serde_json::from_slice(&octets).map_err(|error| fault(error.to_string()))
+            }
+            (Err(_), Err(fault)) => Err(fault),
+            (Err(error), Ok(_)) => Err(fault(format!("no answer was left: {error}"))),
+        }
+    }
+
     /// Has the service manager mount or let go of the operator's stick.
     ///
     /// # Errors
@@ -244,6 +270,21 @@ impl System {
             ("disks.txt", self.look("/usr/bin/lsblk", &["--output-all", "--json"])),
         ]
     }
+}
+
+/// Runs `ip`.
+pub(super) fn command_of(system: &System, words: &[&str]) -> Result<(), Fault> {
+    system.run("asking the kernel by ip to", "/usr/sbin/ip", words, LOOK_TIMEOUT).map(|_| ())
+}
+
+/// What `journalctl` says.
+pub(super) fn journal_of(system: &System, words: &[&str]) -> Result<String, Fault> {
+    system.run("reading the journal by", "/usr/bin/journalctl", words, LOOK_TIMEOUT)
+}
+
+/// What `chronyc` says.
+pub(super) fn time_of(system: &System, words: &[&str]) -> Result<String, Fault> {
+    system.run("asking chronyc for", "/usr/bin/chronyc", words, LOOK_TIMEOUT)
 }
 
 /// A block of `systemctl show`; none for a unit that this machine does not have.

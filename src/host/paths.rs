@@ -123,6 +123,18 @@ impl Paths {
         self.state().join("update/state.json")
     }
 
+    /// What is to be tried by an interface.
+    #[must_use]
+    pub fn diagnose_request(&self) -> PathBuf {
+        self.at("/run/postern-host/diagnose-request.json")
+    }
+
+    /// What came of it.
+    #[must_use]
+    pub fn diagnose_answer(&self) -> PathBuf {
+        self.at("/run/postern-host/diagnose-answer.json")
+    }
+
     /// What the updater is to do.
     #[must_use]
     pub fn update_request(&self) -> PathBuf {

@@ -75,6 +75,13 @@ pub struct Vitals {
     pub host: Option<bool>,
 }
 
+/// The slot of the image that runs, by the label of its partition; none: no slot runs.
+#[must_use]
+pub fn slot() -> Option<String> {
+    let root = disks::root();
+    root.partitions.into_iter().find(|label| root.verity && !label.ends_with("_verity"))
+}
+
 /// Looks at everything.
 #[must_use]
 pub fn take() -> Vitals {

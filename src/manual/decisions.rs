@@ -389,7 +389,7 @@
 //! canonical mode, where ctrl-C and ctrl-D are ends of line and no signals, so that no key can kill
 //! the console or end in something else. What is asked and what is answered is a machine without
 //! terminal or clock; pages with a moving cursor are another face of the same machine.
-//! *Cost.* Nothing on the screen changes by itself: Enter asks again.
+//! *Cost.* Nothing on the screen changes by itself: Enter asks again. (Pages: 81 to 83.)
 //!
 //! # 55. An answer of first boot is judged by the real check
 //! *Context.* A wizard with rules of its own accepts what the daemon refuses, and the other way
@@ -490,3 +490,36 @@
 //! times as long by translation. Taps are opened inside name spaces and passed as descriptors, so
 //! that no packet of a test has a way to the machine's own network.
 //! *Cost.* A boot takes one to two minutes.
+//!
+//! # 67. A diagnosis leaves by its own way or not at all
+//! *Context.* A test that falls back to another interface says that all is well when it is not.
+//! *Choice.* By an egress the broker opens the socket, pings among them, with the checks of mail;
+//! by another interface a unit of its own runs the same code with that interface in its orders,
+//! because the host role has no network (41). Echo requests are the only thing that the guard lets
+//! out more than before: of the broker's user by an egress, of root by the others. The kernel lets
+//! the broker's group have ping sockets and nobody else, so no right is needed. SMTP is tried by
+//! ways out alone.
+//! *Cost.* Only ports that mail and policies use can be tried by an egress, and HTTPS by others.
+//!
+//! # 68. One live trace, in memory, told apart before it is kept
+//! *Context.* TLS hides the dialogue from a capture of packets, and a dialogue holds passwords and
+//! letters.
+//! *Choice.* A session looks once whether somebody traces. What AUTH, DATA and BDAT announce is
+//! counted and forgotten as it passes, before the server has answered, and a line that is no
+//! command is not shown. A source is known late: its first lines are kept until then, those of
+//! others dropped. Beginning a trace is in the audit trail.
+//! *Cost.* Connections that were open before are not seen.
+//!
+//! # 69. Ports of a box that belongs to nobody are switched on when somebody looks
+//! *Context.* A card that is down does not say whether there is a cable.
+//! *Choice.* Without a document networkd lets cards begin down and does not force them down again;
+//! `ports` switches them on, without an address and without IPv6's own, behind the closed guard.
+//! With a document, cards without a part stay down.
+//! *Cost.* The other end of a cable sees a link before the box is set up.
+//!
+//! # 70. The host role hears the power button
+//! *Context.* The box has no log-in daemon, which listens to the button elsewhere.
+//! *Choice.* The role reads the input devices that have the key (`DeviceAllow=char-input r`), and
+//! does what `power-off` does; its exposure stays at 2.0. A press is obeyed also when it cannot be
+//! recorded: whoever stands there would pull the plug.
+//! *Cost.* A keyboard with that key can switch the box off; so can the plug.

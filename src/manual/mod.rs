@@ -2,3 +2,4 @@
 
 pub mod custody;
 pub mod decisions;
+pub mod decisions_console;

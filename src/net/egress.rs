@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::broker::words::{Channel, Order, PACKET_OCTETS_MAX, Report, Transport};
 pub use super::broker::words::{Condition, EgressError, Family, Orders};
 use super::broker::{entrance, open, words};
+use super::ping::Ping;
 use crate::base::limits::EGRESS_SILENCE;
 
 /// What is amiss with each egress, by name, in one family at least; none: it is whole.
@@ -48,7 +49,7 @@ enum Way {
     None,
     /// Through the broker.
     Broker(Arc<Line>),
-    /// In this process, for unit tests alone.
+    /// In this process: for diagnoses by an interface that is no way out, and for tests.
     Here(Arc<Orders>),
 }
 
@@ -82,7 +83,8 @@ impl EgressClient {
         }))
     }
 
-    /// A client that opens sockets in this process, with the same checks. For unit tests.
+    /// A client that opens sockets in this process, with the same checks: for diagnoses by an
+    /// interface that is no way out, and for tests.
     #[must_use]
     pub fn in_process(orders: Orders) -> Self {
         let client = Self::new();
@@ -207,6 +209,16 @@ impl EgressClient {
         let socket = std::net::UdpSocket::from(socket);
         socket.set_nonblocking(true).map_err(|error| odd(&error))?;
         UdpSocket::from_std(socket).map_err(|error| odd(&error))
+    }
+
+    /// A ping socket that is connected to `to`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn ping(&self, egress: &str, to: IpAddr) -> Result<Ping, EgressError> {
+        let at = SocketAddr::new(to, 0);
+        let socket = self.open(egress, Transport::Ping, at, Duration::from_secs(1)).await?;
+        Ping::new(socket, to.is_ipv6()).map_err(|error| odd(&error))
     }
 
     async fn open(

@@ -20,9 +20,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, NamedGroup, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -154,6 +155,24 @@ impl TlsClient {
             }
             Err(error) => Err(TlsFailure::from(&error)),
         }
+    }
+}
+
+impl TlsClient {
+    /// Whether the certificates that `host` has shown on `wire` would meet `verify`.
+    ///
+    /// # Errors
+    /// They would not, and why.
+    pub fn would_meet(&self, host: &str, verify: &Verify, wire: &Wire) -> Result<(), TlsFailure> {
+        let verifier = Verifier::new(host, verify, self.roots.load_full(), self.algorithms);
+        let failure = |error: rustls::Error| TlsFailure::from(&error);
+        let Some((leaf, above)) = wire.shown().split_first() else {
+            return Err(failure(rustls::Error::NoCertificatesPresented));
+        };
+        let name = ServerName::try_from(host.to_owned())
+            .unwrap_or_else(|_| ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()));
+        let met = verifier.verify_server_cert(leaf, above, &name, &[], UnixTime::now());
+        met.map(|_| ()).map_err(failure)
     }
 }
 

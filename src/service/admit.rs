@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::custody::{Ids, SortingDesk};
 use super::reception::Gate;
 use super::standing::Standing;
+use super::tap::{Ear, Tap};
 use crate::base::limits::{PASSWORD_CHECKS_AT_ONCE, SEAL_INLINE_OCTETS_MAX};
 use crate::base::secret::Secret;
 use crate::config::checked::{Listener, ListenerKind};
@@ -75,6 +76,7 @@ pub struct Admission {
     throttle: Mutex<Throttle>,
     checks: Semaphore,
     ids: Arc<Ids>,
+    tap: Arc<Tap>,
 }
 
 /// What is known about one connection.
@@ -96,6 +98,7 @@ impl Admission {
         desk: Arc<SortingDesk>,
         herald: Arc<Herald>,
         ids: Arc<Ids>,
+        tap: Arc<Tap>,
     ) -> Self {
         Self {
             standing,
@@ -106,6 +109,7 @@ impl Admission {
             throttle: Mutex::new(Throttle::new()),
             checks: Semaphore::new(PASSWORD_CHECKS_AT_ONCE),
             ids,
+            tap,
         }
     }
 
@@ -407,6 +411,14 @@ impl Gate for Admission {
         visitor.tls = true;
         visitor.attributed = None;
         visitor.certificate = facts.client_spki_sha256.as_deref().and_then(fingerprint);
+    }
+
+    fn ear(&self, visitor: &Visitor) -> Option<Box<Ear>> {
+        self.tap.submission(visitor.peer, &visitor.listener.name)
+    }
+
+    fn source_of<'v>(&self, visitor: &'v Visitor) -> Option<&'v SourceName> {
+        visitor.attributed.as_ref().map(|attributed| &attributed.source().name)
     }
 
     async fn decide(&self, visitor: &mut Visitor, question: Question) -> Verdict {

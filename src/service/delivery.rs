@@ -41,6 +41,7 @@ use crate::net::tls_client::TlsClient;
 use crate::queue::Untried;
 use crate::route::trust::{Terms, Wish};
 use crate::service::post::{CarrierId, Delivery, Desk, Job};
+use crate::service::tap::Tap;
 use crate::service::trust::{EgressWeb, Tell, Trust};
 use crate::service::ways::{Standstill, Ways};
 use crate::smtp::client::Patience;
@@ -66,6 +67,8 @@ pub struct Context {
     pub ways: Arc<Ways>,
     /// Time limit of a connection.
     pub connect_wait: Duration,
+    /// Who traces the dialogue of which domain.
+    pub tap: Arc<Tap>,
     chance: Mutex<Chance>,
 }
 
@@ -95,6 +98,7 @@ impl Context {
             trust: Arc::new(trust),
             patience: Patience::default(),
             connect_wait: CONNECT_TIMEOUT,
+            tap: Arc::default(),
             chance: Mutex::new(Chance::new(seed)),
         })
     }

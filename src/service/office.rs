@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use super::check::Checker;
 use super::custody::Vault;
+use super::diagnose;
 use super::switchboard::{Switchboard, check};
+use super::tap::Tap;
+use super::trust::Trust;
 use crate::base::id::QueueId;
 use crate::base::time::WallTime;
 use crate::config::show;
@@ -18,10 +21,14 @@ use crate::control::answer::{
     Rotated, SettingRow, SourceDetail, SourceRow, Status, StepRow, Trouble, TroubleKind,
 };
 use crate::control::check::EgressCheck;
+use crate::control::diagnose::{Diagnosis, Test};
+use crate::control::dialogue::{Dialogue, Traced};
 use crate::control::lanes::LaneRow;
 use crate::control::office::{Done, Office, QueueAct, SourceAct};
 use crate::control::request::{PageAsk, QueueFilter};
+use crate::dns::Names;
 use crate::event::deed::{Recorded, Verification};
+use crate::event::harmless;
 use crate::event::herald::Told;
 use crate::host::clock;
 use crate::mail::address::Domain;
@@ -38,6 +45,8 @@ pub struct Rooms {
     pub(super) listeners: Vec<ListenerRow>,
     pub(super) started: WallTime,
     pub(super) checker: Arc<Checker>,
+    pub(super) trust: Arc<Trust>,
+    pub(super) tap: Arc<Tap>,
 }
 
 fn not_found(what: impl std::fmt::Display) -> Trouble {
@@ -284,6 +293,38 @@ impl Office for Rooms {
 
     async fn egress_attest(&self, egress: Option<String>) -> Done<Signed> {
         self.checker.attest(egress.as_deref()).await
+    }
+
+    async fn diagnose(&self, test: Test, role: String, target: String) -> Done<Diagnosis> {
+        let config = self.board.standing.load().config.clone();
+        let means = (&self.board.egress, &*self.board.names as &dyn Names);
+        diagnose::by_egress(&config, means, &self.trust, (test, &role, &target)).await
+    }
+
+    async fn trace_begin(&self, of: Traced, secs: u64) -> Done<Dialogue> {
+        let of = match of {
+            Traced::Source(name) => {
+                self.source_state(&name)?;
+                Traced::Source(name)
+            }
+            Traced::Destination(text) => {
+                let domain = Domain::parse(&text).map_err(|cause| {
+                    let text = format!("the domain {:?}: {cause}", harmless(&text));
+                    Trouble::new(TroubleKind::Invalid, text)
+                })?;
+                Traced::Destination(domain.to_string())
+            }
+        };
+        Ok(self.tap.begin(of, secs))
+    }
+
+    async fn trace_poll(&self, after: u64) -> Done<Dialogue> {
+        Ok(self.tap.poll(after))
+    }
+
+    async fn trace_end(&self) -> Done<Acted> {
+        let note = if self.tap.end() { "the trace has ended" } else { "nobody traces" };
+        Ok(Acted { messages: 0, dry_run: false, note: note.to_owned() })
     }
 
     async fn config_show(&self) -> Done<Vec<SettingRow>> {

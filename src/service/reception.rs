@@ -18,11 +18,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, timeout};
 
+use super::tap::Ear;
 use super::wire::{Clock, Octets, Share, Wire, with_scratch};
 use crate::base::limits::{LINGER_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::base::time::Instant;
 use crate::config::checked::{Config, ConnectionLimits, Listener, ListenerKind};
-use crate::mail::source::Deadlines;
+use crate::mail::source::{Deadlines, SourceName};
 use crate::net::listen::{Door, Full, Place, Places, tell_busy};
 use crate::net::tls::{ServerTls, fresh_secret};
 use crate::smtp::replies;
@@ -59,6 +60,16 @@ pub trait Gate: Send + Sync + 'static {
     /// # Errors
     /// What the peer hears before the connection ends (421).
     fn still_welcome(&self, visitor: &Self::Visitor) -> Result<(), Reply>;
+
+    /// An ear for the visitor, if somebody traces and may mean it.
+    fn ear(&self, _visitor: &Self::Visitor) -> Option<Box<Ear>> {
+        None
+    }
+
+    /// The visitor's source, once it is known.
+    fn source_of<'v>(&self, _visitor: &'v Self::Visitor) -> Option<&'v SourceName> {
+        None
+    }
 
     /// The connection ended.
     fn close(&self, visitor: Self::Visitor, tally: Tally, ending: Ending);
@@ -233,6 +244,7 @@ impl<G: Gate> Reception<G> {
         // Replies are small and awaited: Nagle would only delay them.
         let _ = stream.set_nodelay(true);
         let mut wire = Wire::Plain(stream);
+        let mut ear = self.gate.ear(&visitor);
         let mut facts = None;
         if listener.kind == ListenerKind::Submissions {
             facts = self.shake_hands(&mut wire, &mut visitor).await;
@@ -243,6 +255,9 @@ impl<G: Gate> Reception<G> {
         let Some(seed) = fresh_secret() else {
             return self.gate.close(visitor, Tally::default(), Ending::Broken);
         };
+        if let (Some(ear), Some(facts)) = (&mut ear, &facts) {
+            ear.encrypted(&format!("{} {}", facts.version, facts.suite));
+        }
         let session = Session::new(self.terms(&listener), peer, facts, seed, self.clock.now());
         let mut desk = Desk {
             reception: self,
@@ -251,8 +266,12 @@ impl<G: Gate> Reception<G> {
             visitor,
             share: Share::of(&self.octets),
             bell: self.bell.clone(),
+            ear,
         };
         let ending = desk.serve().await;
+        if let Some(ear) = &mut desk.ear {
+            ear.remark(&format!("the session ends: {ending:?}"));
+        }
         let Desk { session, mut wire, visitor, share, bell, .. } = desk;
         // The task lingers with as little as possible.
         drop((share, bell));
@@ -309,6 +328,8 @@ struct Desk<'a, G: Gate> {
     visitor: G::Visitor,
     share: Share,
     bell: watch::Receiver<Bell>,
+    /// Somebody traces, and may mean this session.
+    ear: Option<Box<Ear>>,
 }
 
 impl<G: Gate> Desk<'_, G> {
@@ -342,18 +363,25 @@ impl<G: Gate> Desk<'_, G> {
     async fn act(&mut self, action: Action) -> ControlFlow<Ending> {
         match action {
             Action::Send(octets) => {
+                if let Some(ear) = &mut self.ear {
+                    ear.server(&octets);
+                }
                 if self.wire.send(&octets).await.is_err() {
                     return ControlFlow::Break(Ending::Broken);
                 }
             }
             Action::Ask(question) => {
                 let verdict = self.decide(question).await;
+                self.listen_on();
                 self.session.handle_verdict(verdict, self.reception.clock.now());
                 self.weigh();
             }
             Action::StartTls => {
                 let hands = self.reception.shake_hands(&mut self.wire, &mut self.visitor);
                 let Some(facts) = hands.await else { return ControlFlow::Break(Ending::Broken) };
+                if let Some(ear) = &mut self.ear {
+                    ear.encrypted(&format!("{} {}", facts.version, facts.suite));
+                }
                 self.session.handle_tls(facts, self.reception.clock.now());
             }
             Action::Close(ending) => return ControlFlow::Break(ending),
@@ -378,14 +406,22 @@ impl<G: Gate> Desk<'_, G> {
         self.reception.gate.decide(&mut self.visitor, question).await
     }
 
+    /// Another source than the traced one is heard no longer.
+    fn listen_on(&mut self) {
+        let source = || self.reception.gate.source_of(&self.visitor);
+        if self.ear.as_mut().is_some_and(|ear| !ear.identify(source())) {
+            self.ear = None;
+        }
+    }
+
     /// Waits for octets, the bell, or the deadline, whichever comes first.
     async fn wait(&mut self, mut sleep: std::pin::Pin<&mut Sleep>) -> Wake {
-        let Self { session, wire, share, bell, reception, .. } = self;
+        let Self { session, wire, share, bell, reception, ear, .. } = self;
         let clock = &reception.clock;
         tokio::select! {
             biased;
             _ = bell.changed() => Wake::Bell,
-            wake = poll_fn(|cx| read(session, wire, share, clock, cx)) => wake,
+            wake = poll_fn(|cx| read(session, wire, share, clock, ear, cx)) => wake,
             () = sleep.as_mut() => Wake::Timeout,
         }
     }
@@ -422,12 +458,16 @@ fn read(
     wire: &mut Wire,
     share: &mut Share,
     clock: &Clock,
+    ear: &mut Option<Box<Ear>>,
     cx: &mut Context<'_>,
 ) -> Poll<Wake> {
     loop {
         let read = with_scratch(|scratch| {
             let count = std::task::ready!(wire.poll_read(cx, scratch));
             if let Ok(count @ 1..) = count {
+                if let Some(ear) = ear {
+                    ear.client(&scratch[..count]);
+                }
                 session.handle_octets(&scratch[..count], clock.now());
             }
             Poll::Ready(count)

@@ -20,6 +20,7 @@ use super::reception::{Bell, House, Reception, Shift};
 use super::standing::Standing;
 use super::suspects::{REASON, Suspects};
 use super::switchboard::{Switchboard, rules};
+use super::tap::Tap;
 use super::trust::{ReportBox, Trust};
 use super::ways::{Ways, day};
 use super::{delivery, supervise, watchdog};
@@ -101,13 +102,8 @@ impl Gateway {
         hear_listed(&desk, ways.clone());
         let tls = config.tls.as_ref().map(ServerTls::load).transpose()?.map(Arc::new);
         let (bell, heard) = watch::channel(Bell::default());
-        let admission = Arc::new(Admission::new(
-            parts.standing.clone(),
-            parts.vault.0.clone(),
-            desk.clone(),
-            herald.clone(),
-            parts.ids.clone(),
-        ));
+        let tap = Arc::new(Tap::default());
+        let admission = parts.admission(&desk, &tap);
         let house = House::of(&config);
         let reception = Reception::new(house, admission.clone(), tls.clone(), heard);
         let socket = control::open(&config.control.socket)?;
@@ -117,7 +113,8 @@ impl Gateway {
         let (asker, books) = (egress.clone(), parts.standing.clone());
         let checker = Checker::new(books, asker, names.clone(), herald.clone());
         let checker = Arc::new(checker);
-        let context = parts.delivery(&egress, names.clone())?.by(ways.clone());
+        let mut context = parts.delivery(&egress, names.clone())?.by(ways.clone());
+        context.tap = tap.clone();
         let (trust, outbox) = (context.trust.clone(), parts.outbox(&desk));
         let Parts { standing, config: shared, switches, secret, audit, vault, recovery, .. } =
             parts;
@@ -147,6 +144,8 @@ impl Gateway {
             listeners: rows,
             started: clock::wall(),
             checker: checker.clone(),
+            trust: trust.clone(),
+            tap,
         };
         let mut tasks = vec![tokio::spawn(serve_control(socket, rooms))];
         tasks.push(tokio::spawn(checker.keep_checking()));
@@ -290,6 +289,13 @@ impl Parts {
         let suspects = Arc::new(suspects);
         desk.suspect(suspects.clone());
         suspects
+    }
+
+    /// The gate of the listeners.
+    fn admission(&self, desk: &Arc<SortingDesk>, tap: &Arc<Tap>) -> Arc<Admission> {
+        let (standing, spool) = (self.standing.clone(), self.vault.0.clone());
+        let (herald, ids) = (self.herald.clone(), self.ids.clone());
+        Arc::new(Admission::new(standing, spool, desk.clone(), herald, ids, tap.clone()))
     }
 
     /// The ways out, with the accounts of today's warm-up.

@@ -15,13 +15,17 @@ use postern::control::answer::{
     TroubleKind,
 };
 use postern::control::check::{EgressCheck, Finding, Grade};
+use postern::control::diagnose::{Diagnosis, TestStep};
+use postern::control::dialogue::{Dialogue, DialogueRow, Speaker};
 use postern::control::host::answer::{
-    Applied, GenerationRow, LinkRow, PendingRow, SetUp, UnitRow, Welcome,
+    Applied, CertificateRow, CertificateSoonest, DkimRow, GenerationRow, LinkRow, Papers,
+    PendingRow, SetUp, UnitRow, Welcome,
 };
 use postern::control::host::{HostAnswer, HostRequest, HostStatus};
 use postern::control::lanes::{ByClass, LaneRow};
 use postern::control::request::Request;
 use postern::event::counters::Totals;
+use postern::event::hour::LastHour;
 use postern::mail::class::MessageClass;
 use postern::mail::source::{SourceName, SourceState, Verifier};
 use postern::sign::keys::DnsRecord;
@@ -41,6 +45,7 @@ pub(crate) struct World {
     passphrase: Option<String>,
     host: HostStatus,
     alarms: bool,
+    ticks: u64,
 }
 
 impl Default for World {
@@ -53,6 +58,7 @@ impl Default for World {
             driver: Some("virtio_net".to_owned()),
             speed_mbit: (state == "up").then_some(1000),
             role: None,
+            carrier: state == "up",
         };
         let host = HostStatus {
             version: "0.1.0".to_owned(),
@@ -83,11 +89,13 @@ impl Default for World {
             passphrase: None,
             host,
             alarms: false,
+            ticks: 0,
         }
     }
 }
 
 /// A question in a word or two.
+#[allow(dead_code, reason = "only the dialogues write it down")]
 pub(crate) fn verb(ask: &Ask) -> String {
     match ask {
         Ask::Host(HostRequest::Setup { check, confirm_secs, .. }) => {
@@ -140,6 +148,7 @@ impl World {
             ["cable", name, state] => {
                 let link = self.host.links.iter_mut().find(|link| link.name == *name).unwrap();
                 (*state).clone_into(&mut link.state);
+                link.carrier = *state == "up";
             }
             ["only-port", name] => self.host.links.retain(|link| link.name == *name),
             _ => panic!("what is {what}"),
@@ -166,6 +175,21 @@ impl World {
             left_secs: secs,
             by: "console ttyS0".to_owned(),
         });
+    }
+
+    /// How often all mail was stopped.
+    #[allow(dead_code, reason = "only the screen's test counts them")]
+    pub(crate) fn stopped(&self) -> usize {
+        usize::from(self.stopped)
+    }
+
+    /// The machine's clock and its counters go on.
+    #[allow(dead_code, reason = "only the screen's test lets them")]
+    pub(crate) fn tick(&mut self) {
+        self.host.now = WallTime(self.host.now.0 + 10_000);
+        self.host.uptime_secs += 10;
+        self.host.memory_available_octets -= 3 << 20;
+        self.ticks += 7;
     }
 
     /// A second passes.
@@ -207,6 +231,10 @@ impl World {
                     host.mail = Some(Box::new(self.mail()));
                     host.queued = Some(12);
                     host.oldest_secs = Some(245);
+                    host.temperature_celsius = Some(41);
+                    host.slot = Some("postern_1.0.0".to_owned());
+                    host.certificate_soonest =
+                        Some(CertificateSoonest { name: "submission".to_owned(), days_left: 83 });
                 } else if host.configured {
                     "does not answer".clone_into(&mut host.gateway);
                 }
@@ -237,12 +265,12 @@ impl World {
             HostRequest::UpdateStatus {} => HostAnswer::Update(
                 serde_json::json!({"state": "idle", "slot": {"version": "1.0.0", "good": true}}),
             ),
-            HostRequest::UpdateCheck {} => HostAnswer::Update(
-                serde_json::json!({"state": "available", "version": "1.1.0"}),
-            ),
-            HostRequest::UpdateStage { .. } => HostAnswer::Update(
-                serde_json::json!({"state": "staged", "version": "1.1.0"}),
-            ),
+            HostRequest::UpdateCheck {} => {
+                HostAnswer::Update(serde_json::json!({"state": "available", "version": "1.1.0"}))
+            }
+            HostRequest::UpdateStage { .. } => {
+                HostAnswer::Update(serde_json::json!({"state": "staged", "version": "1.1.0"}))
+            }
             HostRequest::Hello { .. } => HostAnswer::Welcome(Welcome {
                 login_wait_secs: self.locked,
                 passphrase_set: true,
@@ -259,6 +287,37 @@ impl World {
                 self.passphrase = Some(new.secret().expose().clone());
                 HostAnswer::Done("the passphrase is changed".to_owned())
             }
+            other => self.looked_up(other),
+        }
+    }
+
+    /// What only looks.
+    fn looked_up(&self, request: &HostRequest) -> HostAnswer {
+        match request {
+            HostRequest::Ports {} => HostAnswer::Ports(self.host.links.clone()),
+            HostRequest::PortBlink { name, secs } => {
+                HostAnswer::Done(format!("{name} blinks for {secs} s"))
+            }
+            HostRequest::Certificates {} => HostAnswer::Certificates(papers()),
+            HostRequest::Clock {} => HostAnswer::Text(
+                "The clock follows ntp.example.com; it is 0.2 ms off.\n".to_owned(),
+            ),
+            HostRequest::LogShow { .. } => HostAnswer::Text(
+                (0..40)
+                    .map(|at| format!("23:00:{at:02} postern.service: line {at}"))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            ),
+            HostRequest::Diagnose { test, role, target } => HostAnswer::Diagnosed(Diagnosis {
+                test: *test,
+                role: role.clone(),
+                target: target.clone(),
+                steps: vec![
+                    TestStep::new("address", Grade::Pass, "198.51.100.7"),
+                    TestStep::new("connect", Grade::Fail, "nobody answers at port 25"),
+                ],
+                next: Some("ask the provider whether port 25 is open".to_owned()),
+            }),
             _ => HostAnswer::Done(String::new()),
         }
     }
@@ -318,6 +377,7 @@ impl World {
         };
         Status {
             health: None,
+            last_hour: LastHour::default(),
             state: if self.stopped { "stopped" } else { "running" }.to_owned(),
             reasons: Vec::new(),
             version: "0.1.0".to_owned(),
@@ -333,7 +393,12 @@ impl World {
             sources: 1,
             queue: QueueSums { messages: 12, recipients: 14, held: 3, in_flight: 2, lanes: 4 },
             spool: SpoolRow { state: "fine".to_owned(), ..SpoolRow::default() },
-            totals: Totals { accepted: 120, delivered: 104, deferred: 4, ..Totals::default() },
+            totals: Totals {
+                accepted: 120 + self.ticks,
+                delivered: 104 + self.ticks,
+                deferred: 4,
+                ..Totals::default()
+            },
             walls: Vec::new(),
             held: Vec::new(),
             delays: Vec::new(),
@@ -371,9 +436,50 @@ impl World {
             Request::QueueLanes { .. } => {
                 Answer::Lanes(Page { rows: vec![lane()], total: 1, offset: 0 })
             }
-            Request::QueueList { .. } => Answer::Queue(Page { rows: Vec::new(), total: 0, offset: 0 }),
+            Request::TraceBegin { .. } => Answer::Dialogue(dialogue(1, 600)),
+            Request::TracePoll { after: 1 } => Answer::Dialogue(dialogue(2, 599)),
+            Request::TracePoll { .. } => Answer::Dialogue(Dialogue {
+                left_secs: 598,
+                about: "source billing".to_owned(),
+                ..Dialogue::default()
+            }),
+            Request::QueueList { .. } => {
+                Answer::Queue(Page { rows: Vec::new(), total: 0, offset: 0 })
+            }
             _ => Answer::Acted(Acted { messages: 9, dry_run: true, note: String::new() }),
         }
+    }
+}
+
+fn dialogue(number: u64, left_secs: u64) -> Dialogue {
+    let row = DialogueRow {
+        number,
+        at: NOW,
+        session: 1,
+        speaker: Speaker::Client,
+        text: "EHLO app.example.com".to_owned(),
+    };
+    Dialogue { about: "source billing".to_owned(), rows: vec![row], lost: 0, left_secs }
+}
+
+fn papers() -> Papers {
+    Papers {
+        certificates: vec![CertificateRow {
+            purpose: "submission".to_owned(),
+            path: "/etc/postern/tls/chain.pem".to_owned(),
+            subject: "relay.example.com".to_owned(),
+            names: vec!["relay.example.com".to_owned()],
+            not_after: NOW,
+            days_left: 83,
+            key: "ECDSA P-256".to_owned(),
+        }],
+        dkim: vec![DkimRow {
+            domain: "example.com".to_owned(),
+            selector: "p2026r".to_owned(),
+            algorithm: "rsa-sha256".to_owned(),
+            age_days: Some(12),
+        }],
+        notes: Vec::new(),
     }
 }
 

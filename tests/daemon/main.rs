@@ -16,6 +16,7 @@ mod stage;
 mod wire;
 
 mod a_certificate_identifies;
+mod a_dialogue_is_traced;
 mod a_reload_is_all_or_nothing;
 mod a_source_is_stopped_at_once;
 mod authors_are_not_spoofed;

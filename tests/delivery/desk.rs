@@ -9,8 +9,8 @@ use bytes::Bytes;
 use postern::base::id::QueueId;
 use postern::base::time::WallTime;
 use postern::config::checked::{
-    CheckConfig, Config, ConnectionLimits, ControlConfig, Egress, LaneLimits, Member,
-    NetworkConfig, Pool, Route, SetupConfig, SpoolConfig, TrustConfig, UpdateConfig,
+    CheckConfig, Config, ConnectionLimits, ConsoleConfig, ControlConfig, Egress, LaneLimits,
+    Member, NetworkConfig, Pool, Route, SetupConfig, SpoolConfig, TrustConfig, UpdateConfig,
 };
 use postern::dns::Names;
 use postern::dns::table::Table;
@@ -146,6 +146,7 @@ pub(crate) fn config(egress: Egress, routes: Vec<Route>) -> Config {
         updates: UpdateConfig::default(),
         network: NetworkConfig::default(),
         setup: SetupConfig::default(),
+        console: ConsoleConfig::default(),
         retry: BTreeMap::new(),
         lanes: LaneLimits {
             connections_first: 1,

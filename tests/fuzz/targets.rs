@@ -1,6 +1,7 @@
 //! The targets: each takes any octets, must never panic, and checks a law of its reader.
 
 mod control;
+mod keys;
 mod letter;
 mod peer;
 mod release;
@@ -22,6 +23,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("reply", peer::reply),
     ("conversation", peer::conversation),
     ("control", control::request),
+    ("keys", keys::keys),
     ("structure", stored::structure),
     ("config", stored::config),
     ("record", stored::record),

@@ -35,10 +35,15 @@ if [ -e "$root/fail-at" ] && [ "$(cat "$root/fail-at")" = "$name $1" ]; then
 fi
 case $name in
 journalctl) cat "$root/journal" 2>/dev/null ;;
+chronyc) cat "$root/time-$3" 2>/dev/null ;;
 systemctl)
     if [ "$2" = postern-update.service ]; then
         mv "$root/run/postern-host/update-request.json" "$root/asked"
         cat "$root/answer" >"$root/run/postern-host/update-answer.json"
+    fi
+    if [ "$2" = postern-diagnose.service ]; then
+        mv "$root/run/postern-host/diagnose-request.json" "$root/asked"
+        cat "$root/answer" >"$root/run/postern-host/diagnose-answer.json"
     fi
     if [ "$1" = show ]; then
         echo Id=postern.service
@@ -65,7 +70,7 @@ impl Machine {
         for name in ["usr/bin", "usr/lib", "efi/postern", "run", "etc"] {
             fs::create_dir_all(machine.path(name)).unwrap();
         }
-        for name in ["systemctl", "postern", "journalctl"] {
+        for name in ["systemctl", "postern", "journalctl", "chronyc"] {
             let path = machine.path("usr/bin").join(name);
             fs::write(&path, SCRIPT).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();

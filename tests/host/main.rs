@@ -4,6 +4,7 @@
 
 mod backups_hold;
 mod changes_come_back;
+mod looks_answer;
 mod machine;
 mod setup_makes_a_gateway;
 mod the_gateway_obeys;

@@ -85,7 +85,8 @@ WIZARD = [
 
 
 def reboot(lab):
-    """A restart from the console and one by the reset button; both come back as a gateway."""
+    """The reset button, power off by the menu and by the power button: the box comes back from
+    each as a gateway."""
     box = lab.configured()
     lab.through("before")
     box.order("system_reset")
@@ -95,6 +96,10 @@ def reboot(lab):
     box.start()
     lab.wait_listening("second start to listening")
     lab.through("after-start")
+    power_button(lab, box)
+    box.start()
+    lab.wait_listening("start after the button to listening")
+    lab.through("after-button")
     lab.no_mail_on_manage()
 
 
@@ -396,8 +401,16 @@ def status(lab, box, name):
     lab.keep(name, look(box))
 
 
+def power_button(lab, box):
+    """By the button: the host role hears it and ends everything in order."""
+    began = time.monotonic()
+    if not box.power_button(60):
+        raise Wrong("the box does not listen to its power button")
+    lab.say(f"off by the button after {time.monotonic() - began:.1f} s")
+
+
 def power_off(lab, box):
-    """By the menu of the console: nothing on the box listens to the button yet."""
+    """By the menu of the console."""
     login(box)
     lab.keep("menu", box.console.answer(MENU, "power-off",
                                         60 * SLOWNESS))

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the test bed uses all of it")]
 #[path = "../bed/space.rs"]
 mod bed_space;
+mod diagnose;
 mod dnssec;
 mod links;
 mod names;

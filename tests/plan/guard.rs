@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::socket::sockopt::BindToDevice;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, setsockopt, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, setsockopt, socket,
+};
 
 use postern::host::plan::{Form, closed};
 
@@ -41,9 +43,18 @@ pub(crate) fn bound(
     device: Option<&str>,
     source: Option<&str>,
 ) -> OwnedFd {
+    socket_of(uid, (kind, None), device, source)
+}
+
+fn socket_of(
+    uid: u32,
+    (kind, protocol): (SockType, Option<SockProtocol>),
+    device: Option<&str>,
+    source: Option<&str>,
+) -> OwnedFd {
     // Only this thread changes its user: the raw system call, not the process-wide one.
     nix::unistd::setfsuid(uid.into());
-    let made = socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    let made = socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, protocol).unwrap();
     nix::unistd::setfsuid(0.into());
     if let Some(device) = device {
         setsockopt(&made, BindToDevice, &device.into()).unwrap();
@@ -98,6 +109,29 @@ fn the_broker_passes_by_its_way_with_its_source() {
         let second = bound(BROKER, SockType::Stream, Some("eg0"), Some("198.51.100.10"));
         knock(second, "8.8.8.8:25");
         assert_eq!((counted("beside_smtp"), counted("main_smtp")), (1, 1));
+    });
+}
+
+/// Asks whether somebody is there, and does not wait.
+fn echo(socket: OwnedFd, to: &str) {
+    let _ = UdpSocket::from(socket).send_to(&[8, 0, 0, 0, 0, 0, 0, 1], format!("{to}:0"));
+}
+
+#[test]
+fn the_broker_asks_whether_somebody_is_there_and_nobody_else_does() {
+    alone(|| {
+        ready();
+        std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0").unwrap();
+        let kind = (SockType::Datagram, Some(SockProtocol::Icmp));
+        let ping = |uid, device, source| socket_of(uid, kind, device, source);
+        echo(ping(BROKER, Some("eg0"), Some("198.51.100.9")), "8.8.8.8");
+        assert_eq!((counted("main_ping"), counted("eg0_other")), (1, 0));
+        // Not root by a way out, and not the broker elsewhere.
+        echo(ping(0, Some("eg0"), Some("198.51.100.9")), "8.8.8.8");
+        assert_eq!((counted("main_ping"), counted("eg0_strangers")), (1, 1));
+        let before = counted("broker_elsewhere");
+        echo(ping(BROKER, None, None), "8.8.8.8");
+        assert_eq!((counted("main_ping"), counted("broker_elsewhere")), (1, before + 1));
     });
 }
 

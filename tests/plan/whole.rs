@@ -361,6 +361,12 @@ fn an_appliance_without_a_document_is_shut() {
         let links = run("ip -brief link");
         let cards = links.lines().filter(|line| line.starts_with('p'));
         assert_eq!(cards.filter(|line| line.contains("DOWN")).count(), 5, "{links}");
+        // Somebody who looks for cables switches a card on; it stays so, and says nothing.
+        run("ip link set p4 addrgenmode none");
+        run("ip link set p4 up");
+        std::thread::sleep(Duration::from_secs(3));
+        let card = run("ip address show dev p4");
+        assert!(card.contains(",UP") && !card.contains("inet"), "{card}");
         // A document that is wrong opens nothing either.
         fs::write(place.path().join("postern.toml"), "version = 2\n").unwrap();
         let (code, said) = postern(&place, &["apply", "--boot"]);

@@ -22,6 +22,7 @@ use text::{Unit, files, root, settings, units};
 /// older systemd than 257, and on the box. Lower is better; a change is to be seen, whichever way.
 const EXPOSURE: &[(&str, Option<u32>, u32)] = &[
     ("postern-console@.service", None, 5),
+    ("postern-diagnose.service", None, 16),
     ("postern-disks.service", None, 18),
     ("postern-egress.service", Some(13), 11),
     ("postern-failure@.service", Some(7), 7),

@@ -30,8 +30,12 @@ pub enum MachineVerb {
     },
     /// Bring a backup back, as a new generation; reads its passphrase from standard input
     Restore {
-        /// The backup
-        file: PathBuf,
+        /// The backup; with --stick its name there [default: the only one on the stick]
+        #[arg(required_unless_present = "stick")]
+        file: Option<PathBuf>,
+        /// It lies on the stick with the label POSTERNCFG
+        #[arg(long)]
+        stick: bool,
         /// Change nothing, show what it would change
         #[arg(long)]
         check: bool,
@@ -79,10 +83,47 @@ pub enum HostVerb {
         #[arg(long)]
         forget: bool,
     },
+    /// Ethernet ports, and which have a cable; a box without configuration switches them on for it
+    Ports,
+    /// Have the lamp of a port blink, so that somebody finds it
+    Blink {
+        /// The port, as `host ports` calls it
+        port: String,
+        /// How long, at most 60s
+        #[arg(long = "for", value_name = "TIME", default_value = "10s",
+            value_parser = measure::duration)]
+        time: Duration,
+    },
+    /// Certificates and DKIM keys: names, days that are left, kind and age
+    Certificates,
+    /// Who keeps the clock, and how well
+    Clock,
+    /// Lines of the journal
+    Log(LogArguments),
     /// The log of what was done through the host role, the newest first
     Audit(Paging),
     /// Check that no record of it was altered, moved or removed
     AuditVerify,
+}
+
+/// Which lines of the journal.
+#[derive(Clone, Debug, Args)]
+pub struct LogArguments {
+    /// Only of this unit, for example postern.service
+    #[arg(long)]
+    pub unit: Option<String>,
+    /// Only of this priority or a graver one: emerg, alert, crit, err, warning, notice, info, debug
+    #[arg(long)]
+    pub priority: Option<String>,
+    /// Only with these words, in any case of letters
+    #[arg(long)]
+    pub words: Option<String>,
+    /// Only of the last TIME, for example 2h
+    #[arg(long, value_name = "TIME", value_parser = measure::duration)]
+    pub since: Option<Duration>,
+    /// How many, the newest; at most 2000 [default: 200]
+    #[arg(long)]
+    pub lines: Option<u64>,
 }
 
 /// Which setup file.

@@ -7,7 +7,9 @@ use crate::base::time::WallTime;
 use crate::cli::view;
 use crate::control::answer::Answer;
 use crate::control::host::HostAnswer;
-use crate::control::host::answer::{Applied, GenerationRow, HostStatus, Imported, SetUp};
+use crate::control::host::answer::{
+    Applied, CertificateSoonest, GenerationRow, HostStatus, Imported, LinkRow, Papers, SetUp,
+};
 use crate::event::harmless;
 
 /// The text of an answer; trouble has none, it goes to standard error.
@@ -27,6 +29,9 @@ pub(super) fn text(answer: &HostAnswer, now: WallTime) -> String {
         HostAnswer::Delivered(made) => format!("{}: {} octets\n", made.name, made.octets),
         HostAnswer::Imported(imported) => self::imported(imported, now),
         HostAnswer::Names(names) => line(names.document.as_ref().unwrap_or(&names.kernel)),
+        HostAnswer::Ports(rows) => ports(rows),
+        HostAnswer::Certificates(papers) => self::papers(papers),
+        HostAnswer::Diagnosed(found) => shared(Answer::Diagnosed(found.clone())),
         HostAnswer::Audit(page) => shared(Answer::Audit(page.clone())),
         HostAnswer::Verified(found) => view::verified(found),
         HostAnswer::Trouble(_) => String::new(),
@@ -79,6 +84,7 @@ fn status(status: &HostStatus) -> String {
             ),
         ),
     ]);
+    text.push_str(&machine(status));
     for notice in &status.notices {
         text.push_str(&line(&format!("notice: {notice}")));
     }
@@ -92,6 +98,61 @@ fn status(status: &HostStatus) -> String {
         units.row([unit.name.clone(), unit.active.clone(), unit.sub.clone()]);
     }
     text + "\n" + &links.text() + "\n" + &units.text()
+}
+
+/// What a machine is beside its gateway.
+pub(in crate::cli) fn machine(status: &HostStatus) -> String {
+    let warm = status.temperature_celsius.map(|celsius| ("temperature", format!("{celsius} C")));
+    let slot = status.slot.iter().map(|slot| ("slot", slot.clone()));
+    let paper = status.certificate_soonest.iter().map(|first| ("certificate", ends(first)));
+    pairs(&slot.chain(warm).chain(paper).collect::<Vec<_>>())
+}
+
+fn ends(first: &CertificateSoonest) -> String {
+    match first.days_left {
+        left @ 0.. => format!("{} ends in {left} days", first.name),
+        left => format!("{} has ended {} days ago", first.name, left.unsigned_abs()),
+    }
+}
+
+fn ports(rows: &[LinkRow]) -> String {
+    let mut table =
+        Table::new(&["port", "link", "state", "speed#", "hardware", "driver", "role", "addresses"]);
+    for link in rows {
+        table.row([
+            link.name.clone(),
+            if link.carrier { "cable" } else { "none" }.to_owned(),
+            link.state.clone(),
+            link.speed_mbit.map_or_else(String::new, |speed| format!("{speed} Mbit/s")),
+            link.mac.clone(),
+            link.driver.clone().unwrap_or_default(),
+            link.role.clone().unwrap_or_default(),
+            link.addresses.join(", "),
+        ]);
+    }
+    table.text()
+}
+
+fn papers(papers: &Papers) -> String {
+    let mut certificates =
+        Table::new(&["certificate", "subject", "names", "until", "days#", "key"]);
+    for row in &papers.certificates {
+        certificates.row([
+            row.purpose.clone(),
+            row.subject.clone(),
+            row.names.join(", "),
+            row.not_after.rfc3339(),
+            row.days_left.to_string(),
+            row.key.clone(),
+        ]);
+    }
+    let mut keys = Table::new(&["domain", "selector", "algorithm", "age"]);
+    for row in &papers.dkim {
+        let age = row.age_days.map_or_else(String::new, |days| format!("{days} days"));
+        keys.row([row.domain.clone(), row.selector.clone(), row.algorithm.clone(), age]);
+    }
+    let notes: String = papers.notes.iter().map(|note| line(&format!("notice: {note}"))).collect();
+    certificates.text() + "\n" + &keys.text() + &notes
 }
 
 fn set_up(setup: &SetUp) -> String {

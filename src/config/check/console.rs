@@ -10,7 +10,10 @@ pub(super) fn console(top: &mut Section<'_>) -> ConsoleConfig {
         return console;
     };
     console.privacy = section.flag("privacy");
-    console.language = section.parsed("language", "Write \"en\", \"de\", \"es\" or \"fr\"", code);
+    let remedy = "Write \"en\", \"de\", \"es\" or \"fr\"";
+    if let Some(language) = section.parsed("language", remedy, code) {
+        console.language = language;
+    }
     section.close();
     console
 }

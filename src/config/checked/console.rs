@@ -6,10 +6,16 @@ use serde::Serialize;
 pub const CONSOLE_LANGUAGES: [&str; 4] = ["en", "de", "es", "fr"];
 
 /// The console.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConsoleConfig {
     /// Who has not logged in sees only whether the box is healthy.
     pub privacy: bool,
-    /// The language; none: English.
-    pub language: Option<String>,
+    /// Code of its language.
+    pub language: String,
+}
+
+impl Default for ConsoleConfig {
+    fn default() -> Self {
+        Self { privacy: false, language: CONSOLE_LANGUAGES[0].to_owned() }
+    }
 }

@@ -3,6 +3,7 @@
 //! The plain mode and the screen are two pictures of this tree. The words are stable: a script
 //! types `power-off` and not the number of the day.
 
+mod machine;
 mod tree;
 
 pub use tree::SECTIONS;
@@ -48,6 +49,8 @@ pub enum Deed {
     Host(fn(&Filled) -> HostRequest),
     /// The daemon does it; with the second argument it only counts.
     Serve(fn(&Filled, bool) -> Result<Request, Said>),
+    /// The daemon lets it be watched until a key is pressed.
+    Watch(fn(&Filled) -> Result<Request, Said>),
     /// It changes the console's language.
     Language,
 }
@@ -61,6 +64,7 @@ impl Deed {
         Ok(match self {
             Self::Host(make) => Some(Ask::Host(make(filled))),
             Self::Serve(make) => Some(Ask::Serve(Box::new(make(filled, dry_run)?))),
+            Self::Watch(make) => Some(Ask::Serve(Box::new(make(filled)?))),
             Self::Language => None,
         })
     }
@@ -140,6 +144,8 @@ pub enum List {
     Lanes,
     /// Ports of the machine.
     Ports,
+    /// Interfaces and ways out that a test may go by.
+    Ways,
     /// Configurations that are kept.
     Generations,
 }

@@ -1,9 +1,9 @@
-//! The tree itself.
+//! The tree itself, and what it says about mail.
 
+use super::machine::{BACKUP, CONFIG, DIAGNOSE, NETWORK, SYSTEM, UPDATE};
 use super::{Danger, Deed, Enter, Entry, Field, Filled, Kind, List, Section, Word};
 use crate::console::words::Said;
-use crate::control::host::request::Destination;
-use crate::control::host::{HostRequest, Passphrase};
+use crate::control::host::HostRequest;
 use crate::control::request::{PageAsk, QueueFilter, Request};
 use crate::mail::source::SourceName;
 
@@ -13,7 +13,7 @@ const ALL: PageAsk = PageAsk { offset: 0, limit: 200 };
 const GRACE_SECS: u64 = 86_400;
 
 /// An entry without questions and dangers; the others are made from it.
-const PLAIN: Entry = Entry {
+pub(super) const PLAIN: Entry = Entry {
     word: "",
     title: "",
     note: "",
@@ -23,7 +23,7 @@ const PLAIN: Entry = Entry {
 };
 
 const YES: Word = Word::Is("yes");
-const SOURCE: Field =
+pub(super) const SOURCE: Field =
     Field { prompt: "Which source", kind: Kind::Existing(List::Sources), enter: Enter::Back };
 const ANY_SOURCE: Field =
     Field { prompt: "Of which source", kind: Kind::Existing(List::Sources), enter: Enter::All };
@@ -44,7 +44,8 @@ pub const SECTIONS: &[Section] = &[
     Section { word: "network", title: "Network and DNS", entries: NETWORK },
     Section { word: "config", title: "Configuration", entries: CONFIG },
     Section { word: "update", title: "Updates", entries: UPDATE },
-    Section { word: "backup", title: "Backup and support", entries: BACKUP },
+    Section { word: "diagnose", title: "Diagnosis", entries: DIAGNOSE },
+    Section { word: "support", title: "Backup and support", entries: BACKUP },
     Section { word: "system", title: "Machine and console", entries: SYSTEM },
 ];
 
@@ -240,234 +241,8 @@ const EGRESSES: &[Entry] = &[
     },
 ];
 
-const NETWORK: &[Entry] = &[Entry {
-    word: "dns-records",
-    title: "DNS records to publish (SPF, DKIM, PTR, ..)",
-    deed: Deed::Host(|_| HostRequest::DnsRecords {}),
-    ..PLAIN
-}];
-
-const CONFIG: &[Entry] = &[
-    Entry {
-        word: "config-history",
-        title: "configurations that are kept",
-        deed: Deed::Host(|_| HostRequest::ConfigHistory {}),
-        ..PLAIN
-    },
-    Entry {
-        word: "config-show",
-        title: "show one of them",
-        fields: &[Field {
-            prompt: "Which configuration",
-            kind: Kind::Existing(List::Generations),
-            enter: Enter::All,
-        }],
-        deed: Deed::Host(|filled| HostRequest::ConfigShow {
-            generation: filled.get(0).parse().ok(),
-        }),
-        ..PLAIN
-    },
-    Entry {
-        word: "config-diff",
-        title: "what another one would change",
-        fields: &[Field {
-            prompt: "Which configuration",
-            kind: Kind::Existing(List::Generations),
-            enter: Enter::Back,
-        }],
-        deed: Deed::Host(|filled| HostRequest::ConfigDiff {
-            document: None,
-            generation: filled.get(0).parse().ok(),
-        }),
-        ..PLAIN
-    },
-    Entry {
-        word: "config-confirm",
-        title: "confirm the one on trial",
-        deed: Deed::Host(|_| HostRequest::ConfigConfirm {}),
-        ..PLAIN
-    },
-    Entry {
-        word: "config-rollback",
-        title: "roll back to the one before",
-        danger: Danger::Configuration(Word::Is("roll back")),
-        deed: Deed::Host(|_| HostRequest::ConfigRollback { generation: None }),
-        ..PLAIN
-    },
-];
-
-const UPDATE: &[Entry] = &[
-    Entry {
-        word: "update-status",
-        title: "slots and how the update stands",
-        deed: Deed::Host(|_| HostRequest::UpdateStatus {}),
-        ..PLAIN
-    },
-    Entry {
-        word: "update-check",
-        title: "is there a newer version",
-        note: "Asking the update server; this takes some seconds.",
-        deed: Deed::Host(|_| HostRequest::UpdateCheck {}),
-        ..PLAIN
-    },
-    Entry {
-        word: "update-stage",
-        title: "fetch, verify and write it to the other slot",
-        note: "It is written and read back; this takes some minutes. Mail goes on meanwhile.",
-        fields: &[Field {
-            prompt: "From where (usb, an https address)",
-            kind: Kind::One(&[
-                ("server", "where the configuration says"),
-                ("usb", "the USB stick with the label POSTERNCFG"),
-            ]),
-            enter: Enter::Takes("server"),
-        }],
-        deed: Deed::Host(|filled| HostRequest::UpdateStage {
-            from: filled.some(0).filter(|from| from != "server"),
-        }),
-        ..PLAIN
-    },
-    Entry {
-        word: "update-apply",
-        title: "restart into the staged update",
-        danger: Danger::Weighed(
-            "The machine restarts into the other slot and comes back by itself if it is not \
-             healthy there. {} on disk stay; nothing is accepted for about two minutes.",
-            Word::Is("update"),
-        ),
-        deed: Deed::Host(|_| HostRequest::UpdateApply {}),
-        ..PLAIN
-    },
-    Entry {
-        word: "update-rollback",
-        title: "return to the other slot",
-        danger: Danger::Weighed(
-            "The machine restarts into the other slot. {} on disk stay.",
-            Word::Is("roll back"),
-        ),
-        deed: Deed::Host(|_| HostRequest::UpdateRollback {}),
-        ..PLAIN
-    },
-];
-
-const BACKUP: &[Entry] = &[
-    Entry {
-        word: "backup",
-        title: "configuration and keys, encrypted, to the USB stick",
-        note: "The stick has the label POSTERNCFG. The passphrase encrypts the backup.",
-        fields: &[
-            Field { prompt: "Passphrase of the backup", kind: Kind::NewSecret, enter: Enter::Back },
-            Field { prompt: "The same again", kind: Kind::Again, enter: Enter::Back },
-        ],
-        deed: Deed::Host(|filled| HostRequest::Export {
-            passphrase: Passphrase::new(filled.get(0).to_owned()),
-            to: Destination::Stick,
-        }),
-        ..PLAIN
-    },
-    Entry {
-        word: "support-bundle",
-        title: "support bundle to the USB stick",
-        note: "Writing to the stick with the label POSTERNCFG.",
-        deed: Deed::Host(|_| HostRequest::SupportBundle { to: Destination::Stick }),
-        ..PLAIN
-    },
-    Entry {
-        word: "audit",
-        title: "who did what on this machine",
-        deed: Deed::Host(|_| HostRequest::AuditShow { page: ALL }),
-        ..PLAIN
-    },
-    Entry {
-        word: "audit-verify",
-        title: "is that record whole",
-        deed: Deed::Host(|_| HostRequest::AuditVerify {}),
-        ..PLAIN
-    },
-];
-
-const SYSTEM: &[Entry] = &[
-    Entry {
-        word: "language",
-        title: "language of this console",
-        fields: &[Field {
-            prompt: "Which language",
-            kind: Kind::One(&[
-                ("en", "English"),
-                ("de", "Deutsch"),
-                ("es", "Español"),
-                ("fr", "Français"),
-            ]),
-            enter: Enter::Back,
-        }],
-        deed: Deed::Language,
-        ..PLAIN
-    },
-    Entry {
-        word: "passphrase",
-        title: "change the passphrase",
-        fields: &[
-            Field { prompt: "Passphrase so far", kind: Kind::Secret, enter: Enter::Back },
-            Field { prompt: "New passphrase", kind: Kind::NewSecret, enter: Enter::Back },
-            Field { prompt: "New passphrase again", kind: Kind::Again, enter: Enter::Back },
-        ],
-        deed: Deed::Host(|filled| HostRequest::SetPassphrase {
-            old: Some(Passphrase::new(filled.get(0).to_owned())),
-            new: Passphrase::new(filled.get(1).to_owned()),
-        }),
-        ..PLAIN
-    },
-    Entry {
-        word: "reboot",
-        title: "restart",
-        danger: Danger::Weighed(
-            "{} on disk stay; nothing is accepted for about a minute.",
-            Word::Is("restart"),
-        ),
-        deed: Deed::Host(|_| HostRequest::Reboot {}),
-        ..PLAIN
-    },
-    Entry {
-        word: "power-off",
-        title: "power off",
-        danger: Danger::Weighed(
-            "{} on disk stay; nothing is accepted until power-on.",
-            Word::Is("power off"),
-        ),
-        deed: Deed::Host(|_| HostRequest::PowerOff {}),
-        ..PLAIN
-    },
-    Entry {
-        word: "reset-settings",
-        title: "factory reset that keeps the mail that waits",
-        danger: Danger::Weighed(
-            "Configuration, keys and passphrase are destroyed. {} stay on disk.",
-            Word::HostName,
-        ),
-        // The host role wants to hear the name too; it is what was typed.
-        deed: Deed::Host(|filled| HostRequest::FactoryReset {
-            keep_spool: true,
-            word: filled.get(0).to_owned(),
-        }),
-        ..PLAIN
-    },
-    Entry {
-        word: "factory-reset",
-        title: "factory reset that destroys everything",
-        danger: Danger::Weighed(
-            "Everything is destroyed, and with it for ever: {}. Nobody is told.",
-            Word::HostName,
-        ),
-        deed: Deed::Host(|filled| HostRequest::FactoryReset {
-            keep_spool: false,
-            word: filled.get(0).to_owned(),
-        }),
-        ..PLAIN
-    },
-];
-
 /// A source that was named.
-fn source(filled: &Filled) -> Result<SourceName, Said> {
+pub(super) fn source(filled: &Filled) -> Result<SourceName, Said> {
     SourceName::new(filled.get(0)).ok_or_else(|| Said::from("There is no such source."))
 }
 

@@ -19,6 +19,7 @@ mod network;
 pub mod questions;
 pub mod read;
 mod review;
+pub mod sight;
 
 use answers::{Answers, Attachment, Question, Role};
 use questions::{proposal, wording};
@@ -32,11 +33,18 @@ use crate::control::host::HostRequest;
 use crate::control::host::answer::LinkRow;
 use crate::mail::address::Domain;
 
+/// A lamp blinks as long as it takes to look at every port of a box.
+const BLINK_SECS: u64 = 10;
+
 /// Where the wizard is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     /// A question stands.
     Asking(Question),
+    /// The ports were asked for, to be chosen from.
+    Listing(Role),
+    /// A port blinks.
+    Blinking(Role),
     /// The ports as they are now were asked for.
     Baseline(Role),
     /// A cable is to be moved.
@@ -106,7 +114,14 @@ impl Wizard {
     /// Whether a question of it is with somebody else.
     #[must_use]
     pub fn waits(&self) -> bool {
-        matches!(self.stage, Stage::Baseline(_) | Stage::Comparing(..) | Stage::Drawing)
+        matches!(
+            self.stage,
+            Stage::Listing(_)
+                | Stage::Blinking(_)
+                | Stage::Baseline(_)
+                | Stage::Comparing(..)
+                | Stage::Drawing
+        )
     }
 
     /// Says where it is, at the beginning and whenever somebody comes back; the ports are as they
@@ -118,9 +133,11 @@ impl Wizard {
         match self.stage {
             Stage::Review | Stage::Drawing => self.review(out),
             Stage::Asking(question) => self.put(question, out),
-            Stage::Baseline(role) | Stage::Watching(role, _) | Stage::Comparing(role, _) => {
-                self.put(Question::Ports(role), out);
-            }
+            Stage::Listing(role)
+            | Stage::Blinking(role)
+            | Stage::Baseline(role)
+            | Stage::Watching(role, _)
+            | Stage::Comparing(role, _) => self.put(Question::Ports(role), out),
         }
     }
 
@@ -134,11 +151,15 @@ impl Wizard {
                     return Turn::Stay;
                 }
                 self.stage = Stage::Comparing(role, before);
-                out.ask(Ask::Host(HostRequest::Status {}));
+                out.ask(Ask::Host(HostRequest::Ports {}));
             }
             Stage::Review => return self.decide(line.trim(), out),
             // Nothing is read while a question is with somebody else.
-            Stage::Baseline(_) | Stage::Comparing(..) | Stage::Drawing => {}
+            Stage::Listing(_)
+            | Stage::Blinking(_)
+            | Stage::Baseline(_)
+            | Stage::Comparing(..)
+            | Stage::Drawing => {}
         }
         Turn::Stay
     }
@@ -156,6 +177,10 @@ impl Wizard {
                 out.prompt("Done?");
             }
             Stage::Comparing(role, before) => self.compare(role, &before, ports, out),
+            Stage::Listing(role) => {
+                self.renew(ports);
+                self.put_now(Question::Ports(role), out);
+            }
             _ => self.renew(ports),
         }
     }
@@ -170,10 +195,12 @@ impl Wizard {
     pub fn handle_failure(&mut self, text: &str, out: &mut Outbox) {
         out.quote(text, 0);
         match self.stage.clone() {
-            Stage::Baseline(role) | Stage::Watching(role, _) | Stage::Comparing(role, _) => {
-                self.put(Question::Ports(role), out);
-            }
-            Stage::Asking(question) => self.put(question, out),
+            Stage::Listing(role)
+            | Stage::Blinking(role)
+            | Stage::Baseline(role)
+            | Stage::Watching(role, _)
+            | Stage::Comparing(role, _) => self.put_now(Question::Ports(role), out),
+            Stage::Asking(question) => self.put_now(question, out),
             Stage::Drawing => {
                 let last = self.answers.path().last().copied().unwrap_or(Question::Passphrase);
                 self.put(last, out);
@@ -202,11 +229,19 @@ impl Wizard {
             "c" | "C" => {
                 if let Question::Ports(role) = question {
                     self.stage = Stage::Baseline(role);
-                    out.ask(Ask::Host(HostRequest::Status {}));
+                    out.ask(Ask::Host(HostRequest::Ports {}));
                     return Turn::Stay;
                 }
             }
-            _ => {}
+            _ => {
+                if let Question::Ports(role) = question
+                    && let Some(name) = self.named_to_blink(typed)
+                {
+                    self.stage = Stage::Blinking(role);
+                    out.ask(Ask::Host(HostRequest::PortBlink { name, secs: BLINK_SECS }));
+                    return Turn::Stay;
+                }
+            }
         }
         match question {
             Question::Passphrase => self.passphrase_typed(line, out),
@@ -293,9 +328,27 @@ impl Wizard {
         }
     }
 
-    /// Puts a question.
+    /// The port of `b 2`, whose lamp shall blink.
+    fn named_to_blink(&self, typed: &str) -> Option<String> {
+        let word = typed.strip_prefix("b ").or_else(|| typed.strip_prefix("B "))?.trim();
+        let names: Vec<&str> = self.ports.iter().map(|port| port.name.as_str()).collect();
+        super::menu::pick(word, &names).and_then(|index| names.get(index)).map(|n| (*n).to_owned())
+    }
+
+    /// Puts a question; ports are looked at first.
     fn put(&mut self, question: Question, out: &mut Outbox) {
+        if let Question::Ports(role) = question {
+            self.stage = Stage::Listing(role);
+            return out.ask(Ask::Host(HostRequest::Ports {}));
+        }
+        self.put_now(question, out);
+    }
+
+    fn put_now(&mut self, question: Question, out: &mut Outbox) {
         self.stage = Stage::Asking(question);
+        if out.pages {
+            return self.prompt(question, out);
+        }
         let path = self.answers.path();
         let number = path.iter().position(|other| *other == question).unwrap_or(0) + 1;
         let words = wording(question);
@@ -364,7 +417,7 @@ impl Wizard {
             }
         }
         self.renew(after);
-        self.put(Question::Ports(role), out);
+        self.put_now(Question::Ports(role), out);
     }
 
     /// The ports as they are now. A port may have another name after a configuration was tried; it

@@ -14,7 +14,7 @@ use crate::sign::records::to_publish;
 
 /// Whether there is something at the other end of a port's cable.
 pub(super) fn linked(port: &LinkRow) -> bool {
-    port.state == "up"
+    port.carrier || port.state == "up"
 }
 
 /// A port in a line.

@@ -139,6 +139,12 @@ fn filled(template: &str, values: &[&dyn Display]) -> String {
             rest = after;
             continue;
         };
+        // A brace of the text itself.
+        if !place.bytes().all(|octet| octet.is_ascii_digit()) {
+            text.push('{');
+            rest = after;
+            continue;
+        }
         let index = place.parse().unwrap_or(next);
         next += 1;
         if let Some(value) = values.get(index) {
@@ -187,7 +193,7 @@ mod tests {
     fn values_go_where_the_language_wants_them() {
         assert_eq!(filled("{} of {}", &[&1, &"two"]), "1 of two");
         assert_eq!(filled("{1} von {0}", &[&1, &"two"]), "two von 1");
-        assert_eq!(filled("a { b {}", &[&1]), "a ");
+        assert_eq!(filled("a { b {}", &[&1]), "a { b 1");
         assert_eq!(Language::English.say(&Said::quote("{x}")), "{x}");
     }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::base::time::WallTime;
 use crate::control::answer::{Checked, DifferenceRow, Page, Status, Trouble};
+use crate::control::diagnose::Diagnosis;
 use crate::event::deed::{Recorded, Verification};
 
 /// Who the caller is to the host role.
@@ -68,9 +69,13 @@ pub struct LinkRow {
     /// The role that the configuration gives it.
     #[serde(default)]
     pub role: Option<String>,
+    /// There is a link: a cable is in it, and somebody at its other end.
+    #[serde(default)]
+    pub carrier: bool,
 }
 
 /// How the machine is.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own on the wire")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostStatus {
     /// Version of the program.
@@ -135,6 +140,67 @@ pub struct HostStatus {
     /// The console's language, `en`, `de`, ..; empty: not configured.
     #[serde(default)]
     pub language: String,
+    /// The warmest sensor in degrees Celsius; none: there is none.
+    #[serde(default)]
+    pub temperature_celsius: Option<i32>,
+    /// The slot of the image that runs, by its label; none: no appliance.
+    #[serde(default)]
+    pub slot: Option<String>,
+    /// The certificate that ends first.
+    #[serde(default)]
+    pub certificate_soonest: Option<CertificateSoonest>,
+}
+
+/// The certificate that ends first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateSoonest {
+    /// What it is for.
+    pub name: String,
+    /// Days that are left; below zero: since so many days it is over.
+    pub days_left: i64,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateRow {
+    /// What it is for: the listeners that show it.
+    pub purpose: String,
+    /// Its file.
+    pub path: String,
+    /// Whose it is.
+    pub subject: String,
+    /// The names that it is for.
+    pub names: Vec<String>,
+    /// When it ends.
+    pub not_after: WallTime,
+    /// Days that are left; below zero: since so many days it is over.
+    pub days_left: i64,
+    /// `ECDSA P-256`, `RSA 2048`, ...
+    pub key: String,
+}
+
+/// A DKIM key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DkimRow {
+    /// The domain that signs.
+    pub domain: String,
+    /// Its selector.
+    pub selector: String,
+    /// `rsa-sha256`, `ed25519-sha256`.
+    pub algorithm: String,
+    /// Days since the file of the key was written.
+    pub age_days: Option<u64>,
+}
+
+/// Certificates and keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Papers {
+    /// Certificates, the one that ends first before the others.
+    pub certificates: Vec<CertificateRow>,
+    /// DKIM keys.
+    pub dkim: Vec<DkimRow>,
+    /// What cannot be read, and why.
+    pub notes: Vec<String>,
 }
 
 /// A generation of the configuration.
@@ -234,6 +300,9 @@ pub enum HostAnswer {
     Delivered(Delivered),
     Imported(Imported),
     Names(Names),
+    Ports(Vec<LinkRow>),
+    Certificates(Papers),
+    Diagnosed(Diagnosis),
     Audit(Page<Recorded>),
     Verified(Verification),
     /// The gateway's own answer, as the control socket gave it.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::base::secret::Secret;
+use crate::control::diagnose::Test;
 use crate::control::request::PageAsk;
 
 /// A passphrase on its way over the socket: never printed, wiped when it is dropped.
@@ -181,6 +182,61 @@ pub enum HostRequest {
         #[serde(default)]
         confirm_secs: Option<u64>,
     },
+    /// Brings an export back that lies on the stick with the label POSTERNCFG.
+    ImportStick {
+        /// The file on the stick; none: the only backup (`*.pbk`) there.
+        #[serde(default)]
+        name: Option<String>,
+        /// Decrypts it.
+        passphrase: Passphrase,
+        /// Only say what would change.
+        #[serde(default)]
+        check: bool,
+        /// As in `config-apply`.
+        #[serde(default)]
+        confirm_secs: Option<u64>,
+    },
+    /// Ethernet ports, and whether a cable is in each; on a box that belongs to nobody yet they are
+    /// switched on for it, and say nothing.
+    Ports {},
+    /// Has the lamp of a port blink.
+    PortBlink {
+        /// The port, as `ports` calls it.
+        name: String,
+        /// How long, within bounds.
+        secs: u64,
+    },
+    /// Certificates and DKIM keys.
+    Certificates {},
+    /// How the clock is kept.
+    Clock {},
+    /// Lines of the journal.
+    LogShow {
+        /// Only of this unit.
+        #[serde(default)]
+        unit: Option<String>,
+        /// Only of this priority or a graver one: `err`, `warning`, ...
+        #[serde(default)]
+        priority: Option<String>,
+        /// Only with these words in it.
+        #[serde(default)]
+        words: Option<String>,
+        /// Only of the last so many seconds.
+        #[serde(default)]
+        since_secs: Option<u64>,
+        /// How many, the newest; within bounds.
+        #[serde(default)]
+        lines: Option<u64>,
+    },
+    /// Tries one thing by one interface or egress, and by no other.
+    Diagnose {
+        /// What.
+        test: Test,
+        /// By which: `manage0`, or the name of an egress.
+        role: String,
+        /// To whom.
+        target: String,
+    },
     /// What a supporter wants to see, without secrets.
     SupportBundle {
         /// Where it goes.
@@ -256,6 +312,14 @@ impl HostRequest {
             Self::Export { .. } => "backup",
             Self::Import { check: true, .. } => "restore --check",
             Self::Import { .. } => "restore",
+            Self::ImportStick { check: true, .. } => "restore --stick --check",
+            Self::ImportStick { .. } => "restore --stick",
+            Self::Ports {} => "ports",
+            Self::PortBlink { .. } => "port blink",
+            Self::Certificates {} => "certificates",
+            Self::Clock {} => "clock",
+            Self::LogShow { .. } => "log",
+            Self::Diagnose { .. } => "diagnose",
             Self::SupportBundle { .. } => "support-bundle",
             Self::FactoryReset { .. } => "factory-reset",
             Self::Reboot {} => "reboot",
@@ -280,6 +344,10 @@ impl HostRequest {
             | Self::RecoveryKey { .. }
             | Self::ConfigCheck { .. }
             | Self::Import { .. }
+            | Self::ImportStick { .. }
+            | Self::Ports {}
+            | Self::PortBlink { .. }
+            | Self::Clock {}
             | Self::Reboot {}
             | Self::PowerOff {} => Standing::Claimant,
             _ => Standing::Administrator,
@@ -303,6 +371,7 @@ impl HostRequest {
                 | Self::UpdateRollback {}
                 | Self::Export { .. }
                 | Self::Import { check: false, .. }
+                | Self::ImportStick { check: false, .. }
                 | Self::SupportBundle { .. }
                 | Self::FactoryReset { .. }
                 | Self::Reboot {}
@@ -327,6 +396,9 @@ impl HostRequest {
             Self::UpdateStage { from } => from.clone().unwrap_or_default(),
             Self::FactoryReset { keep_spool: true, .. } => "keep the spool".to_owned(),
             Self::FactoryReset { .. } => "everything".to_owned(),
+            Self::ImportStick { name, .. } => name.clone().unwrap_or_default(),
+            Self::PortBlink { name, secs } => format!("{name} for {secs} s"),
+            Self::Diagnose { test, role, target } => format!("{test} {target} by {role}"),
             Self::Export { to: Destination::Stick, .. }
             | Self::SupportBundle { to: Destination::Stick } => "to the stick".to_owned(),
             Self::Relay { request } => {

@@ -79,6 +79,14 @@ fn leaving(chains: &mut Chains, whole: &Whole, face: &Face) {
     if whole.manage() == Some(face) {
         own_affairs(chains, whole, face);
     }
+    // Answers come back as what is established; nothing else of root's leaves here.
+    chains.because(
+        "root asks whether somebody is there (`postern diagnose`)",
+        "meta skuid 0 icmp type echo-request accept",
+    );
+    if face.speaks_v6() {
+        chains.because("the same over IPv6", "meta skuid 0 icmpv6 type echo-request accept");
+    }
     chains.count("nothing else begins here", "", &format!("{device}_out_other"), "drop");
     chains.end();
 }
@@ -108,11 +116,6 @@ fn own_affairs(chains: &mut Chains, whole: &Whole, face: &Face) {
     chains.count("and its keys (NTS)", &format!("{from} tcp dport {keys}"), &counter, "accept");
     let updates = format!("meta skuid 0 tcp dport {HTTPS}");
     chains.count("updates", &updates, &format!("{device}_updates"), "accept");
-    chains.because(
-        "root asks whether somebody is there",
-        "meta skuid 0 icmp type echo-request accept",
-    );
-    chains.because("the same over IPv6", "meta skuid 0 icmpv6 type echo-request accept");
 }
 
 fn names(chains: &mut Chains, users: &str, to: &str, device: &str) {

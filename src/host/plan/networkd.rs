@@ -26,7 +26,7 @@ pub(super) fn files(plan: &Plan) -> Vec<File> {
     }
     if let Some(whole) = &plan.whole {
         files.extend(cards(whole));
-        files.extend(shut_files());
+        files.extend(shut_files(Unassigned::Down));
     } else {
         files.push(foreign_rules());
     }
@@ -34,12 +34,21 @@ pub(super) fn files(plan: &Plan) -> Vec<File> {
 }
 
 /// What holds where nothing has a part.
-pub(super) fn shut_files() -> [File; 3] {
+pub(super) fn shut_files(policy: Unassigned) -> [File; 3] {
     [
         file(&format!("{FOLDER}/20-postern-lo.network"), last_rule()),
-        file(&format!("{FOLDER}/90-postern-unassigned.network"), unassigned()),
+        file(&format!("{FOLDER}/90-postern-unassigned.network"), unassigned(policy)),
         foreign_rules(),
     ]
+}
+
+/// What becomes of cards that have no part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unassigned {
+    /// Somebody has given parts to the others: they stay down.
+    Down,
+    /// Nobody has: they begin down, and may be switched on so that cables are seen.
+    Look,
 }
 
 /// Names for cards, for udev.
@@ -85,13 +94,22 @@ fn last_rule() -> String {
 }
 
 /// Cards without a part.
-fn unassigned() -> String {
+fn unassigned(policy: Unassigned) -> String {
     let mut page = Page::default();
     page.head("Every card that has no part");
     page.line("[Match]");
     page.line("Type=!loopback");
     page.line("[Link]");
-    page.because("stays down: what is plugged in is not connected", "ActivationPolicy=always-down");
+    match policy {
+        Unassigned::Down => page.because(
+            "stays down: what is plugged in is not connected",
+            "ActivationPolicy=always-down",
+        ),
+        Unassigned::Look => page.because(
+            "begins down; set-up switches it on to see its cable, and the guard lets nothing out",
+            "ActivationPolicy=down",
+        ),
+    }
     page.line("RequiredForOnline=no");
     page.line("[Network]");
     page.line("LinkLocalAddressing=no");

@@ -322,6 +322,13 @@ fn beginnings(chains: &mut Chains, plan: &Plan, outlet: &Outlet, user: &str) {
                 "accept",
             );
         }
+        let echo = if address.is_ipv4() { "icmp" } else { "icmpv6" };
+        chains.count(
+            "is somebody there? Asked by `postern diagnose`",
+            &format!("{from} {echo} type echo-request"),
+            &format!("{name}_ping"),
+            "accept",
+        );
         let tcp = |port: u16| format!("{from} tcp dport {port}");
         chains.count("mail", &tcp(outlet.mx_port), &format!("{name}_smtp"), "accept");
         let reason = "policies and reports of receivers (MTA-STS, TLS-RPT)";

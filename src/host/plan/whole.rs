@@ -143,7 +143,7 @@ impl Plan {
 /// What networkd is told on a machine without a document: every card stays down.
 #[must_use]
 pub fn shut_files() -> Vec<File> {
-    networkd::shut_files().into_iter().map(moved).collect()
+    networkd::shut_files(networkd::Unassigned::Look).into_iter().map(moved).collect()
 }
 
 /// Adds the rest of the machine to a plan of the ways out.

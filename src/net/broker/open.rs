@@ -36,7 +36,7 @@ pub async fn open(
     let socket = bound(egress, transport, to.ip())?;
     routed(egress, to)?;
     match transport {
-        Transport::Udp => {
+        Transport::Udp | Transport::Ping => {
             socket.connect(&SockAddr::from(to)).map_err(|error| unrouted(&error))?;
             Ok(socket.into())
         }
@@ -80,6 +80,9 @@ fn allowed(
     transport: Transport,
     to: SocketAddr,
 ) -> Result<(), EgressError> {
+    if transport == Transport::Ping {
+        return askable(orders, egress, to.ip());
+    }
     if egress.resolvers.contains(&to) {
         return Ok(());
     }
@@ -106,6 +109,20 @@ fn allowed(
     }
 }
 
+/// Whether an echo request may go to `to`: where mail may go, to name servers, to the routers of
+/// the egress.
+fn askable(orders: &Orders, egress: &Egress, to: IpAddr) -> Result<(), EgressError> {
+    let routers = [egress.link.gateway4.map(IpAddr::V4), egress.link.gateway6.map(IpAddr::V6)];
+    let known = egress.resolvers.iter().any(|server| server.ip() == to);
+    if known
+        || routers.contains(&Some(to))
+        || permitted(to, Origin::Mx, &egress.allow_networks, &orders.own)
+    {
+        return Ok(());
+    }
+    Err(EgressError::NotAllowed(format!("{to} is private, special or ours")))
+}
+
 /// The egress's address of the family of `to`.
 fn source(egress: &Egress, to: IpAddr) -> Result<IpAddr, EgressError> {
     let source = match to {
@@ -125,9 +142,18 @@ fn bound(egress: &Egress, transport: Transport, to: IpAddr) -> Result<Socket, Eg
     let (kind, protocol) = match transport {
         Transport::Tcp => (Type::STREAM, Protocol::TCP),
         Transport::Udp => (Type::DGRAM, Protocol::UDP),
+        Transport::Ping if to.is_ipv4() => (Type::DGRAM, Protocol::ICMPV4),
+        Transport::Ping => (Type::DGRAM, Protocol::ICMPV6),
     };
-    let socket = Socket::new(domain, kind.nonblocking().cloexec(), Some(protocol))
-        .map_err(|error| suspended("socket", &error))?;
+    let socket = Socket::new(domain, kind.nonblocking().cloexec(), Some(protocol));
+    let socket = socket.map_err(|error| match (transport, error.kind()) {
+        (Transport::Ping, io::ErrorKind::PermissionDenied) => EgressError::NotAllowed(
+            "the kernel lets the broker's group send no echo requests \
+             (net.ipv4.ping_group_range)"
+                .to_owned(),
+        ),
+        _ => suspended("socket", &error),
+    })?;
     if let Some(device) = &egress.device {
         socket
             .bind_device(Some(device.as_bytes()))

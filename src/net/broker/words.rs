@@ -70,7 +70,7 @@ pub fn own_addresses(config: &Config) -> Vec<IpAddr> {
     listeners.chain(v4).chain(v6).filter(|address| !address.is_unspecified()).collect()
 }
 
-/// TCP or UDP.
+/// What kind of socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
@@ -78,6 +78,8 @@ pub enum Transport {
     Tcp,
     /// A connected datagram socket; for name servers alone.
     Udp,
+    /// A connected ping socket: echo requests, and what is said of them.
+    Ping,
 }
 
 /// From the house to the broker.

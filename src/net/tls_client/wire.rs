@@ -4,9 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+use crate::net::papers::Paper;
 
 /// A connection, in clear text or encrypted.
 #[derive(Debug)]
@@ -35,6 +38,19 @@ impl Wire {
             }
             _ => "none".to_owned(),
         }
+    }
+}
+
+impl Wire {
+    /// The certificates that the host has shown, in words, its own first.
+    #[must_use]
+    pub fn papers(&self) -> Vec<Paper> {
+        self.shown().iter().filter_map(Paper::read).collect()
+    }
+
+    pub(super) fn shown(&self) -> &[CertificateDer<'static>] {
+        let Self::Tls(stream) = self else { return &[] };
+        stream.get_ref().1.peer_certificates().unwrap_or_default()
     }
 }
 

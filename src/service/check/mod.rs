@@ -16,7 +16,7 @@
 mod attest;
 mod lists;
 mod local;
-mod port;
+pub(in crate::service) mod port;
 mod probe;
 mod ptr;
 mod senders;

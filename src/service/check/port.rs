@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::{Finding, Grade, Round, addresses, cause, of_family, pass, unknown, wrong};
@@ -191,7 +191,9 @@ async fn encrypt(mut stream: BufReader<TcpStream>, host: &str, tls: &TlsClient) 
 }
 
 /// One reply: its code and its lines.
-async fn reply(stream: &mut BufReader<TcpStream>) -> Result<(u16, Vec<String>), String> {
+pub(in crate::service) async fn reply<S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+) -> Result<(u16, Vec<String>), String> {
     let mut lines = Vec::new();
     while lines.len() < PEER_REPLY_LINES_MAX {
         let mut line = Vec::new();

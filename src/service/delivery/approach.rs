@@ -394,6 +394,7 @@ impl Walk<'_> {
         let settings = Settings { ehlo, tls_required, patience };
         let relay = relay(host, address);
         let mut link = Link::new(stream, settings, relay.clone(), &self.egress.name);
+        link.ear = self.context.tap.delivery(self.domain, &relay, &self.egress.name);
         let tls = Tls { client: &self.context.tls, wait: patience.handshake, terms };
         match link.greet(&host.name, &tls).await {
             Ok(reached) => {

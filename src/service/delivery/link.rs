@@ -18,6 +18,7 @@ use crate::mail::trust::{Assurance, PolicySeen, TlsResult};
 use crate::net::tls_client::{Rung, TlsFailure, Verify, Wire};
 use crate::route::trust::{Barred, Demand, Reached, Standing, Terms, Wish};
 use crate::service::post::Job;
+use crate::service::tap::Ear;
 use crate::smtp::client::{Action, Conversation, Settings};
 
 /// Octets that wait for the socket before the conversation is asked for more.
@@ -95,6 +96,8 @@ pub(super) struct Link {
     failure: Option<TlsFailure>,
     /// What is seen here is to be remembered of the domain: nothing lies over its policy.
     to_be_noted: bool,
+    /// Somebody traces this domain.
+    pub(super) ear: Option<Box<Ear>>,
 }
 
 impl Link {
@@ -115,6 +118,7 @@ impl Link {
             verified: false,
             failure: None,
             to_be_noted: false,
+            ear: None,
         }
     }
 
@@ -266,6 +270,9 @@ impl Link {
                 self.verified = secured.verified;
                 let wire = Wire::Tls(secured.stream);
                 self.tls = wire.tls();
+                if let Some(ear) = &mut self.ear {
+                    ear.encrypted(&self.tls);
+                }
                 self.wire = Some(wire);
                 self.talk.handle_encrypted(now(), tls.terms.authenticated);
                 return false;
@@ -276,6 +283,9 @@ impl Link {
         let hung = rung == Rung::PostQuantum && failure.is_silence();
         if hung {
             tls.client.step_back(host, now());
+        }
+        if let Some(ear) = &mut self.ear {
+            ear.remark(&failure.to_string());
         }
         self.talk.handle_unencrypted(&failure.to_string());
         self.failure = Some(failure);
@@ -288,6 +298,9 @@ impl Link {
             while self.outbox_octets < OUTBOX_OCTETS_MAX {
                 match self.talk.poll_action() {
                     Some(Action::Write(octets)) => {
+                        if let Some(ear) = &mut self.ear {
+                            ear.client(&octets);
+                        }
                         self.outbox_octets += octets.len();
                         self.outbox.push_back(octets);
                     }
@@ -311,6 +324,13 @@ impl Link {
     }
 
     fn take(&mut self, event: Event) {
+        if let Some(ear) = &mut self.ear {
+            match &event {
+                Event::Read(octets) => ear.server(&self.inbox[..*octets]),
+                Event::Closed(cause) => ear.remark(cause),
+                Event::Wrote(_) | Event::Flushed => {}
+            }
+        }
         match event {
             Event::Read(octets) => self.talk.handle_octets(&self.inbox[..octets], now()),
             Event::Wrote(octets) => self.wrote(octets),

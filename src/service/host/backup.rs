@@ -234,3 +234,39 @@ pub(super) fn to_stick(paths: &Paths, name: &str, octets: &[u8]) -> Result<(), T
     let path: &Path = stick.folder();
     Ok(replace(&path.join(name), octets, Readers::Owner)?)
 }
+
+/// Reads a backup from the stick: the named one, or the only one.
+///
+/// # Errors
+/// There is no stick, no such backup, or there are several to choose from.
+pub(super) fn from_stick(paths: &Paths, name: Option<&str>) -> Result<Vec<u8>, Trouble> {
+    use crate::base::limits::HOST_REQUEST_OCTETS_MAX;
+    use crate::host::mount::Stick;
+    let missing = |text: &str| Trouble::new(TroubleKind::NotFound, text);
+    let Some(stick) = Stick::by_unit(paths)? else {
+        return Err(missing("no stick with the label POSTERNCFG is there"));
+    };
+    let entries = fs::read_dir(stick.folder()).into_iter().flatten().flatten();
+    let names = entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name());
+    let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
+    names.retain(|found| {
+        let backup = Path::new(found).extension().is_some_and(|end| end == "pbk");
+        name.map_or(backup, |name| found == name)
+    });
+    names.sort();
+    let name = match names.as_slice() {
+        [] => return Err(missing("that backup is not on the stick, or there is none (*.pbk)")),
+        [name] => name,
+        several => {
+            let text =
+                format!("the stick holds several backups: name one of {}", several.join(", "));
+            return Err(Trouble::new(TroubleKind::Conflict, text));
+        }
+    };
+    let path = stick.folder().join(name);
+    let fault = |cause: std::io::Error| Fault::new("reading", path.display(), cause);
+    let mut sealed = Vec::new();
+    let limit = HOST_REQUEST_OCTETS_MAX as u64;
+    fs::File::open(&path).map_err(fault)?.take(limit).read_to_end(&mut sealed).map_err(fault)?;
+    Ok(sealed)
+}

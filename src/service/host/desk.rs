@@ -1,6 +1,7 @@
 //! The desk of the host role: who may ask what, that it is written down, and who does it.
 
 mod deeds;
+mod looks;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use crate::control::host::request::{HostRequest, Passphrase, Standing};
 use crate::control::request::{Request, Weight};
 use crate::event::Event;
 use crate::event::deed::Deed;
+use crate::event::harmless;
 use crate::event::herald::Herald;
 use crate::host::paths::Paths;
 use crate::host::{clock, facts};
@@ -239,6 +241,32 @@ impl HostDesk {
         answer
     }
 
+    /// Somebody has pressed the power button `name`: the box switches itself off in order, as by
+    /// `power-off`. A deed that cannot be recorded is done all the same: whoever stands there would
+    /// pull the plug.
+    pub fn power_button(&self, name: &str) {
+        let deed = Deed {
+            actor: "power button".to_owned(),
+            origin: harmless(name),
+            action: HostRequest::PowerOff {}.action().to_owned(),
+            subject: String::new(),
+            outcome: String::new(),
+        };
+        let record = |outcome: &str| {
+            if let Err(fault) = self.record(&deed, outcome) {
+                let fault = fault.to_string();
+                self.herald.tell(Event::FaultSeen { room: "host audit".to_owned(), fault });
+            }
+        };
+        record("begun");
+        let outcome = match self.machine.power_off() {
+            Ok(()) => "done".to_owned(),
+            Err(fault) => format!("failed: {fault}"),
+        };
+        self.tell(&deed, &outcome);
+        record(&outcome);
+    }
+
     fn refuse(&self, deed: &Deed) -> HostAnswer {
         self.tell(deed, "refused");
         if self.one_more_refusal() {
@@ -398,5 +426,29 @@ fn outcome(answer: &HostAnswer) -> String {
             format!("failed: {text}")
         }
         _ => "done".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulated::Simulated;
+    use super::*;
+
+    #[test]
+    fn a_press_on_the_button_stands_in_the_audit_trail() {
+        let machine = Arc::new(Simulated::new());
+        let guests = Guests { guests: Vec::new(), own: 0 };
+        let herald = Arc::new(Herald::new(clock::wall));
+        let desk = HostDesk::open(machine.paths.clone(), machine.clone(), guests, herald).unwrap();
+        desk.power_button("Power\u{1b}[2J Button");
+        assert!(machine.off.load(std::sync::atomic::Ordering::SeqCst));
+        let (rows, total) = lock(&desk.audit).newest(0, 10).unwrap();
+        let shown: Vec<_> = rows
+            .iter()
+            .map(|row| [&row.deed.actor, &row.deed.action, &row.deed.outcome].map(String::as_str))
+            .collect();
+        let row = |outcome| ["power button", "power-off", outcome];
+        assert_eq!((total, shown), (2, vec![row("done"), row("begun")]));
+        assert!(!rows[0].deed.origin.contains('\u{1b}'), "{}", rows[0].deed.origin);
     }
 }

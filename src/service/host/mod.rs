@@ -22,6 +22,7 @@ pub mod desk;
 mod door;
 pub mod generations;
 pub mod hands;
+mod papers;
 mod records;
 pub mod run;
 mod server;

@@ -18,6 +18,7 @@ use crate::control::answer::{Trouble, TroubleKind};
 use crate::control::host::{HostAnswer, HostRequest};
 use crate::event::herald::Herald;
 use crate::event::journal::install;
+use crate::host::button::Buttons;
 use crate::host::disk::Disk;
 use crate::host::durable::{Lock, Readers, make_folder};
 use crate::host::journal::{Journal, under_journal};
@@ -27,6 +28,9 @@ use crate::host::{clock, notify, passed, peer};
 
 /// How long the journal may take to write what was told last.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two looks for buttons that were plugged in.
+const BUTTON_BEAT: Duration = Duration::from_secs(5);
 
 /// The user of the console.
 pub const CONSOLE_USER: &str = "postern-console";
@@ -77,6 +81,9 @@ async fn serve(options: &Options, herald: &Arc<Herald>) -> Result<(), Fault> {
     // Before anybody is heard: what an earlier life left under way.
     let _ = tokio::task::spawn_blocking(move || begun.recover()).await;
     let door = tokio::spawn(server::serve(listener, desk.clone()));
+    if paths.is_appliance() && paths.is_real() {
+        listen_to_buttons(desk.clone())?;
+    }
     let clockwork = tokio::spawn(beat(desk));
     notify::ready("hears requests");
     let name = signals.end().await;
@@ -85,6 +92,20 @@ async fn serve(options: &Options, herald: &Arc<Herald>) -> Result<(), Fault> {
     clockwork.abort();
     say_farewell(name);
     Ok(())
+}
+
+/// On a thread that ends with the process; on other machines the log-in daemon listens.
+fn listen_to_buttons(desk: Arc<HostDesk>) -> Result<(), Fault> {
+    let listen = move || {
+        let mut buttons = Buttons::default();
+        loop {
+            if let Some(name) = buttons.wait(BUTTON_BEAT) {
+                desk.power_button(&name);
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("button".to_owned()).spawn(listen);
+    thread.map(|_| ()).map_err(|cause| Fault::new("listening to", "the power button", cause))
 }
 
 /// The reason goes to whoever started it by hand; the service manager knows it.

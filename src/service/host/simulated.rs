@@ -2,7 +2,7 @@
 
 use std::panic::resume_unwind;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -28,6 +28,8 @@ pub(super) struct Simulated {
     pub(super) network: Mutex<Option<String>>,
     /// What the gateway runs by.
     pub(super) gateway: Mutex<Option<String>>,
+    /// It was told to switch itself off.
+    pub(super) off: AtomicBool,
 }
 
 impl Simulated {
@@ -44,6 +46,7 @@ impl Simulated {
             dies_in: AtomicU64::new(0),
             network: Mutex::new(None),
             gateway: Mutex::new(None),
+            off: AtomicBool::new(false),
         }
     }
 
@@ -105,6 +108,7 @@ impl Machine for Simulated {
     }
 
     fn power_off(&self) -> Result<(), Fault> {
+        self.off.store(true, Ordering::SeqCst);
         Ok(())
     }
 

@@ -7,14 +7,15 @@ use serde_json::Value;
 
 use super::generations::{Generations, load};
 use super::hands::Machine;
+use super::papers;
 use crate::base::time::WallTime;
 use crate::config::control_socket;
 use crate::control::answer::{Answer, Status};
 use crate::control::call::Line;
-use crate::control::host::answer::{HostStatus, LinkRow, PendingRow, UnitRow};
+use crate::control::host::answer::{CertificateSoonest, HostStatus, LinkRow, PendingRow, UnitRow};
 use crate::control::request::{PageAsk, QueueFilter, Request};
-use crate::host::facts;
 use crate::host::paths::Paths;
+use crate::host::{facts, vitals};
 
 /// Asks the gateway how it is.
 ///
@@ -116,7 +117,10 @@ pub(super) fn of(
         mail,
         oldest_secs,
         privacy: console.privacy,
-        language: console.language.unwrap_or_default(),
+        language: console.language,
+        temperature_celsius: facts::temperature_celsius(),
+        slot: paths.is_appliance().then(vitals::slot).flatten(),
+        certificate_soonest: soonest(paths, now),
     };
     notices(paths, &mut status);
     status
@@ -127,7 +131,18 @@ fn edited(paths: &Paths, generations: &Generations) -> bool {
     generations.document(generations.current()).is_ok_and(|known| known != text)
 }
 
+fn soonest(paths: &Paths, now: WallTime) -> Option<CertificateSoonest> {
+    let text = std::fs::read_to_string(paths.document()).ok()?;
+    let reading = crate::config::read(&text, &crate::config::Anywhere).ok()?;
+    papers::soonest(&papers::all(paths, &reading.config, now))
+}
+
 fn links(paths: &Paths) -> Vec<LinkRow> {
+    rows(paths, facts::links())
+}
+
+/// Interfaces with the parts that the document gives them.
+pub(super) fn rows(paths: &Paths, links: Vec<facts::Link>) -> Vec<LinkRow> {
     let roles = roles(paths);
     let row = |link: facts::Link| LinkRow {
         role: roles.get(&link.name).cloned(),
@@ -137,8 +152,9 @@ fn links(paths: &Paths) -> Vec<LinkRow> {
         addresses: link.addresses,
         driver: link.driver,
         speed_mbit: link.speed_mbit,
+        carrier: link.carrier,
     };
-    facts::links().into_iter().map(row).collect()
+    links.into_iter().map(row).collect()
 }
 
 /// The parts that the document gives to interfaces.

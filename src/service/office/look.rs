@@ -302,6 +302,7 @@ impl Rooms {
             held: self.held_rows(),
             delays: self.board.herald.counters().delays(),
             health: gate::row(&standing.config),
+            last_hour: self.board.herald.last_hour(),
         }
     }
 

@@ -74,7 +74,15 @@ impl HostDesk {
             HostRequest::UpdateRollback {} => self.update(&UpdateDeed::Rollback),
             HostRequest::Export { passphrase, to } => self.export(&passphrase, to),
             HostRequest::Import { data, passphrase, check, confirm_secs } => {
-                let done = self.import(visitor, &data, &passphrase, check, confirm_secs)?;
+                let Ok(sealed) = STANDARD.decode(data.trim()) else {
+                    return invalid("is no base64");
+                };
+                let done = self.import(visitor, &sealed, &passphrase, check, confirm_secs)?;
+                Ok(HostAnswer::Imported(done))
+            }
+            HostRequest::ImportStick { name, passphrase, check, confirm_secs } => {
+                let sealed = backup::from_stick(&self.paths, name.as_deref())?;
+                let done = self.import(visitor, &sealed, &passphrase, check, confirm_secs)?;
                 Ok(HostAnswer::Imported(done))
             }
             HostRequest::SupportBundle { to } => self.bundle(to),
@@ -88,7 +96,7 @@ impl HostDesk {
                 Ok(HostAnswer::Done("the box switches itself off".to_owned()))
             }
             HostRequest::Relay { request } => self.relay(request),
-            other => invalid(format!("{} is not done here", other.action())),
+            other => self.look(other),
         }
     }
 
@@ -290,13 +298,12 @@ impl HostDesk {
     fn import(
         &self,
         visitor: &Visitor,
-        data: &str,
+        sealed: &[u8],
         passphrase: &Passphrase,
         check: bool,
         confirm_secs: Option<u64>,
     ) -> Done<Imported> {
-        let Ok(sealed) = STANDARD.decode(data.trim()) else { return invalid("is no base64") };
-        let contents = backup::open(&sealed, passphrase.secret())?;
+        let contents = backup::open(sealed, passphrase.secret())?;
         contents.check(&self.paths)?;
         let mut imported = Imported {
             differences: contents.differences(&self.paths),
@@ -372,7 +379,7 @@ impl HostDesk {
         Ok(HostAnswer::Done(format!("the box restarts and makes itself as new; {mail}")))
     }
 
-    fn relay(&self, request: Value) -> Done<HostAnswer> {
+    pub(super) fn relay(&self, request: Value) -> Done<HostAnswer> {
         let request: Request = match serde_json::from_value(request) {
             Ok(request) => request,
             Err(cause) => return invalid(format!("the gateway takes no such request: {cause}")),

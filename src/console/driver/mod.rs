@@ -1,4 +1,6 @@
-//! The boring part: read, feed, drain, write.
+//! The boring part: read, feed, drain, write; line by line or on pages.
+
+mod pages;
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -7,14 +9,15 @@ use std::process::ExitCode;
 
 use zeroize::Zeroize;
 
-use super::ask::Told;
+use super::ask::{Ask, Told};
 use super::intake::{Intake, Typed};
-use super::machine::Console;
+use super::machine::{Console, Face};
 use super::outbox::Action;
-use super::term::{self, Terminal, Wires};
+use super::term::{self, Mode, Terminal, Wires};
 use super::worker::Worker;
 use crate::base::time::Instant;
 use crate::host::clock;
+use pages::Pages;
 
 /// Lines that are kept while a question is with somebody else; more wait in the kernel.
 const LINES_AHEAD_MAX: usize = 256;
@@ -24,6 +27,8 @@ const LINES_AHEAD_MAX: usize = 256;
 pub struct Options {
     /// The host role's socket.
     pub socket: PathBuf,
+    /// Line by line, whatever the terminal can.
+    pub plain: bool,
 }
 
 /// Runs the console on standard input and output until the line is closed or a signal comes.
@@ -39,16 +44,20 @@ pub fn run(options: Options) -> ExitCode {
     let tty = term::name();
     let mut driver = Driver {
         console: Console::new(&tty, clock::now()),
+        pages: None,
         terminal: Terminal::claim(),
         wires,
         intake: Intake::default(),
         ahead: VecDeque::new(),
         worker: None,
-        options,
+        socket: options.socket,
         tty,
         paused: None,
         closed: false,
     };
+    if !options.plain {
+        driver.ask_the_terminal();
+    }
     match driver.drive() {
         Ok(()) => ExitCode::SUCCESS,
         // The terminal is gone: nobody is left to be told.
@@ -58,13 +67,15 @@ pub fn run(options: Options) -> ExitCode {
 
 struct Driver {
     console: Console,
+    /// The screen; none: line by line. Dropped before the terminal is restored.
+    pages: Option<Box<Pages>>,
     terminal: Option<Terminal>,
     wires: Wires,
     intake: Intake,
     /// Typed and not yet given to the console.
     ahead: VecDeque<Typed>,
     worker: Option<Worker>,
-    options: Options,
+    socket: PathBuf,
     tty: String,
     /// No action before this moment.
     paused: Option<Instant>,
@@ -78,13 +89,23 @@ impl Driver {
             if !self.drain()? {
                 return Ok(());
             }
-            if self.paused.is_none() && self.console.listens() {
+            if self.pages.is_none() && self.paused.is_none() && self.console.listens() {
                 if let Some(typed) = self.ahead.pop_front() {
                     self.console.handle_typed(typed, clock::now());
                     continue;
                 }
                 if self.closed {
                     return Ok(());
+                }
+            }
+            if self.pages.is_some() {
+                if self.closed {
+                    return Ok(());
+                }
+                self.turn_page()?;
+                if self.pages.is_none() {
+                    // Whatever waited for an answer of the terminal waits no longer.
+                    continue;
                 }
             }
             if !self.wait()? {
@@ -95,9 +116,15 @@ impl Driver {
 
     /// Waits for the next thing to happen; false: the end was asked for.
     fn wait(&mut self) -> io::Result<bool> {
-        let until = self.paused.or_else(|| self.console.poll_timeout());
+        let now = clock::now();
+        let page = self.pages.as_ref().and_then(|pages| pages.poll_timeout(&self.console, now));
+        let asking = self.pages.as_ref().is_some_and(|pages| pages.is_first_probe());
+        let console = self.console.poll_timeout().filter(|_| !asking);
+        let until = [self.paused.or(console), page].into_iter().flatten().min();
         let read = !self.closed && self.ahead.len() < LINES_AHEAD_MAX;
-        let woken = self.wires.wait(read, self.worker.as_ref().map(Worker::fd), until)?;
+        let answer = self.worker.as_ref().filter(|_| !asking).map(Worker::fd);
+        let room = self.pages.as_ref().and_then(|pages| pages.waiting());
+        let woken = self.wires.wait(read, answer, room, until)?;
         if woken.end {
             return Ok(false);
         }
@@ -117,7 +144,7 @@ impl Driver {
         if self.paused.is_some_and(|until| until <= now) {
             self.paused = None;
         }
-        if self.console.poll_timeout().is_some_and(|at| at <= now) {
+        if !asking && self.console.poll_timeout().is_some_and(|at| at <= now) {
             self.console.handle_timeout(now);
         }
         Ok(true)
@@ -127,7 +154,19 @@ impl Driver {
         let mut buffer = [0; 4096];
         let count = term::read(&mut buffer)?;
         self.closed = count == 0;
-        for typed in self.intake.feed(buffer.get(..count).unwrap_or_default()) {
+        let octets = buffer.get(..count).unwrap_or_default();
+        if self.pages.is_some() {
+            self.keys(octets);
+        } else {
+            self.lines(octets);
+        }
+        buffer.zeroize();
+        Ok(())
+    }
+
+    /// What was typed, line by line.
+    fn lines(&mut self, octets: &[u8]) {
+        for typed in self.intake.feed(octets) {
             if matches!(typed, Typed::Break | Typed::Leave) {
                 // Whatever was typed before it is not wanted any more.
                 self.ahead.clear();
@@ -137,14 +176,20 @@ impl Driver {
                 self.ahead.push_back(typed);
             }
         }
-        buffer.zeroize();
-        Ok(())
     }
 
     /// Does what the console wants; false: the end was asked for.
     fn drain(&mut self) -> io::Result<bool> {
         while self.paused.is_none() {
+            if self.pages.as_ref().is_some_and(|pages| pages.is_first_probe()) {
+                break;
+            }
             let Some(action) = self.console.poll_action() else { break };
+            let action = match &mut self.pages {
+                Some(pages) => pages.take(action),
+                None => Some(action),
+            };
+            let Some(action) = action else { continue };
             let going = match action {
                 Action::Print(line) => self.write(&(line + "\n"))?,
                 Action::Prompt { text, secret } => {
@@ -161,8 +206,10 @@ impl Driver {
                     self.worker = None;
                     true
                 }
-                // There is nothing but lines yet.
-                Action::Switch => true,
+                Action::Switch => {
+                    self.switch();
+                    true
+                }
                 Action::Pause(wait) => {
                     self.paused = Some(clock::now().after(wait));
                     true
@@ -175,9 +222,27 @@ impl Driver {
         Ok(true)
     }
 
-    fn ask(&mut self, ask: super::ask::Ask) {
+    /// From lines to pages, or back.
+    fn switch(&mut self) {
+        if self.pages.is_some() {
+            self.leave_pages();
+        } else {
+            self.ask_the_terminal();
+        }
+    }
+
+    /// Line by line from now on.
+    fn leave_pages(&mut self) {
+        self.pages = None;
+        self.console.show_as(Face::Lines, None);
+        if let Some(terminal) = &mut self.terminal {
+            terminal.set_mode(Mode::Lines);
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
         if self.worker.is_none() {
-            let started = Worker::start(self.options.socket.clone(), self.tty.clone());
+            let started = Worker::start(self.socket.clone(), self.tty.clone());
             match started {
                 Ok(worker) => self.worker = Some(worker),
                 Err(cause) => {
