@@ -11,7 +11,6 @@ use super::ask::{Place, show};
 use super::{Ending, complain, host, print, view};
 use crate::control::answer::Answer;
 use crate::control::call::{CallError, Line};
-use crate::control::diagnose::Test;
 use crate::control::request::Request;
 
 /// Between two looks at a trace.
@@ -28,7 +27,6 @@ pub(super) fn diagnose(arguments: DiagnoseArguments, place: &Place) -> Ending {
     if std::io::stderr().is_terminal() {
         complain(&format!("trying {target} by {role} alone: up to half a minute"));
     }
-    let test = Test::from(test);
     // An interface that is no way out is known to the host role alone.
     if let Some(answer) = host::diagnose(test, &role, &target, place) {
         return answer;

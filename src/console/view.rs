@@ -1,51 +1,10 @@
-//! What a page shows of the console: a title, a list, what stands above it, and what is counted.
+//! Which page the console shows in each of its states.
 
 use super::machine::{Console, State};
 use super::menu::{Choice, Enter, SECTIONS};
+use super::page::{Kind, View};
 use super::status;
-use super::wizard::sight::Sight;
 use crate::base::time::Instant;
-
-/// The kind of a page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    /// How the machine is, for everybody.
-    #[default]
-    Home,
-    /// A secret is typed.
-    Login,
-    /// Sections, or entries of one.
-    Menu,
-    /// A question.
-    Form,
-    /// The wizard.
-    Wizard,
-    /// Something runs until Enter.
-    Watch,
-}
-
-/// A page.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct View {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its title.
-    pub title: String,
-    /// Which step of how many.
-    pub step: Option<(usize, usize)>,
-    /// What stands above everything else.
-    pub text: Vec<String>,
-    /// What may be chosen.
-    pub choices: Vec<Choice>,
-    /// Enter alone means something, so nothing is chosen by itself.
-    pub enter: bool,
-    /// What was answered so far.
-    pub answers: Vec<String>,
-    /// What is counted, a second at a time.
-    pub count: Option<String>,
-    /// A question is with somebody else.
-    pub waits: bool,
-}
 
 impl Console {
     /// The page of the present state.
@@ -120,8 +79,7 @@ impl Console {
 
     fn wizard_view(&self) -> View {
         let Some(wizard) = &self.wizard else { return self.home() };
-        let Sight { title, step, text, choices, enter, answers } = wizard.sight(self.out.language);
-        View { kind: Kind::Wizard, title, step, text, choices, enter, answers, ..View::default() }
+        wizard.view(self.out.language)
     }
 
     /// What is seen while a question is with somebody else: the page that it was asked from.

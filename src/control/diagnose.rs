@@ -28,18 +28,24 @@ impl Test {
     /// All of them, in the order in which they build upon each other.
     pub const ALL: [Self; 6] =
         [Self::Ping, Self::Trace, Self::Dns, Self::Mx, Self::Tls, Self::Smtp];
-}
 
-impl fmt::Display for Test {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// Its name, as it is typed and sent.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Ping => "ping",
             Self::Trace => "trace",
             Self::Dns => "dns",
             Self::Mx => "mx",
             Self::Tls => "tls",
             Self::Smtp => "smtp",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 

@@ -1,5 +1,5 @@
 //! A machine in a folder: its programs are scripts that write down how they were called, fail when
-//! they are told to, and kill the role when they are told to.
+//! they are told to, and kill or end the role when they are told to.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,6 +28,10 @@ if [ -e "$root/kill-at" ] && [ "$(cat "$root/kill-at")" = "$name $1" ]; then
     rm "$root/kill-at"
     kill -9 "$PPID"
     exit 1
+fi
+if [ -e "$root/end-at" ] && [ "$(cat "$root/end-at")" = "$name $1" ]; then
+    kill -TERM "$PPID"
+    sleep 1
 fi
 if [ -e "$root/fail-at" ] && [ "$(cat "$root/fail-at")" = "$name $1" ]; then
     echo "told to fail" >&2

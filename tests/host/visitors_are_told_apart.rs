@@ -180,6 +180,17 @@ fn the_box_is_reset_by_its_own_name_only() {
     drop(role);
 }
 
+/// The service manager ends the role for the restart that was just ordered; who ordered it is told.
+#[test]
+fn who_orders_a_restart_hears_of_it_before_the_end() {
+    let machine = configured();
+    let mut role = machine.start(false);
+    machine.write("end-at", "systemctl reboot");
+    let answer = role.ask(&HostRequest::Reboot {});
+    assert!(matches!(&answer, HostAnswer::Done(text) if text.contains("restarts")), "{answer:?}");
+    role.wait_for_the_end();
+}
+
 #[test]
 fn without_the_role_the_command_line_says_so() {
     let machine = Machine::new();

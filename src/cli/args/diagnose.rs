@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 
 use super::source_name;
 use crate::config::measure;
@@ -15,8 +16,8 @@ use crate::mail::source::SourceName;
 pub struct DiagnoseArguments {
     /// ping, trace: is it there, and who is on the way? dns, mx: what do the name servers say? tls,
     /// smtp: connection, greeting, EHLO, certificate, DANE and MTA-STS; never mail
-    #[arg(value_enum, required_unless_present = "errand")]
-    pub test: Option<TestName>,
+    #[arg(value_parser = test(), required_unless_present = "errand")]
+    pub test: Option<Test>,
     /// The egress, or another interface by its name, for example manage0
     #[arg(long = "from", value_name = "ROLE", required_unless_present = "errand")]
     pub role: Option<String>,
@@ -31,29 +32,11 @@ pub struct DiagnoseArguments {
     pub root: PathBuf,
 }
 
-/// A test, as it is typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names are those of `Test`")]
-pub enum TestName {
-    Ping,
-    Trace,
-    Dns,
-    Mx,
-    Tls,
-    Smtp,
-}
-
-impl From<TestName> for Test {
-    fn from(name: TestName) -> Self {
-        match name {
-            TestName::Ping => Self::Ping,
-            TestName::Trace => Self::Trace,
-            TestName::Dns => Self::Dns,
-            TestName::Mx => Self::Mx,
-            TestName::Tls => Self::Tls,
-            TestName::Smtp => Self::Smtp,
-        }
-    }
+/// A test by its name; the others are shown to whoever mistypes it.
+fn test() -> impl TypedValueParser<Value = Test> {
+    PossibleValuesParser::new(Test::ALL.map(Test::word)).try_map(|typed| {
+        Test::ALL.into_iter().find(|test| test.word() == typed).ok_or("it is no test")
+    })
 }
 
 /// `postern trace ..`

@@ -21,7 +21,7 @@ use zeroize::Zeroize as _;
 use super::intake::{LINE_CHARACTERS_MAX, Typed};
 use super::machine::Console;
 use super::outbox::Action;
-use super::view::{Kind, View};
+use super::page::{Kind, View};
 use crate::base::time::Instant;
 use keys::Key;
 

@@ -19,8 +19,8 @@ use ratatui_core::style::{Modifier, Style};
 
 use super::Screen;
 use crate::console::machine::Console;
+use crate::console::page::{Kind, View};
 use crate::console::paper;
-use crate::console::view::{Kind, View};
 use crate::console::words::Language;
 
 /// Lines above the body, and below it.

@@ -19,7 +19,7 @@ mod network;
 pub mod questions;
 pub mod read;
 mod review;
-pub mod sight;
+mod view;
 
 use answers::{Answers, Attachment, Question, Role};
 use questions::{proposal, wording};

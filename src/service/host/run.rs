@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
+use tokio::time::timeout;
 
 use super::boot::{self, Outcome};
 use super::desk::{Guests, HostDesk, Visitor};
@@ -28,6 +29,9 @@ use crate::host::{clock, notify, passed, peer};
 
 /// How long the journal may take to write what was told last.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// For the answers to what was asked before the end; the service manager has more patience.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Between two looks for buttons that were plugged in.
 const BUTTON_BEAT: Duration = Duration::from_secs(5);
@@ -80,7 +84,8 @@ async fn serve(options: &Options, herald: &Arc<Herald>) -> Result<(), Fault> {
     let begun = desk.clone();
     // Before anybody is heard: what an earlier life left under way.
     let _ = tokio::task::spawn_blocking(move || begun.recover()).await;
-    let door = tokio::spawn(server::serve(listener, desk.clone()));
+    let in_hand = server::InHand::default();
+    let door = tokio::spawn(server::serve(listener, desk.clone(), in_hand.clone()));
     if paths.is_appliance() && paths.is_real() {
         listen_to_buttons(desk.clone())?;
     }
@@ -90,6 +95,8 @@ async fn serve(options: &Options, herald: &Arc<Herald>) -> Result<(), Fault> {
     notify::stopping();
     door.abort();
     clockwork.abort();
+    // A restart that somebody ordered ends this role as well: the word about it goes out first.
+    let _ = timeout(LAST_ANSWERS_TIMEOUT, in_hand.write()).await;
     say_farewell(name);
     Ok(())
 }

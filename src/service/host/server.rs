@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -55,8 +55,12 @@ struct Places {
     others: Arc<Semaphore>,
 }
 
+/// Held for reading from a request to the end of its answer: whoever holds it for writing knows
+/// that every request that was read is answered, and that no other one is begun.
+pub(super) type InHand = Arc<RwLock<()>>;
+
 /// Serves `listener` until the task is dropped.
-pub(super) async fn serve(listener: UnixListener, desk: Arc<HostDesk>) {
+pub(super) async fn serve(listener: UnixListener, desk: Arc<HostDesk>, in_hand: InHand) {
     let places = Arc::new(Places {
         guests: Arc::new(Semaphore::new(HOST_GUESTS_MAX)),
         others: Arc::new(Semaphore::new(HOST_CONNECTIONS_MAX - HOST_GUESTS_MAX)),
@@ -67,15 +71,20 @@ pub(super) async fn serve(listener: UnixListener, desk: Arc<HostDesk>) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (desk, places) = (desk.clone(), places.clone());
+        let (desk, places, in_hand) = (desk.clone(), places.clone(), in_hand.clone());
         tokio::spawn(async move {
-            let _ = receive(stream, desk, &places).await;
+            let _ = receive(stream, desk, &places, &in_hand).await;
         });
     }
 }
 
 /// Looks who it is and whether there is a place.
-async fn receive(stream: UnixStream, desk: Arc<HostDesk>, places: &Places) -> io::Result<()> {
+async fn receive(
+    stream: UnixStream,
+    desk: Arc<HostDesk>,
+    places: &Places,
+    in_hand: &RwLock<()>,
+) -> io::Result<()> {
     let credentials = stream.peer_cred()?;
     let uid = credentials.uid();
     let visitor = Visitor::new(uid, user_name(uid), credentials.pid());
@@ -90,7 +99,7 @@ async fn receive(stream: UnixStream, desk: Arc<HostDesk>, places: &Places) -> io
         let answer = turned_away(TroubleKind::Conflict, "has too many connections here already");
         return send(&mut stream, &answer, TURNED_AWAY_TIMEOUT).await;
     };
-    attend(stream, visitor, desk).await
+    attend(stream, visitor, desk, in_hand).await
 }
 
 /// One caller, until it leaves.
@@ -98,6 +107,7 @@ async fn attend(
     mut stream: BufReader<UnixStream>,
     mut visitor: Visitor,
     desk: Arc<HostDesk>,
+    in_hand: &RwLock<()>,
 ) -> io::Result<()> {
     loop {
         // It may hold a passphrase.
@@ -107,6 +117,7 @@ async fn attend(
             Ok(Ok(octets)) if octets > 0 => {}
             _ => return Ok(()),
         }
+        let _answered = in_hand.read().await;
         if !line.ends_with(b"\n") {
             let text = format!("a request is one line of at most {HOST_REQUEST_OCTETS_MAX} octets");
             let answer = trouble(TroubleKind::Invalid, text);

@@ -4,29 +4,13 @@ use super::answers::{Attachment, Question, Role};
 use super::questions::{proposal, wording};
 use super::{Stage, Wizard, review};
 use crate::console::menu::Choice;
+use crate::console::page::{Kind, View};
 use crate::console::words::Language;
-
-/// A page of the wizard.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sight {
-    /// What is asked for.
-    pub title: String,
-    /// Which question of how many.
-    pub step: Option<(usize, usize)>,
-    /// What may be answered, and why it is asked.
-    pub text: Vec<String>,
-    /// What may be chosen.
-    pub choices: Vec<Choice>,
-    /// Enter alone is an answer.
-    pub enter: bool,
-    /// What was answered so far.
-    pub answers: Vec<String>,
-}
 
 impl Wizard {
     /// The page that stands.
     #[must_use]
-    pub fn sight(&self, language: Language) -> Sight {
+    pub fn view(&self, language: Language) -> View {
         match &self.stage {
             Stage::Asking(question) => self.asking(*question, language),
             Stage::Listing(role)
@@ -34,30 +18,33 @@ impl Wizard {
             | Stage::Baseline(role)
             | Stage::Watching(role, _)
             | Stage::Comparing(role, _) => {
-                let mut sight = self.asking(Question::Ports(*role), language);
-                sight.choices.clear();
-                sight
+                let mut view = self.asking(Question::Ports(*role), language);
+                view.choices.clear();
+                view
             }
-            Stage::Drawing | Stage::Review => Sight {
+            Stage::Drawing | Stage::Review => View {
+                kind: Kind::Wizard,
                 title: language.tr("Review. Nothing has been changed yet.").to_owned(),
                 enter: true,
-                ..Sight::default()
+                ..View::default()
             },
         }
     }
 
-    fn asking(&self, question: Question, language: Language) -> Sight {
+    fn asking(&self, question: Question, language: Language) -> View {
         let path = self.answers.path();
         let number = path.iter().position(|other| *other == question).unwrap_or(0) + 1;
         let words = wording(question);
         let passphrase = matches!(question, Question::Passphrase | Question::Again);
-        Sight {
+        View {
+            kind: Kind::Wizard,
             title: language.say(&words.title),
             step: Some((number, path.len())),
             text: vec![language.say(&words.hint), language.tr(words.more).to_owned()],
             choices: self.choices(question, language),
             enter: !passphrase && proposal(question, &self.answers).is_some(),
             answers: self.answered(question, language),
+            ..View::default()
         }
     }
 
