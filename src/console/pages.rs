@@ -111,6 +111,11 @@ fn pairs(value: &Value, depth: usize) -> Vec<String> {
                         }
                     }
                     Value::String(text) => lines.push(format!("{pad}{label}: {text}")),
+                    // On the wire a moment is called so, in milliseconds since 1970.
+                    Value::Number(millis) if key == "at" => {
+                        let at = WallTime(millis.as_u64().unwrap_or_default());
+                        lines.push(format!("{pad}{label}: {} UTC", minute(at)));
+                    }
                     other => lines.push(format!("{pad}{label}: {other}")),
                 }
             }

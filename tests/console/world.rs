@@ -263,7 +263,8 @@ impl World {
                 state: "in force".to_owned(),
             }]),
             HostRequest::UpdateStatus {} => HostAnswer::Update(
-                serde_json::json!({"state": "idle", "slot": {"version": "1.0.0", "good": true}}),
+                serde_json::json!({"state": "idle", "slot": {"version": "1.0.0", "good": true},
+                    "last": {"at": NOW, "good": true, "text": "healthy"}}),
             ),
             HostRequest::UpdateCheck {} => {
                 HostAnswer::Update(serde_json::json!({"state": "available", "version": "1.1.0"}))

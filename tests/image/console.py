@@ -94,7 +94,7 @@ MASKS = [
     # What the kernel and the journal say comes between the lines of the console when it will.
     (re.compile(r"\[ *\d+\.\d{3,}\] [^\n]*"), ""),
     (re.compile(r"\n\s*\n"), "\n"),
-    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d( UTC|Z)?"), "DATE"),
+    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?( UTC|Z)?"), "DATE"),
     (re.compile(r"\bup (\d+d )?(\d+h )?(\d+m )?\d+s\b"), "up AGE"),
     (re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b"), "MESSAGE"),
     (re.compile(r"\b[0-9.]+ [KMG]iB\b"), "SIZE"),

@@ -263,7 +263,7 @@ def unsign(lab, flat, place):
 def update(lab):
     """A new version from a stick: staged, started on trial, found healthy, kept; mail goes on."""
     box = before_update(lab, "good")
-    applied(lab, box)
+    applied(lab, box, keep=lab.keep)
     lab.wait_listening("update to listening")
     lab.through("after-update")
     lab.no_mail_on_manage()
@@ -328,14 +328,14 @@ def stage(box):
     return said
 
 
-def applied(lab, box):
+def applied(lab, box, keep=lambda name, text: None):
     """The update is staged and tried."""
     began = time.monotonic()
-    lab.keep("staged", stage(box))
+    keep("staged", stage(box))
     lab.say(f"staged in {time.monotonic() - began:.0f} s")
     login(box)
     box.console.answer(MENU, "update-apply", 60 * SLOWNESS)
-    lab.keep("apply", box.console.answer(r"Type update [^\n]*: ", "update", 60 * SLOWNESS))
+    keep("apply", box.console.answer(r"Type update [^\n]*: ", "update", 60 * SLOWNESS))
     box.console.expect(r"reboot: Restarting system", 60 * SLOWNESS)
 
 
