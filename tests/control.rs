@@ -142,7 +142,7 @@ impl Office for Desk {
             sources: 2,
             queue: QueueSums { messages: 3, recipients: 5, held: 1, in_flight: 0, lanes: 2 },
             spool: SpoolRow {
-                state: "fine".to_owned(),
+                state: SpoolRow::OPEN.to_owned(),
                 path: "/var/lib/postern/spool".to_owned(),
                 segments: 2,
                 free_octets: 5_000_000_000,
@@ -379,7 +379,7 @@ fn tables_are_for_people_and_json_for_programs() {
          configuration  /etc/postern/postern.toml\n\
          sources        1 of 2 active\n\
          queue          3 messages, 5 recipients open, 1 held, 0 in flight, 2 lanes\n\
-         spool          fine: /var/lib/postern/spool, 5000 MB free, 2 segments, sync 850 us\n\
+         spool          open: /var/lib/postern/spool, 5000 MB free, 2 segments, sync 850 us\n\
          since start    9 accepted, 0 refused, 0 delivered, 0 deferred, 0 failed, 0 expired\n\
          last hour      4 accepted, 0 refused, 0 delivered, 0 deferred\n\
          sessions       0 open\n\

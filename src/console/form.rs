@@ -226,6 +226,9 @@ impl Console {
         match form.entry.deed.ask(&form.filled, false) {
             Ok(Some(ask)) => {
                 let watch = matches!(form.entry.deed, Deed::Watch(_));
+                if matches!(&ask, Ask::Host(request) if request.ends_machine()) {
+                    self.out.say("The machine goes down now, or says here why not.");
+                }
                 self.ask(ask, if watch { Then::Watch } else { Then::Show });
             }
             Ok(None) => {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::paper::{COLUMNS, cut, octets, span};
 use super::wizard::Wizard;
 use super::words::Language;
-use crate::control::answer::{EgressRow, Status};
+use crate::control::answer::{EgressRow, SpoolRow, Status};
 use crate::control::host::HostStatus;
 use crate::control::host::answer::LinkRow;
 
@@ -159,7 +159,7 @@ fn alarms(mail: &Status, language: Language) -> Vec<String> {
         let lanes = mail.held.len();
         found.push(language.fill("Mail is held for a fault of ours; lanes: {}", &[&lanes]));
     }
-    if mail.spool.state != "fine" {
+    if mail.spool.state != SpoolRow::OPEN {
         found.push(language.fill("The spool is {}", &[&mail.spool.state]));
     }
     let fallen = mail.walls.iter().filter(|wall| !wall.stands && !wall.unknown);

@@ -254,7 +254,10 @@ impl Console {
         };
         match found {
             Some(found) if found.good => {
-                for line in found.made.iter().chain(&found.warnings) {
+                for file in &found.made {
+                    self.out.say_with("Made here: {}", &[file]);
+                }
+                for line in &found.warnings {
                     let note = self.out.language.fill("Note: {}", &[line]);
                     self.out.quote(&note, 2);
                 }

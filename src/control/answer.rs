@@ -289,7 +289,7 @@ pub struct FamilyRow {
 /// The spool in the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpoolRow {
-    /// `fine`, `slow`, `full` or `latched`.
+    /// [`SpoolRow::OPEN`], `slow`, `full` or `latched`.
     pub state: String,
     /// The folder.
     pub path: String,
@@ -299,6 +299,11 @@ pub struct SpoolRow {
     pub free_octets: u64,
     /// Average time of a sync in microseconds.
     pub sync_micros: u64,
+}
+
+impl SpoolRow {
+    /// The state of a spool that takes new mail.
+    pub const OPEN: &str = "open";
 }
 
 /// The queue in the status.

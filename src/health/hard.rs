@@ -10,6 +10,7 @@ use super::daemon::Daemon;
 use super::relative::Before;
 use crate::config::checked::Config;
 use crate::config::show;
+use crate::control::answer::SpoolRow;
 use crate::control::health::Finding;
 use crate::host::disk::{self, NoConfig};
 use crate::host::vitals::{Guard, Unit, Units, Vitals, is_mounted};
@@ -261,7 +262,7 @@ fn spool(facts: &Facts<'_>) -> Vec<Finding> {
     };
     let spool = &status.spool;
     let mut findings = vec![match spool.state.as_str() {
-        "open" => Finding::pass(
+        SpoolRow::OPEN => Finding::pass(
             "spool",
             format!("open, {} segments, {} messages wait", spool.segments, status.queue.messages),
         ),

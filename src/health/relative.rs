@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Scene;
 use super::daemon::{ask, odd};
 use crate::base::time::WallTime;
-use crate::control::answer::{Answer, EgressRow, Status};
+use crate::control::answer::{Answer, EgressRow, SpoolRow, Status};
 use crate::control::call::Line;
 use crate::control::check::{EgressCheck, Grade};
 use crate::control::health::{Finding, Verdict};
@@ -137,7 +137,7 @@ impl View {
     }
 
     fn status(&mut self, status: &Status) {
-        if status.spool.state == "open" {
+        if status.spool.state == SpoolRow::OPEN {
             self.put("spool", "open");
         }
         if status.state != "stopped" {

@@ -393,7 +393,7 @@ impl World {
             sources_active: 1,
             sources: 1,
             queue: QueueSums { messages: 12, recipients: 14, held: 3, in_flight: 2, lanes: 4 },
-            spool: SpoolRow { state: "fine".to_owned(), ..SpoolRow::default() },
+            spool: SpoolRow { state: SpoolRow::OPEN.to_owned(), ..SpoolRow::default() },
             totals: Totals {
                 accepted: 120 + self.ticks,
                 delivered: 104 + self.ticks,

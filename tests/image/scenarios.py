@@ -347,8 +347,9 @@ def factory_reset(lab):
     box.console.answer(MENU, "factory-reset", 60 * SLOWNESS)
     box.console.answer(r"^Type relay\.sender\.example.*: ?$", "relay.sender.example",
                        60 * SLOWNESS)
+    box.console.expect(r"The machine goes down now", 60 * SLOWNESS)
+    box.console.expect(r"reboot: Restarting system", BOOT)
     # The setup file stays in the firmware: the box may take it again, but with a spool of its own.
-    box.console.expect(r"(?i)destroyed|done", 60 * SLOWNESS)
     box.console.expect(r"(w: set up|log in).*: ?$", 2 * BOOT)
     box.cut()
     flat, parts = box.partitions()

@@ -379,6 +379,20 @@ impl HostRequest {
         )
     }
 
+    /// Whether the machine ends its work for it. Whoever asked at a console is ended with it, and
+    /// hears an answer only if it is refused.
+    #[must_use]
+    pub fn ends_machine(&self) -> bool {
+        matches!(
+            self,
+            Self::UpdateApply {}
+                | Self::UpdateRollback {}
+                | Self::FactoryReset { .. }
+                | Self::Reboot {}
+                | Self::PowerOff {}
+        )
+    }
+
     /// To what, for the audit trail; never a secret.
     #[must_use]
     pub fn subject(&self) -> String {

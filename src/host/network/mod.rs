@@ -174,6 +174,13 @@ impl Work {
         command(words)
     }
 
+    /// Has the service manager do something when this step is over. What comes after the network
+    /// step by its unit waits until the step has ended: who waits for it here, waits for ever. The
+    /// host role looks at it afterwards.
+    fn later(&mut self, verb: &str, unit: &str) -> Result<(), Fault> {
+        self.run(&["systemctl", "--no-block", verb, unit])
+    }
+
     /// Loads the guard, in one step; a file that cannot be loaded is not put in its place.
     fn guard(&mut self, files: &[File]) -> Result<(), Fault> {
         let Some(guard) = files.iter().find(|file| file.path == Path::new(GUARD)) else {
@@ -268,10 +275,7 @@ impl Work {
         if !self.managed || self.at == Moment::Boot || !about {
             return Ok(());
         }
-        // By the service manager where networkd can be told so (257): the box has no message bus.
-        if self.run(&["systemctl", "reload", "systemd-networkd.service"]).is_err() {
-            self.run(&["networkctl", "reload"])?;
-        }
+        let reloaded = self.run(&["networkctl", "reload"]).is_ok();
         let all = change.all().filter(|path| path.extension().is_some_and(|e| e == "network"));
         let mut names: Vec<String> = all.filter_map(|path| written::subject(path)).collect();
         names.extend(renamed.iter().cloned());
@@ -280,10 +284,10 @@ impl Work {
         names.sort();
         names.dedup();
         let configured = |name: &String| self.run(&["networkctl", "reconfigure", name]).is_ok();
-        if !names.iter().all(configured) {
+        if !reloaded || !names.iter().all(configured) {
             // Without a message bus: networkd sets everything up anew when it starts, and lets
             // nothing down meanwhile.
-            self.run(&["systemctl", "restart", "systemd-networkd.service"])?;
+            self.later("restart", "systemd-networkd.service")?;
         }
         Ok(())
     }
@@ -292,7 +296,7 @@ impl Work {
     fn time(&mut self, change: &Change) -> Result<(), Fault> {
         if self.managed && self.at == Moment::Running && change.all().any(|p| p == Path::new(TIME))
         {
-            self.run(&["systemctl", "try-restart", "chrony.service"])?;
+            self.later("try-restart", "chrony.service")?;
         }
         Ok(())
     }

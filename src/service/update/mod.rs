@@ -22,7 +22,7 @@ use crate::base::fault::Fault;
 use crate::base::time::WallTime;
 use crate::config::VERSIONS;
 use crate::config::checked::{Config, UpdateConfig, Window};
-use crate::host::clock;
+use crate::host::{clock, machine};
 use crate::host::slots::machine::{Machine, Places};
 use crate::host::slots::running::System;
 use crate::host::slots::shelf::{Intake, Shelf, pour, roots};
@@ -452,7 +452,7 @@ fn restart(wishes: &Wishes, tell: &mut impl FnMut(&str)) -> Result<(), Fault> {
         return Ok(());
     }
     tell("restarting");
-    trial::systemctl(&["reboot", "--no-block"])
+    trial::systemctl(&machine::end("reboot.target"))
 }
 
 /// Holds the record against the machine: at each boot before the gateway starts, and again when
