@@ -195,6 +195,22 @@ fn a_slow_noisy_line_is_served() {
     line.end(Signal::SIGTERM);
 }
 
+/// What the kernel writes over a page goes by itself, and it costs next to nothing to find out.
+#[test]
+fn a_page_that_was_written_over_heals() {
+    let mut machine = Machine::new();
+    machine.start();
+    let terminal = Terminal::Vt100 { columns: 80, rows: 24 };
+    let mut line = Line::start(&machine, terminal, Speed::Fast);
+    line.expect("L: line by line");
+    line.settle();
+    line.garble(b"[   88.396799] postern[546]: a line that is not ours\r\n");
+    line.expect("a line that is not ours");
+    line.expect_gone("a line that is not ours");
+    line.expect("L: line by line");
+    line.end(Signal::SIGTERM);
+}
+
 #[test]
 fn a_terminal_that_says_nothing_is_served_line_by_line() {
     let mut machine = Machine::new();

@@ -65,3 +65,13 @@
 //! renewed every ten seconds (twenty on a slow line), because the host role asks the service
 //! manager each time.
 //! *Cost.* A change is seen up to ten seconds late; Enter asks at once.
+//!
+//! # 87. The cursor tells that somebody else has written
+//! *Context.* The kernel and the service manager write to the same line as the pages. In QEMU one
+//! line of theirs during the set-up scrolled the page, and every change after it landed a line off.
+//! A console without rights cannot read what the kernel says, and keeping the kernel silent would
+//! hide the last words of a machine that dies.
+//! *Choice.* While a page stands, the terminal is asked every five seconds (ten on a slow line)
+//! where its cursor is, in four octets. Whoever writes moves it; then the page is painted anew, at
+//! most so often. What the consoles show themselves is no longer written beside them.
+//! *Cost.* Up to five seconds of a garbled page, and a terminal that answers at all.

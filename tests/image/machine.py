@@ -62,8 +62,9 @@ class Machine:
               pathlib.Path(disk).resolve(), self.disk, size)
         shutil.copyfile(variables or firmware() / "OVMF_VARS_4M.fd", self.variables)
 
-    def start(self, credentials=(), stick=None):
-        """Powers on. Credentials are (name, file) for fw_cfg, a stick is a raw disk on USB."""
+    def start(self, credentials=(), stick=None, line=Console):
+        """Powers on. Credentials are (name, file) for fw_cfg, a stick is a raw disk on USB, `line`
+        is what is at the other end of the serial line: a console, or a terminal."""
         self.starts += 1
         code = "OVMF_CODE_4M.secboot.fd" if self.secure else "OVMF_CODE_4M.fd"
         machine = "q35,smm=on" if self.secure else "q35"
@@ -106,8 +107,8 @@ class Machine:
                 [TOOLS, "run", *map(str, words)], env=environment, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, pass_fds=[self.spaces[role].tap for role in ROLES])
         self._wait_for(self.sockets / "serial")
-        self.console = Console(str(self.sockets / "serial"), self.folder / "console.txt",
-                               120 * SLOWNESS)
+        self.console = line(str(self.sockets / "serial"), self.folder / "console.txt",
+                            120 * SLOWNESS)
         self.began = time.monotonic()
 
     def _tpm(self):

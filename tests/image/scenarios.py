@@ -1,6 +1,7 @@
 """What is shown of the appliance. Each function is a scenario; its docstring says what it shows."""
 
 import os
+import re
 import subprocess
 import threading
 import time
@@ -9,6 +10,7 @@ import builds
 from lab import BOOT, SLOWNESS, Wrong, wait
 from letters import PASSPHRASE
 from machine import tools
+from terminal import Terminal
 
 
 def short(lab):
@@ -81,6 +83,55 @@ WIZARD = [
     ("Who owns it", "ops@sender.example"),
     ("From which networks", "10.2.0.0/24"),
     ("Domains to sign for", "sender.example"),
+]
+
+
+def pages(lab):
+    """The same on pages, at a terminal: from power-on to the first delivered message."""
+    box = lab.machine()
+    box.start(line=Terminal)
+    began, screen = time.monotonic(), box.console
+    lab.keep("page-new", screen.key("w: set up", "w", BOOT))
+    home = time.monotonic()
+    for number, (question, answer) in enumerate(WIZARD, 1):
+        shown = screen.answer(rf"^{question}.* {number} of \d+$", answer, 60 * SLOWNESS)
+        if question in ("Administrator's passphrase", "Port for egress"):
+            lab.keep(f"page-question-{number}", shown)
+    lab.keep("page-review", screen.answer(r"^apply\?", "apply", 120 * SLOWNESS))
+    lab.keep("page-in-force", screen.answer("^Type yes to keep it", "yes", 120 * SLOWNESS))
+    password = re.search(r"password: (\S+)", screen.expect(r"password: \S+", 60 * SLOWNESS))[1]
+    lab.wait_listening("wizard to listening")
+    client = lab.client(user="billing", password=password)
+    client.submit("pages-1")
+    client.close()
+    if b"DKIM-Signature:" not in lab.internet.wait("pages-1", 60 * SLOWNESS):
+        raise Wrong("the letter of the wizard's gateway is not signed")
+    ended = time.monotonic()
+    lab.say(f"delivered {ended - began:.0f} s after power-on, {ended - home:.0f} s after the first "
+            f"page, with {screen.keys} keys")
+    lab.no_mail_on_manage()
+    looked_around(lab, screen)
+
+
+def looked_around(lab, screen):
+    """A person who is logged in looks at what the box shows, entry by entry."""
+    for word, answers in LOOKS:
+        screen.answer(r"Enter lists it", word, 180 * SLOWNESS)
+        for question, answer in answers:
+            screen.answer(question, answer, 60 * SLOWNESS)
+        lab.keep(f"page-{word}", screen.expect(LOOKED, 90 * SLOWNESS))
+        screen.key(LOOKED, "Enter")
+
+
+# The end of a page that is read.
+LOOKED = r"Enter: on"
+
+# What is looked at, and what is answered.
+LOOKS = [
+    ("ports", []),
+    ("clock", []),
+    ("certificates", []),
+    ("ping", [("From which interface", "egress0"), ("To which name", "198.51.100.1")]),
 ]
 
 
@@ -425,5 +476,5 @@ def power_off(lab, box):
 
 
 
-ALL = [short, first_boot_by_stick, first_boot_by_console, reboot, power_cut, update,
+ALL = [short, first_boot_by_stick, first_boot_by_console, pages, reboot, power_cut, update,
        update_broken, update_tampered, flipped_byte, tpm, secure_boot, factory_reset]

@@ -15,6 +15,7 @@ use crate::console::outbox::Action;
 use crate::console::screen::keys::{Decoder, Heard, Key};
 use crate::console::screen::probe::{Found, Probe, Step};
 use crate::console::screen::serial::Serial;
+use crate::console::screen::watch::Watch;
 use crate::console::screen::{COLUMNS_MIN, ROWS_MIN, Screen};
 use crate::console::term::{self, Mode, Output};
 use crate::host::clock;
@@ -23,6 +24,10 @@ use crate::host::clock;
 const REFRESH: Duration = Duration::from_secs(10);
 /// The same on a slow line, on which a change takes a quarter of a second.
 const REFRESH_SLOW: Duration = Duration::from_secs(20);
+/// How often it is asked whether somebody else has written on the screen.
+const WATCH: Duration = Duration::from_secs(5);
+/// The same on a slow line: twelve octets there and back.
+const WATCH_SLOW: Duration = Duration::from_secs(10);
 /// While a line is busy it is looked at again so often.
 const BUSY: Duration = Duration::from_millis(100);
 /// Octets of keys that are kept until it is known who reads them.
@@ -42,6 +47,7 @@ pub(super) struct Pages {
     /// Something may have changed since the last frame.
     stale: bool,
     refresh: Duration,
+    watch: Watch,
     /// Somebody was logged in at the last frame.
     admin: bool,
 }
@@ -59,6 +65,7 @@ impl Pages {
             early: Vec::new(),
             stale: true,
             refresh: if slow.is_some() { REFRESH_SLOW } else { REFRESH },
+            watch: Watch::new(if slow.is_some() { WATCH_SLOW } else { WATCH }, now),
             admin: false,
         };
         pages.output.queue(text);
@@ -88,6 +95,7 @@ impl Pages {
             self.probe.as_ref().map(Probe::poll_timeout),
             self.screen.poll_timeout(console, now),
             busy.then(|| now.after(BUSY)),
+            (!self.first).then(|| self.watch.poll_timeout()),
         ]
         .into_iter()
         .flatten()
@@ -99,6 +107,7 @@ impl Pages {
         let (probe, text) = Probe::begin(term::may_read_unicode(), now);
         self.probe = Some(probe);
         self.output.queue(text);
+        self.watch.moves();
         // The cursor is somewhere else, and the screen may be, too.
         self.painter.backend_mut().forget();
         self.stale = true;
@@ -134,8 +143,16 @@ impl Pages {
         if !still && self.output.is_idle() {
             let _ = self.painter.draw(|frame| self.screen.draw(frame, console, now));
             let text = self.painter.backend_mut().take();
-            self.output.queue(&text);
+            if !text.is_empty() {
+                self.watch.moves();
+                self.output.queue(&text);
+            }
             self.stale = false;
+        }
+        let quiet = self.probe.is_none() && !self.stale && self.output.is_idle();
+        let at = self.painter.backend().at().filter(|_| quiet);
+        if let Some(ask) = self.watch.handle_timeout(at, now) {
+            self.output.queue(ask);
         }
         self.output.flush()
     }
@@ -186,6 +203,11 @@ impl Driver {
                 let found = probe.handle_heard(answer, now).and_then(|step| pages.step(&step));
                 if let Some(found) = found {
                     self.found(found);
+                }
+            }
+            (Heard::Cursor { row, column }, None) => {
+                if pages.watch.handle_cursor(row, column) {
+                    pages.painter.backend_mut().forget();
                 }
             }
             (_, None) => {}

@@ -12,6 +12,7 @@ pub mod keys;
 mod paint;
 pub mod probe;
 pub mod serial;
+pub mod watch;
 
 use std::collections::VecDeque;
 

@@ -78,6 +78,12 @@ impl Serial {
         self.unknown = true;
     }
 
+    /// Where the frame has left the cursor; none: nobody knows.
+    #[must_use]
+    pub fn at(&self) -> Option<Position> {
+        self.at
+    }
+
     /// What is to be written.
     pub fn take(&mut self) -> String {
         std::mem::take(&mut self.out)
