@@ -37,7 +37,10 @@ fn told(tracking: &Said, sources: impl FnOnce() -> Said) -> Said {
     }
     match sources() {
         Ok(rows) if rows.trim().is_empty() => {
-            text.push_str("no time server is known: add one under [network.time]\n");
+            text.push_str(
+                "no time server has an address: [network.time] names none, or the name server of \
+                 the managing interface does not know them\n",
+            );
         }
         Ok(rows) => rows.lines().filter_map(source).for_each(|line| text.push_str(&line)),
         Err(why) => {

@@ -105,6 +105,7 @@ pub fn ready(places: &Places, programs: &impl Programs) -> Result<Standing, Faul
     };
     if let Some(request) = request {
         for name in request.partitions() {
+            // One that a power cut has met on its way is gone already.
             if let Some(node) = table.node(name) {
                 reset::erase(programs, node)?;
             }

@@ -76,6 +76,13 @@ pub trait Programs {
     /// The kernel refuses.
     fn mount_vfat(&self, node: &str, at: &str, writable: bool) -> Result<(), Fault>;
 
+    /// Hides what is at a place behind an empty folder that can be written, from this process and
+    /// what it runs: the unit has mounts of its own.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    fn hide(&self, at: &str) -> Result<(), Fault>;
+
     /// Unmounts it.
     ///
     /// # Errors
@@ -116,6 +123,13 @@ impl Programs for Machine {
         }
         nix::mount::mount(Some(node), at, Some("vfat"), flags, Some("umask=0077"))
             .map_err(|cause| Fault::new("mounting", node, cause))
+    }
+
+    fn hide(&self, at: &str) -> Result<(), Fault> {
+        use nix::mount::MsFlags;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        nix::mount::mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some("mode=0700,size=64k"))
+            .map_err(|cause| Fault::new("hiding", at, cause))
     }
 
     fn unmount(&self, at: &str) -> Result<(), Fault> {

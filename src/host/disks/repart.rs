@@ -67,6 +67,11 @@ impl Table {
     }
 }
 
+/// Where the firmware's variables are. Between removing and making partitions, systemd-repart removes
+/// the variable that asked for a reset. Ours is asked for on the boot partition, so there is none;
+/// but these are read-only here, and it gives up half-way.
+const VARIABLES: &str = "/sys/firmware/efi/efivars";
+
 /// What is on the disk now. Nothing is changed.
 ///
 /// # Errors
@@ -94,7 +99,15 @@ pub(super) fn make(
     reset: Option<Reset>,
 ) -> Result<Table, Fault> {
     let definitions = adapt(places, encrypt, reset)?;
+    let variables = places.under_root(VARIABLES);
+    let hidden = reset.is_some() && variables.exists();
+    if hidden {
+        programs.hide(&variables.to_string_lossy())?;
+    }
     let mut made = programs.call(&call(&definitions, disk, "--dry-run=no", reset.is_some()))?;
+    if hidden {
+        programs.unmount(&variables.to_string_lossy())?;
+    }
     if made.code != 0 {
         if made.complaint.contains(NO_ROOM) {
             made.complaint = format!("the disk is too small: at least {DISK_GIB_MIN} GiB");

@@ -19,7 +19,13 @@ impl Fake {
     fn new(tpm: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_path_buf();
-        for made in ["proc", "dev/disk/by-partuuid", "sys/class/block", "sys/devices/vda/vda2"] {
+        for made in [
+            "proc",
+            "dev/disk/by-partuuid",
+            "sys/class/block",
+            "sys/devices/vda/vda2",
+            "sys/firmware/efi/efivars",
+        ] {
             fs::create_dir_all(root.join(made)).unwrap();
         }
         fs::write(root.join("proc/cmdline"), format!("quiet roothash={HASH}\n")).unwrap();
@@ -61,6 +67,13 @@ impl Fake {
 
     fn called(&self, words: &str) -> bool {
         self.calls.borrow().iter().any(|call| call.contains(words))
+    }
+
+    /// Whether the firmware's variables are hidden just now.
+    fn hidden(&self) -> bool {
+        let calls = self.calls.borrow();
+        let last = calls.iter().rfind(|call| call.ends_with("/efi/efivars"));
+        last.is_some_and(|call| call.starts_with("hide "))
     }
 
     fn repart(&self, words: &str) -> String {
@@ -114,7 +127,16 @@ impl Programs for Fake {
         let words = called.words.join(" ");
         self.calls.borrow_mut().push(format!("{} {words}", called.program));
         let out = match called.program {
-            "systemd-repart" => self.repart(&words),
+            "systemd-repart" => {
+                if words.contains("--factory-reset=yes") && !self.hidden() {
+                    // As the real one: what is to be reset is gone, and nothing new is made.
+                    fs::remove_file(self.node("vda6")).unwrap();
+                    let complaint = "Failed to remove EFI variable FactoryReset".to_owned();
+                    let (program, out) = (called.program, String::new());
+                    return Ok(Ended { program, code: 1, out, complaint });
+                }
+                self.repart(&words)
+            }
             "systemd-cryptenroll" => self.enroll(called),
             _ => String::new(),
         };
@@ -125,7 +147,13 @@ impl Programs for Fake {
         Ok(())
     }
 
-    fn unmount(&self, _: &str) -> Result<(), Fault> {
+    fn hide(&self, at: &str) -> Result<(), Fault> {
+        self.calls.borrow_mut().push(format!("hide {at}"));
+        Ok(())
+    }
+
+    fn unmount(&self, at: &str) -> Result<(), Fault> {
+        self.calls.borrow_mut().push(format!("unmount {at}"));
         Ok(())
     }
 }
@@ -187,6 +215,22 @@ fn a_reset_of_everything_destroys_the_keys_of_both() {
         assert!(fake.called(&format!("cryptsetup erase --batch-mode {}", fake.node(node))));
     }
     assert!(standing.recovery_key_new, "the old key opens nothing any more");
+}
+
+#[test]
+fn a_reset_that_a_power_cut_has_met_goes_on() {
+    let fake = Fake::new(false);
+    fake.ready().unwrap();
+    fake.ask_for("everything");
+    // The partitions are removed, and not made anew yet.
+    for node in ["vda6", "vda7"] {
+        fs::remove_file(fake.node(node)).unwrap();
+    }
+    *fake.made.borrow_mut() = false;
+    assert_eq!(fake.ready().unwrap().reset, Some(Reset::Everything));
+    assert_eq!(fs::read(fake.node("vda6")).unwrap(), b"ext4 new");
+    assert!(!fake.hidden(), "what is hidden is seen again");
+    assert_eq!(fake.ready().unwrap().reset, None);
 }
 
 #[test]
