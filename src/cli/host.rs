@@ -107,6 +107,10 @@ pub(super) fn generation(verb: GenerationVerb, place: &Place) -> Ending {
             }
             Err(fault) => return wrong(&fault.to_string()),
         },
+        GenerationVerb::Set { key, value, remove: _, confirm, comment } => {
+            let confirm_secs = confirm.map(|wait| wait.as_secs());
+            HostRequest::ConfigSet { key, value, confirm_secs, comment }
+        }
         GenerationVerb::Confirm => HostRequest::ConfigConfirm {},
         GenerationVerb::Rollback { generation } => HostRequest::ConfigRollback { generation },
         GenerationVerb::History => HostRequest::ConfigHistory {},

@@ -15,6 +15,7 @@
 mod check;
 pub mod checked;
 pub mod complaint;
+pub mod edit;
 mod file;
 pub mod measure;
 pub mod providers;

@@ -78,6 +78,57 @@ fn what_nobody_confirms_comes_back_and_what_somebody_confirms_stays() {
 }
 
 #[test]
+fn one_value_is_changed_and_comes_back_as_well() {
+    let machine = configured();
+    let role = machine.start(false);
+    let before = machine.read("etc/postern/postern.toml").unwrap();
+    let said = machine.cli(&["config", "set", "recipients_max", "300", "--confirm", "2s"], "");
+    assert!(said.status.success(), "{said:?}");
+    let edited = machine.read("etc/postern/postern.toml").unwrap();
+    assert_eq!(edited, before.replace("recipients_max = 200", "recipients_max = 300"));
+    wait(|| (in_force(&machine) == 200).then_some(()), || role.said());
+    wait(|| (!pending(&machine)).then_some(()), || role.said());
+
+    for (words, why) in [
+        (&["config", "set", "recipients_max", "many"][..], "recipients_max"),
+        (&["config", "set", "recipients_max", "200"][..], "how it is already"),
+        (&["config", "set", "listener", "x"][..], "is a section"),
+        (&["config", "set", "nonsense", "1"][..], "nonsense"),
+    ] {
+        let said = machine.cli(words, "");
+        let text = format!("{}{}", utf8(&said.stdout), utf8(&said.stderr));
+        assert!(!said.status.success() && text.contains(why), "{words:?}: {text}");
+        assert_eq!(machine.read("etc/postern/postern.toml").unwrap(), before);
+    }
+}
+
+#[test]
+fn another_address_of_a_way_out_stands_with_the_way_out() {
+    let machine = configured();
+    let role = machine.start(false);
+    let ask = |ipv4: &str| HostRequest::ConfigAddress {
+        interface: "lo".to_owned(),
+        ipv4: Some(ipv4.to_owned()),
+        gateway4: None,
+        ipv6: None,
+        gateway6: None,
+        confirm_secs: Some(600),
+    };
+    let answer = role.ask(&ask("127.0.0.9"));
+    assert!(matches!(&answer, HostAnswer::Applied(done) if done.generation == 2), "{answer:?}");
+    assert!(machine.read("etc/postern/postern.toml").unwrap().contains("ipv4 = \"127.0.0.9\""));
+    let said = machine.cli(&["config", "rollback"], "");
+    assert!(said.status.success(), "{said:?}");
+    let answer = role.ask(&ask("127.0.0"));
+    assert!(format!("{answer:?}").contains("egress.lo.ipv4"), "{answer:?}");
+    assert!(machine.read("etc/postern/postern.toml").unwrap().contains("ipv4 = \"127.0.0.1\""));
+}
+
+fn utf8(octets: &[u8]) -> &str {
+    std::str::from_utf8(octets).unwrap()
+}
+
+#[test]
 fn a_document_with_mistakes_changes_nothing_and_all_are_named() {
     let machine = configured();
     let role = machine.start(false);

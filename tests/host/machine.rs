@@ -29,11 +29,16 @@ if [ -e "$root/kill-at" ] && [ "$(cat "$root/kill-at")" = "$name $1" ]; then
     kill -9 "$PPID"
     exit 1
 fi
-if [ -e "$root/end-at" ] && [ "$(cat "$root/end-at")" = "$name $1" ]; then
+called() {
+    [ -e "$root/$1" ] && case "$call" in "$(cat "$root/$1")"*) return 0 ;; esac
+    return 1
+}
+call="$name $*"
+if called end-at; then
     kill -TERM "$PPID"
     sleep 1
 fi
-if [ -e "$root/fail-at" ] && [ "$(cat "$root/fail-at")" = "$name $1" ]; then
+if called fail-at; then
     echo "told to fail" >&2
     exit 1
 fi

@@ -19,6 +19,9 @@ fn login(line: &mut HostLine, text: &str) -> HostAnswer {
     line.ask(&HostRequest::Login { passphrase: said(text), tty }).unwrap()
 }
 
+/// How the service manager is asked for a restart.
+const RESTART: &str = "systemctl start --no-block --job-mode=replace-irreversibly reboot.target";
+
 #[test]
 fn a_console_does_nothing_before_it_has_logged_in() {
     let machine = configured();
@@ -167,9 +170,9 @@ fn the_box_is_reset_by_its_own_name_only() {
     let done = machine.cli(&["factory-reset", "--keep-spool", "--word", "gw.example.org"], "");
     assert!(done.status.success(), "{done:?}");
     assert_eq!(machine.read("efi/postern/factory-reset").as_deref(), Some("keep-spool\n"));
-    assert!(machine.calls().contains("systemctl reboot"), "{}", machine.calls());
+    assert!(machine.calls().contains(RESTART), "{}", machine.calls());
     // A box that cannot restart does not keep the order for another day.
-    machine.write("fail-at", "systemctl reboot");
+    machine.write("fail-at", RESTART);
     let failed = machine.cli(&["factory-reset", "--everything", "--word", "gw.example.org"], "");
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
     assert_eq!(machine.read("efi/postern/factory-reset"), None);
@@ -185,7 +188,7 @@ fn the_box_is_reset_by_its_own_name_only() {
 fn who_orders_a_restart_hears_of_it_before_the_end() {
     let machine = configured();
     let mut role = machine.start(false);
-    machine.write("end-at", "systemctl reboot");
+    machine.write("end-at", RESTART);
     let answer = role.ask(&HostRequest::Reboot {});
     assert!(matches!(&answer, HostAnswer::Done(text) if text.contains("restarts")), "{answer:?}");
     role.wait_for_the_end();

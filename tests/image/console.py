@@ -99,6 +99,7 @@ MASKS = [
     (re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b"), "MESSAGE"),
     (re.compile(r"\b[0-9.]+ [KMG]iB\b"), "SIZE"),
     (re.compile(r"\b[a-z]{8}(-[a-z]{8}){7}\b"), "RECOVERY-KEY"),
+    (re.compile(r"\b\d+ seconds left\b"), "N seconds left"),
     (re.compile(r"\b\d+ messages? on disk stays?\b"), "MAIL on disk stays"),
     (re.compile(r"\bp=[A-Za-z0-9+/=]+"), "p=KEY"),
     (re.compile(r"\$argon2id\$\S+"), "HASH"),

@@ -6,7 +6,7 @@
 
 # The first half of the SHA-256 of Cargo.lock: other crates, another archive. Renewed together with
 # the sum in postern-crates.hash by "buildroot-config/vendor --renew".
-POSTERN_CRATES_VERSION = 63e01f620011a73af3fdc1e915ca1377
+POSTERN_CRATES_VERSION = fdf8485951e1a25ef4aa2e604f40d0ef
 POSTERN_CRATES_SITE = $(call qstrip,$(BR2_PACKAGE_POSTERN_CRATES_SITE))
 # Every licence that occurs in an expression of a crate, often as one of a choice; what is really
 # built is held to the list in .deny.toml. Which crate has which: LICENSES.txt of the archive.

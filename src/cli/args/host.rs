@@ -172,6 +172,23 @@ pub enum GenerationVerb {
         #[arg(long)]
         comment: Option<String>,
     },
+    /// Change one value of the document in force; comments and everything else stay
+    Set {
+        /// The path to it, for example interface.manage0.ipv4
+        key: String,
+        /// As the document has it; words need no quotes
+        #[arg(required_unless_present = "remove")]
+        value: Option<String>,
+        /// Take it out of the document
+        #[arg(long, conflicts_with = "value")]
+        remove: bool,
+        /// Take it back unless `config confirm` comes within TIME, for example 10m
+        #[arg(long, value_name = "TIME", value_parser = measure::duration)]
+        confirm: Option<Duration>,
+        /// Why, for the others
+        #[arg(long)]
+        comment: Option<String>,
+    },
     /// Keep the generation that is on trial
     Confirm,
     /// Take back the generation on trial, or put an earlier one in force again

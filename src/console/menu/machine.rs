@@ -11,6 +11,10 @@ use crate::control::request::{PageAsk, Request};
 const ALL: PageAsk = PageAsk { offset: 0, limit: 200 };
 /// Time to confirm what a backup brought back: longer than a first boot, its network is another.
 const RESTORE_CONFIRM_SECS: u64 = 600;
+/// Time to confirm another address or value: enough to see whether everything is reached.
+const CHANGE_CONFIRM_SECS: u64 = 300;
+/// What leaves a value as it is.
+const SAME: &str = "same";
 /// A lamp blinks as long as it takes to walk around a rack.
 const BLINK_SECS: u64 = 20;
 /// A live trace ends by itself.
@@ -23,6 +27,11 @@ const WAY: Field =
 const NAME: Field = Field { prompt: "Which name", kind: Kind::Words, enter: Enter::Back };
 const HOST: Field =
     Field { prompt: "To which name or address", kind: Kind::Words, enter: Enter::Back };
+
+/// A field that may stay as it is.
+const fn same(prompt: &'static str) -> Field {
+    Field { prompt, kind: Kind::Words, enter: Enter::Takes(SAME) }
+}
 
 /// One test of the diagnosis.
 const fn test(
@@ -145,6 +154,38 @@ pub(super) const NETWORK: &[Entry] = &[
         deed: Deed::Host(|_| HostRequest::Clock {}),
         ..PLAIN
     },
+    Entry {
+        word: "address",
+        title: "another address or router of an interface",
+        note: "Its role and its port stay. What is changed must be confirmed within 5 minutes, or \
+               the state before comes back.",
+        fields: &[
+            Field {
+                prompt: "Which interface",
+                kind: Kind::Existing(List::Ways),
+                enter: Enter::Back,
+            },
+            same("IPv4 address and prefix, dhcp or none"),
+            same("IPv4 router, or none"),
+            same("IPv6 address and prefix, slaac, dhcp or none"),
+            same("IPv6 router, or none"),
+        ],
+        danger: Danger::Said(
+            "Connections by this interface end; mail that is under way is tried again.",
+            Word::Is("change"),
+        ),
+        deed: Deed::Host(|filled| {
+            let given = |index| Some(filled.get(index).to_owned()).filter(|word| word != SAME);
+            HostRequest::ConfigAddress {
+                interface: filled.get(0).to_owned(),
+                ipv4: given(1),
+                gateway4: given(2),
+                ipv6: given(3),
+                gateway6: given(4),
+                confirm_secs: Some(CHANGE_CONFIRM_SECS),
+            }
+        }),
+    },
 ];
 
 pub(super) const CONFIG: &[Entry] = &[
@@ -193,6 +234,34 @@ pub(super) const CONFIG: &[Entry] = &[
         danger: Danger::Configuration(Word::Is("roll back")),
         deed: Deed::Host(|_| HostRequest::ConfigRollback { generation: None }),
         ..PLAIN
+    },
+    Entry {
+        word: "config-set",
+        title: "change one value",
+        note: "Everything else stays, comments too. It must be confirmed within 5 minutes, or the \
+               state before comes back.",
+        fields: &[
+            Field {
+                prompt: "Which key, for example interface.manage0.dns",
+                kind: Kind::Words,
+                enter: Enter::Back,
+            },
+            Field {
+                prompt: "Its value as in the document, or none",
+                kind: Kind::Words,
+                enter: Enter::Back,
+            },
+        ],
+        danger: Danger::Said(
+            "It is checked first, and refused if it is wrong.",
+            Word::Is("change"),
+        ),
+        deed: Deed::Host(|filled| HostRequest::ConfigSet {
+            key: filled.get(0).to_owned(),
+            value: Some(filled.get(1).to_owned()).filter(|value| value != "none"),
+            confirm_secs: Some(CHANGE_CONFIRM_SECS),
+            comment: None,
+        }),
     },
 ];
 

@@ -136,6 +136,41 @@ pub enum HostRequest {
         #[serde(default)]
         comment: Option<String>,
     },
+    /// Changes one value of the document in force and puts the result in force as a new generation.
+    ConfigSet {
+        /// The path to it: `interface.manage0.mtu`.
+        key: String,
+        /// As the document has it, or words that become a text; none: it is taken out.
+        #[serde(default)]
+        value: Option<String>,
+        /// Within so many seconds it must be confirmed or it is taken back; none or 0: final.
+        #[serde(default)]
+        confirm_secs: Option<u64>,
+        /// Why, for the others.
+        #[serde(default)]
+        comment: Option<String>,
+    },
+    /// Gives an interface, or a way out, another address: what is none stays as it is, and the word
+    /// `none` takes it away.
+    ConfigAddress {
+        /// The interface or the way out.
+        interface: String,
+        /// Address and prefix, or `dhcp`.
+        #[serde(default)]
+        ipv4: Option<String>,
+        /// Its router.
+        #[serde(default)]
+        gateway4: Option<String>,
+        /// Address and prefix, `slaac` or `dhcp`.
+        #[serde(default)]
+        ipv6: Option<String>,
+        /// Its router.
+        #[serde(default)]
+        gateway6: Option<String>,
+        /// Within so many seconds it must be confirmed or it is taken back; none or 0: final.
+        #[serde(default)]
+        confirm_secs: Option<u64>,
+    },
     /// Keeps the generation that waits for it.
     ConfigConfirm {},
     /// Puts an earlier generation in force again (as a new one); a generation that waits for its
@@ -301,6 +336,8 @@ impl HostRequest {
             Self::ConfigCheck { .. } => "config check",
             Self::ConfigDiff { .. } => "config diff",
             Self::ConfigApply { .. } => "config apply",
+            Self::ConfigSet { .. } => "config set",
+            Self::ConfigAddress { .. } => "config address",
             Self::ConfigConfirm {} => "config confirm",
             Self::ConfigRollback { .. } => "config rollback",
             Self::ConfigHistory {} => "config history",
@@ -364,6 +401,8 @@ impl HostRequest {
                 | Self::Setup { check: false, .. }
                 | Self::RecoveryKey { .. }
                 | Self::ConfigApply { .. }
+                | Self::ConfigSet { .. }
+                | Self::ConfigAddress { .. }
                 | Self::ConfigConfirm {}
                 | Self::ConfigRollback { .. }
                 | Self::UpdateStage { .. }
@@ -403,6 +442,12 @@ impl HostRequest {
                     _ => "final".to_owned(),
                 };
                 comment.as_ref().map_or(confirm.clone(), |why| format!("{confirm}: {why}"))
+            }
+            // The value may be a secret.
+            Self::ConfigSet { key, .. } => key.clone(),
+            Self::ConfigAddress { interface, ipv4, ipv6, .. } => {
+                let told = [ipv4, ipv6].into_iter().flatten();
+                told.fold(interface.clone(), |text, address| format!("{text} {address}"))
             }
             Self::ConfigRollback { generation } | Self::ConfigShow { generation } => {
                 generation.map_or_else(String::new, |number| format!("generation {number}"))

@@ -67,9 +67,9 @@ impl Table {
     }
 }
 
-/// Where the firmware's variables are. Between removing and making partitions, systemd-repart removes
-/// the variable that asked for a reset. Ours is asked for on the boot partition, so there is none;
-/// but these are read-only here, and it gives up half-way.
+/// Where the firmware's variables are. Between removing and making partitions, systemd-repart
+/// removes the variable that asked for a reset. Ours is asked for on the boot partition, so there
+/// is none; but these are read-only here, and it gives up half-way.
 const VARIABLES: &str = "/sys/firmware/efi/efivars";
 
 /// What is on the disk now. Nothing is changed.

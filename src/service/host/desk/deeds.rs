@@ -15,6 +15,7 @@ use crate::base::secret::Secret;
 use crate::base::time::WallTime;
 use crate::config::complaint::Complaint;
 use crate::config::control_socket;
+use crate::config::edit::{self, Address, Setting};
 use crate::config::setup::{GivenFile, weak};
 use crate::control::answer::{Checked, Trouble, TroubleKind};
 use crate::control::call::Line;
@@ -60,6 +61,9 @@ impl HostDesk {
             HostRequest::ConfigApply { document, confirm_secs, comment } => {
                 let comment = comment.unwrap_or_default();
                 self.apply(visitor, &document, confirm_secs, &comment)
+            }
+            HostRequest::ConfigSet { .. } | HostRequest::ConfigAddress { .. } => {
+                self.edit(visitor, request)
             }
             HostRequest::ConfigConfirm {} => {
                 let generation = lock(&self.trials).confirm(&visitor.to_string())?;
@@ -137,6 +141,38 @@ impl HostDesk {
 
     /// On the appliance, keys that a document names are made if they are not there: nobody could
     /// put them there by hand. Elsewhere a path that leads nowhere is a mistake.
+    /// Applies the document in force with some values changed.
+    fn edit(&self, visitor: &Visitor, request: HostRequest) -> Done<HostAnswer> {
+        let path = self.paths.document();
+        let Ok(document) = std::fs::read_to_string(&path) else {
+            return conflict("there is no configuration yet: set this gateway up first");
+        };
+        let (settings, confirm_secs, comment) = match request {
+            HostRequest::ConfigSet { key, value, confirm_secs, comment } => {
+                let comment = comment.unwrap_or_else(|| format!("{key} was set"));
+                (Ok(vec![Setting { key, value }]), confirm_secs, comment)
+            }
+            HostRequest::ConfigAddress {
+                interface,
+                ipv4,
+                gateway4,
+                ipv6,
+                gateway6,
+                confirm_secs,
+            } => {
+                let wanted = Address { ipv4, gateway4, ipv6, gateway6 };
+                let comment = format!("another address of {interface}");
+                (edit::address(&document, &interface, &wanted), confirm_secs, comment)
+            }
+            _ => return invalid("this changes no value"),
+        };
+        match settings.and_then(|settings| edit::with(&document, &settings)) {
+            Ok(edited) if edited == document => conflict("that is how it is already"),
+            Ok(edited) => self.apply(visitor, &edited, confirm_secs, &comment),
+            Err(why) => invalid(why),
+        }
+    }
+
     fn apply(
         &self,
         visitor: &Visitor,
