@@ -38,7 +38,7 @@ fn told(tracking: &Said, sources: impl FnOnce() -> Said) -> Said {
     match sources() {
         Ok(rows) if rows.trim().is_empty() => {
             text.push_str(
-                "no time server has an address: [network.time] names none, or the name server of \
+                "no time server has an address: [time] names none, or the name server of \
                  the managing interface does not know them\n",
             );
         }
