@@ -75,3 +75,12 @@
 //! where its cursor is, in four octets. Whoever writes moves it; then the page is painted anew, at
 //! most so often. What the consoles show themselves is no longer written beside them.
 //! *Cost.* Up to five seconds of a garbled page, and a terminal that answers at all.
+//!
+//! # 88. One value is changed in the document, not beside it
+//! *Context.* Whoever stands before a box whose network has changed has no editor, and a second
+//! place for settings (a database, an overlay) would disagree with the document one day.
+//! *Choice.* The host role edits the document in force by `toml_edit`: the value is replaced where
+//! it stands, comments and order stay. The result is checked as a whole document and goes on trial
+//! as a new generation; nobody confirms it, it comes back. `address` knows where the addresses of
+//! an interface stand (those of a way out with the way out); `config set` reaches every value.
+//! *Cost.* Lists of tables (`[[dkim]]`) are not reached; they come with a whole document.
