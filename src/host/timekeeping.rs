@@ -125,7 +125,7 @@ mod tests {
         let lost = "00000000,,0,0.000000000,0.0,0.0,0.0,0.0,0.0,0.0,1.0,1.0,0.0,Not synchronised";
         let text = told(&Ok(lost.to_owned()), || Ok(String::new())).unwrap();
         assert!(text.starts_with("the clock is kept by nobody"), "{text}");
-        assert!(text.contains("[network.time]"), "{text}");
+        assert!(text.contains("[time]"), "{text}");
         assert!(told(&Ok("506 Cannot talk to daemon".to_owned()), || Ok(String::new())).is_err());
     }
 

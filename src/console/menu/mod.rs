@@ -242,6 +242,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_as_it_is_is_not_asked_for() {
+        let mut filled = Filled::default();
+        for answer in ["manage0", "10.1.0.7/24", "same", "none", "same", "change"] {
+            filled.push(answer);
+        }
+        let ask = entry("address").unwrap().deed.ask(&filled, false).unwrap();
+        let wanted = HostRequest::ConfigAddress {
+            interface: "manage0".to_owned(),
+            ipv4: Some("10.1.0.7/24".to_owned()),
+            gateway4: None,
+            ipv6: Some("none".to_owned()),
+            gateway6: None,
+            confirm_secs: Some(300),
+        };
+        assert_eq!(ask, Some(Ask::Host(wanted)));
+    }
+
+    #[test]
     fn a_number_and_a_word_choose_the_same() {
         assert_eq!(pick("2", &["a", "b"]), Some(1));
         assert_eq!(pick("B", &["a", "b"]), Some(1));
