@@ -99,6 +99,9 @@ MASKS = [
     (re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b"), "MESSAGE"),
     (re.compile(r"\b[0-9.]+ [KMG]iB\b"), "SIZE"),
     (re.compile(r"\b[a-z]{8}(-[a-z]{8}){7}\b"), "RECOVERY-KEY"),
+    # The health gate's own letters count, and how many there are depends on the machine.
+    (re.compile(r"\b(accepted|refused|delivered|deferred|failed|in|out) \d+(?=,|$)", re.M),
+     r"\1 N"),
     (re.compile(r"\b\d+ seconds left\b"), "N seconds left"),
     (re.compile(r"\b\d+ messages? on disk stays?\b"), "MAIL on disk stays"),
     (re.compile(r"\bp=[A-Za-z0-9+/=]+"), "p=KEY"),

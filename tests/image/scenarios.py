@@ -459,7 +459,7 @@ def look(box):
     """The screen that everybody sees."""
     box.console.skip()
     box.console.type("")
-    return box.console.expect(r"l: log in[^\n]*: ", 60 * SLOWNESS)
+    return box.console.expect(r"!: stop all mail: ", 60 * SLOWNESS)
 
 
 def status(lab, box, name):
