@@ -72,8 +72,9 @@
 //! A console without rights cannot read what the kernel says, and keeping the kernel silent would
 //! hide the last words of a machine that dies.
 //! *Choice.* While a page stands, the terminal is asked every five seconds (ten on a slow line)
-//! where its cursor is, in four octets. Whoever writes moves it; then the page is painted anew, at
-//! most so often. What the consoles show themselves is no longer written beside them.
+//! where its cursor is, in four octets. Whoever writes moves it; then the size is asked for, too
+//! (it may be another terminal), and the page is painted anew, at most so often. What the consoles
+//! show themselves is no longer written beside them.
 //! *Cost.* Up to five seconds of a garbled page, and a terminal that answers at all.
 //!
 //! # 88. One value is changed in the document, not beside it

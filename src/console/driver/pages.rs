@@ -207,7 +207,8 @@ impl Driver {
             }
             (Heard::Cursor { row, column }, None) => {
                 if pages.watch.handle_cursor(row, column) {
-                    pages.painter.backend_mut().forget();
+                    // It may be another terminal, too, and smaller.
+                    pages.probe_again(now);
                 }
             }
             (_, None) => {}
