@@ -121,18 +121,24 @@ impl Counters {
         self.accepted_by_source.get(source.as_str())
     }
 
-    /// Counts a fact. Called by the herald.
+    /// Counts a fact. Called by the herald. Letters of the health gate are counted for their source
+    /// alone: every start would look like mail that was refused and failed.
     pub(super) fn count(&self, event: &Event) {
+        if let Event::MessageAccepted { source, .. } = event {
+            self.accepted_by_source.add(source.as_str(), 1);
+        }
+        if event.is_of_the_gate() {
+            return;
+        }
         match event {
             Event::SessionOpened { .. } => one(&self.sessions_opened),
             Event::SessionClosed { .. } => one(&self.sessions_closed),
             Event::SessionRefused { listener, .. } => self.sessions_refused.add(listener, 1),
             Event::SourceIdentified { .. } => one(&self.identifications),
             Event::SourceRefused { .. } => one(&self.identification_failures),
-            Event::MessageAccepted { class, octets, source, .. } => {
+            Event::MessageAccepted { class, octets, .. } => {
                 one(&self.accepted[class_index(*class)]);
                 self.accepted_octets.fetch_add(*octets, Relaxed);
-                self.accepted_by_source.add(source.as_str(), 1);
             }
             Event::MessageRefused { reason, .. } => self.refused.add(reason, 1),
             Event::MessageCompleted { .. } => one(&self.completed),
@@ -307,6 +313,30 @@ mod tests {
         }
         assert_eq!(counters.totals().delivered, 1);
         assert_eq!(counters.totals().failed, 1);
+    }
+
+    #[test]
+    fn letters_of_the_health_gate_are_no_mail() {
+        let counters = Counters::default();
+        let letter = |source: &str, recipient: &str| Attempt {
+            source: SourceName::new(source).unwrap(),
+            ..sample(QueueId(1), recipient)
+        };
+        counters.count(&Event::RecipientFailed(letter("health", "refuse@health.invalid")));
+        let refused = |source: Option<&str>, reverse_path: &str| Event::MessageRefused {
+            source: source.and_then(SourceName::new),
+            peer: std::net::IpAddr::from([127, 0, 0, 1]),
+            reverse_path: reverse_path.to_owned(),
+            reason: "mime-ambiguous".to_owned(),
+            reply: "550 5.6.0 no".to_owned(),
+        };
+        counters.count(&refused(Some("health"), "gate@health.invalid"));
+        assert_eq!(counters.totals(), Totals::default());
+        // Somebody else's mail is counted, whatever it calls itself.
+        counters.count(&refused(None, "gate@health.invalid"));
+        counters.count(&Event::RecipientFailed(letter("health", "a@b.c")));
+        counters.count(&Event::RecipientFailed(letter("shop", "refuse@health.invalid")));
+        assert_eq!(counters.totals(), Totals { refused: 1, failed: 2, ..Totals::default() });
     }
 
     #[test]

@@ -50,8 +50,11 @@ fn minute(at: WallTime) -> u64 {
 }
 
 impl Hour {
-    /// Counts a fact.
+    /// Counts a fact; letters of the health gate are no mail.
     pub(super) fn count(&self, event: &Event, at: WallTime) {
+        if event.is_of_the_gate() {
+            return;
+        }
         let mut one = LastHour::default();
         match event {
             Event::MessageAccepted { .. } => one.accepted = 1,

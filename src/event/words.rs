@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::{Attempt, Event};
 use crate::base::id::QueueId;
+use crate::mail::gate;
 use crate::mail::source::SourceName;
 use crate::mail::trust::Assurance;
 
@@ -181,6 +182,22 @@ impl Event {
             | Self::LaneReleased { source, .. } => source.as_ref(),
             other => other.attempt().map(|attempt| &attempt.source),
         }
+    }
+
+    /// A letter of the health gate's, which is no mail of anybody's: both its source and its domain
+    /// say so, for a source may have that name where the gate sends no letters.
+    #[must_use]
+    pub fn is_of_the_gate(&self) -> bool {
+        let (source, mailbox) = match self {
+            Self::MessageAccepted { source, reverse_path, .. } => (Some(source), reverse_path),
+            Self::MessageRefused { source, reverse_path, .. } => (source.as_ref(), reverse_path),
+            other => match other.attempt() {
+                Some(attempt) => (Some(&attempt.source), &attempt.recipient),
+                None => return false,
+            },
+        };
+        source.is_some_and(|source| source.as_str() == gate::NAME)
+            && mailbox.rsplit_once('@').is_some_and(|(_, domain)| domain == gate::DOMAIN)
     }
 
     /// Postfix's `status=` word, if the fact is an outcome.
