@@ -275,6 +275,7 @@ fn put_network(s: &mut Settings, config: &Config) {
     s.put("network.ssh", network.ssh);
     s.put("time.servers", list(&network.time.servers));
     s.put("time.nts", network.time.nts);
+    s.maybe("time.roots", network.time.roots.as_ref().map(|path| path.display()));
     s.maybe("setup.key", config.setup.key.as_ref());
     network.interfaces.iter().for_each(|interface| put_interface(s, interface));
     s.maybe("setup.key", config.setup.key.as_ref());

@@ -32,7 +32,7 @@ class Lab:
         self.folder = options.work / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.machines, self.times, self.renewed = [], [], []
+        self.machines, self.helpers, self.times = [], [], []
         self.spaces = {}
         self.internet = None
         try:
@@ -61,10 +61,14 @@ class Lab:
             raise Wrong(f"no disk in {self.options.out}: image/build makes it")
         return max(found, key=lambda path: version_of(path.name))
 
+    def closes(self, helper):
+        """Ends with the scenario."""
+        self.helpers.append(helper)
+
     def configured(self, **options):
         """A machine that its setup file has made a gateway, listening."""
-        box = self.machine(**options)
-        box.start(credentials=[("postern.setup", self.papers.setup)])
+        box = self.machine()
+        box.start(credentials=[("postern.setup", self.papers.setup)], **options)
         self.wait_listening("first boot to listening")
         return box
 
@@ -125,8 +129,8 @@ class Lab:
     def close(self):
         for made in self.machines:
             made.close()
-        if self.internet:
-            self.internet.close()
+        for helper in [*self.helpers, *([self.internet] if self.internet else [])]:
+            helper.close()
         for space in self.spaces.values():
             space.close()
 

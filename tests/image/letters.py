@@ -78,7 +78,7 @@ delay_notice = "never"
 class Papers:
     """The DKIM key of the gateway, and the setup file that brings it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, document=DOCUMENT, files=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.key = self.folder / "dkim.pem"
@@ -91,10 +91,12 @@ class Papers:
                         "v=DKIM1; k=rsa; p=" + base64.b64encode(public).decode()}
         self.setup = self.folder / "postern-setup.toml"
         self.setup.write_text(
-            f"version = 1\ndocument = '''\n{DOCUMENT}'''\n"
+            f"version = 1\ndocument = '''\n{document}'''\n"
             f'[administrator]\npassphrase = "{PASSPHRASE}"\n[disk]\nrecovery_key = "show"\n'
             '[[file]]\npath = "dkim/sender.example.test.pem"\n'
-            f'text = """\n{self.key.read_text()}"""\n', encoding="utf-8")
+            f'text = """\n{self.key.read_text()}"""\n'
+            + "".join(f'[[file]]\npath = "{name}"\ntext = """\n{path.read_text()}"""\n'
+                      for name, path in files), encoding="utf-8")
 
     def stick(self):
         """The setup file on a stick, as a person would bring it."""

@@ -62,9 +62,10 @@ class Machine:
               pathlib.Path(disk).resolve(), self.disk, size)
         shutil.copyfile(variables or firmware() / "OVMF_VARS_4M.fd", self.variables)
 
-    def start(self, credentials=(), stick=None, line=Console):
+    def start(self, credentials=(), stick=None, line=Console, clock=None):
         """Powers on. Credentials are (name, file) for fw_cfg, a stick is a raw disk on USB, `line`
-        is what is at the other end of the serial line: a console, or a terminal."""
+        is what is at the other end of the serial line: a console, or a terminal. `clock` is the time
+        that the machine's own clock has kept, if that is not the right one."""
         self.starts += 1
         code = "OVMF_CODE_4M.secboot.fd" if self.secure else "OVMF_CODE_4M.fd"
         machine = "q35,smm=on" if self.secure else "q35"
@@ -86,6 +87,8 @@ class Machine:
         ]
         if self.secure:
             words += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+        if clock:
+            words += ["-rtc", f"base={clock}"]
         for role in ROLES:
             kind = "e1000e" if role == "public" else "virtio-net-pci"
             words += ["-netdev", f"tap,id={role},fd={self.spaces[role].tap}",

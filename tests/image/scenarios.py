@@ -1,5 +1,6 @@
 """What is shown of the appliance. Each function is a scenario; its docstring says what it shows."""
 
+import calendar
 import os
 import re
 import subprocess
@@ -7,8 +8,9 @@ import threading
 import time
 
 import builds
+import hours
 from lab import BOOT, SLOWNESS, Wrong, wait
-from letters import PASSPHRASE
+from letters import DOCUMENT, PASSPHRASE, Papers
 from machine import tools
 from terminal import Terminal
 
@@ -165,6 +167,36 @@ def reboot(lab):
     lab.no_mail_on_manage()
 
 
+def clock(lab):
+    """A machine whose clock has stood still for years gets the time from a server that proves who
+    it is, by the wire of the administrators alone."""
+    time_server = hours.Hours(lab.spaces["manage"], lab.folder / "hours")
+    lab.closes(time_server)
+    lab.papers = Papers(lab.folder / "papers", hours.document(DOCUMENT),
+                        [("tls/time-roots.pem", time_server.roots)])
+    box = lab.configured(clock="2020-02-02T02:02:02")
+    wait("the clock to be kept", lambda: "is followed" in clock_page(box), 120 * SLOWNESS)
+    lab.keep("clock", clock_page(box))
+    shown = re.search(r"^Time +(\S+ \S+) UTC", look(box), re.M)[1]
+    off = time.time() - calendar.timegm(time.strptime(shown, "%Y-%m-%d %H:%M:%S"))
+    if abs(off) > 30:
+        raise Wrong(f"the box says {shown}, which is {off:.0f} s off")
+    lab.through("after-the-clock")
+    seen = {role: space.watch.time for role, space in lab.spaces.items()}
+    if not seen.pop("manage") or any(seen.values()):
+        raise Wrong(f"packets of time on other wires: {seen}")
+    lab.say(f"the box says {shown}; nobody was asked for the time but by manage")
+
+
+def clock_page(box):
+    """What the console says of the clock to a person who has logged in."""
+    login(box)
+    box.console.answer(MENU, "clock", 60 * SLOWNESS)
+    said = box.console.answer(MENU, "0", 60 * SLOWNESS)
+    box.console.expect(r"Logged out", 60 * SLOWNESS)
+    return said
+
+
 def power_cut(lab):
     """The power goes under load, three times; every message that was acknowledged is delivered."""
     box = lab.configured()
@@ -231,10 +263,7 @@ def flipped_byte(lab):
     """One changed octet in the root file system: that slot never becomes a gateway again."""
     box = lab.configured()
     power_off(lab, box)
-    flat, parts = box.partitions()
-    name = next(name for name in parts if name.startswith("postern_") and "verity" not in name)
-    flip(flat, parts[name][0] + 1030)
-    box.put_back(flat)
+    damaged(lab, box, "postern_")
     box.start()
     # The kernel gives up and starts again; there is no other slot yet, so it comes to the same.
     for _ in range(2):
@@ -245,13 +274,18 @@ def flipped_byte(lab):
     lab.say("the changed slot did not come up, twice")
 
 
-def flip(flat, place):
-    """Changes one octet: of the superblock of the root, which is read first of all."""
+def damaged(lab, box, slot):
+    """Changes one octet of a slot: of the superblock of the root, which is read first of all."""
+    flat, parts = box.partitions()
+    name = next(name for name in parts if name.startswith(slot) and "verity" not in name)
+    place = parts[name][0] + 1030
     with open(flat, "r+b") as disk:
         disk.seek(place)
         octet = disk.read(1)
         disk.seek(place)
         disk.write(bytes([octet[0] ^ 1]))
+    box.put_back(flat)
+    lab.say(f"one octet of {name} is another one")
 
 
 def listens(lab, seconds):
@@ -323,19 +357,43 @@ def unsign(lab, flat, place):
 
 
 def update(lab):
-    """A new version from a stick: staged, started on trial, found healthy, kept; mail goes on."""
+    """A new version from a stick: staged, started on trial, found healthy, kept; mail goes on.
+    When its slot is damaged later, a person at the boot loader's menu starts the one before."""
     box = before_update(lab, "good")
     applied(lab, box, keep=lab.keep)
     lab.wait_listening("update to listening")
     lab.through("after-update")
     lab.no_mail_on_manage()
-    wait("the new version to be kept", lambda: "slot 0.2.0" in look(box), BOOT)
+    wait("the new version to be kept", lambda: "update 0.2.0 healthy" in look(box), BOOT)
     power_off(lab, box)
     box.start()
     lab.wait_listening("start of the new version to listening")
     if "image 0.2.0" not in look(box):
         raise Wrong("the new version was not kept")
     status(lab, box, "updated")
+    power_off(lab, box)
+    damaged(lab, box, "postern_0.2.0")
+    box.start()
+    box.console.expect(r"panic - not syncing: dm-verity device corrupted", BOOT)
+    at_the_boot_loader(lab, box)
+    # Down, to the version before, and Enter.
+    box.console.press("\x1b[B")
+    box.console.press("\r")
+    lab.wait_listening("start of the slot before to listening")
+    if "image 0.1.0" not in look(box):
+        raise Wrong("the other version was chosen, and the damaged one runs")
+    lab.through("after-the-damage")
+
+
+def at_the_boot_loader(lab, box):
+    """A person keeps a key pressed while the machine starts, until the boot loader's menu comes."""
+    limit = time.monotonic() + BOOT
+    while box.console.quiet(r"^BdsDxe: starting[^\n]*\n[^\n]*Postern 0\.2\.0\s+Postern 0\.1\.0"):
+        if time.monotonic() > limit:
+            raise Wrong("the boot loader shows no menu with both slots")
+        box.console.press(" ")
+        time.sleep(0.05)
+    lab.say("the menu of the boot loader shows both slots")
 
 
 def update_broken(lab):
@@ -487,5 +545,5 @@ def power_off(lab, box):
 
 
 
-ALL = [short, first_boot_by_stick, first_boot_by_console, pages, reboot, power_cut, update,
+ALL = [short, first_boot_by_stick, first_boot_by_console, pages, clock, reboot, power_cut, update,
        update_broken, update_tampered, flipped_byte, tpm, secure_boot, factory_reset]

@@ -14,6 +14,7 @@ SET_INTERFACE = 0x400454CA      # TUNSETIFF
 TAP_WITHOUT_HEAD = 0x1002       # IFF_TAP | IFF_NO_PI
 EVERYTHING = 3                  # ETH_P_ALL
 MAIL_PORTS = {25, 465, 587}
+NTP, NTS = 123, 4460
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -85,7 +86,7 @@ class Capture:
     """Packets of a wire, in a pcap file and counted."""
 
     def __init__(self, space, path):
-        self.path, self.packets, self.mail = path, 0, 0
+        self.path, self.packets, self.mail, self.time = path, 0, 0, 0
         self.file = open(path, "wb")
         self.file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
         self.socket = space.inside(self._socket)
@@ -112,7 +113,9 @@ class Capture:
             head = struct.pack("<IIII", int(now), int(now % 1 * 1e6), len(frame), len(frame))
             self.file.write(head + frame)
             self.packets += 1
-            self.mail += is_mail(frame)
+            packet = ports_of(frame)
+            self.mail += is_mail(*packet)
+            self.time += is_time(*packet)
 
     def stop(self):
         self.running = False
@@ -121,8 +124,8 @@ class Capture:
         self.file.close()
 
 
-def is_mail(frame):
-    """A TCP packet from or to a port of mail, in IPv4 or IPv6, with or without a VLAN tag."""
+def ports_of(frame):
+    """Protocol and ports of a packet, in IPv4 or IPv6, with or without a VLAN tag."""
     at = 12
     kind = int.from_bytes(frame[at:at + 2], "big")
     while kind in (0x8100, 0x88A8):
@@ -130,12 +133,21 @@ def is_mail(frame):
         kind = int.from_bytes(frame[at:at + 2], "big")
     at += 2
     if kind == 0x0800 and len(frame) >= at + 20:
-        protocol, tcp = frame[at + 9], at + (frame[at] & 15) * 4
+        protocol, segment = frame[at + 9], at + (frame[at] & 15) * 4
     elif kind == 0x86DD and len(frame) >= at + 40:
-        protocol, tcp = frame[at + 6], at + 40
+        protocol, segment = frame[at + 6], at + 40
     else:
-        return False
-    if protocol != socket.IPPROTO_TCP or len(frame) < tcp + 4:
-        return False
-    ports = struct.unpack("!HH", frame[tcp:tcp + 4])
-    return not MAIL_PORTS.isdisjoint(ports)
+        return "other", set()
+    word = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}.get(protocol)
+    if word is None or len(frame) < segment + 4:
+        return "other", set()
+    return word, set(struct.unpack("!HH", frame[segment:segment + 4]))
+
+
+def is_mail(protocol, ports):
+    return protocol == "tcp" and not MAIL_PORTS.isdisjoint(ports)
+
+
+def is_time(protocol, ports):
+    """NTP, or the agreement on its keys (NTS)."""
+    return (protocol, NTP in ports) == ("udp", True) or protocol == "tcp" and NTS in ports

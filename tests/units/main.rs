@@ -326,7 +326,8 @@ fn the_gateway_has_no_network_and_the_broker_has_nothing_else() {
     let hidden = broker.words("Service", "InaccessiblePaths");
     assert!(hidden.contains(&"-/var/lib/postern") && hidden.contains(&"-/etc/postern"));
     // None of ours is without a bound on its capabilities, and only these have any.
-    let with: BTreeSet<&str> = machine
+    let ours = ours();
+    let with: BTreeSet<&str> = ours
         .iter()
         .filter(|(_, unit)| !unit.all("Service", "ExecStart").is_empty())
         .filter(|(_, unit)| unit.last("Service", "CapabilityBoundingSet") != Some(""))

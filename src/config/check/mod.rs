@@ -101,7 +101,7 @@ fn whole(top: &mut Section<'_>, desk: &Desk, surroundings: &dyn Surroundings) ->
     let (trust, setup) = (trust::trust(top, &dkim, desk, surroundings), setup::setup(top));
     let console = console::console(top);
     let checks = network::checks(top, surroundings);
-    let network = network::network(top, &mut egresses.known, desk);
+    let network = network::network(top, &mut egresses.known, desk, surroundings);
     let declared = cross::Declared {
         lab,
         listeners: &listeners,

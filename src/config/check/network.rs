@@ -66,9 +66,10 @@ pub(super) fn network(
     top: &mut Section<'_>,
     egresses: &mut [Egress],
     desk: &Desk,
+    surroundings: &dyn Surroundings,
 ) -> NetworkConfig {
     let mut network = parts_of_others(top);
-    network.time = time::time(top);
+    network.time = time::time(top, surroundings);
     interface::interfaces(top, &mut network, egresses, desk);
     network
 }

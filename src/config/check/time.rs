@@ -2,15 +2,17 @@
 
 use std::net::IpAddr;
 
+use super::super::Surroundings;
 use super::super::checked::{Nts, TimeConfig};
 use super::super::file::Section;
-use super::host_name;
+use super::gateway::readable;
+use super::{absolute, host_name};
 
 /// More are of no use: three agree, a fourth may fail.
 const SERVERS_MAX: usize = 16;
 
 /// Reads `[time]`.
-pub(super) fn time(top: &mut Section<'_>) -> TimeConfig {
+pub(super) fn time(top: &mut Section<'_>, surroundings: &dyn Surroundings) -> TimeConfig {
     let mut time = TimeConfig::default();
     let Some(mut section) = top.find("time").and_then(|entry| entry.section()) else { return time };
     let remedy = "Write names or addresses, for example [\"time.cloudflare.com\"]";
@@ -42,6 +44,9 @@ pub(super) fn time(top: &mut Section<'_>) -> TimeConfig {
             );
         }
     }
+    let remedy = "Write the path of a PEM file with certificates of authorities";
+    time.roots = section.parsed("roots", remedy, absolute);
+    readable(&mut section, "roots", time.roots.as_deref(), surroundings);
     section.close();
     time
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -210,6 +211,8 @@ pub struct TimeConfig {
     pub servers: Vec<String>,
     /// Whether they must prove who they are.
     pub nts: Nts,
+    /// PEM of authorities beside the Web's that may vouch for them.
+    pub roots: Option<PathBuf>,
 }
 
 /// Servers of three operators that all prove who they are: national laboratories and a large
@@ -218,7 +221,7 @@ const SERVERS: [&str; 3] = ["ptbtime1.ptb.de", "nts.netnod.se", "time.cloudflare
 
 impl Default for TimeConfig {
     fn default() -> Self {
-        Self { servers: SERVERS.map(str::to_owned).to_vec(), nts: Nts::default() }
+        Self { servers: SERVERS.map(str::to_owned).to_vec(), nts: Nts::default(), roots: None }
     }
 }
 

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::base::fault::Fault;
 use crate::config::checked::Config;
-use crate::host::plan::{self, File, Form, GUARD, Plan, TIME, kernel, units_of};
+use crate::host::plan::{self, File, Form, GUARD, Plan, ROOTS, TIME, kernel, units_of};
 
 pub use interfaces::{InterfaceFacts, interfaces};
 pub use names::follow_lease;
@@ -233,6 +233,9 @@ impl Work {
             return Ok(());
         }
         self.run(&["systemctl", "daemon-reload"])?;
+        if change.all().filter(is_unit).all(|path| path == Path::new(ROOTS)) {
+            return Ok(());
+        }
         let wanted: Vec<&str> =
             units_of(files).into_iter().filter(|unit| !unit.ends_with(".service")).collect();
         if self.at == Moment::Boot {
@@ -294,8 +297,8 @@ impl Work {
 
     /// chrony reads its files at its start only.
     fn time(&mut self, change: &Change) -> Result<(), Fault> {
-        if self.managed && self.at == Moment::Running && change.all().any(|p| p == Path::new(TIME))
-        {
+        let about = |path: &PathBuf| [TIME, ROOTS].map(Path::new).contains(&path.as_path());
+        if self.managed && self.at == Moment::Running && change.all().any(about) {
             self.later("try-restart", "chrony.service")?;
         }
         Ok(())

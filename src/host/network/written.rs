@@ -12,7 +12,7 @@ use crate::host::plan::{File, GUARD};
 
 /// Folders in which files of ours stand, and what the names of those begin with (after a number
 /// that orders them).
-const PLACES: [(&str, &str); 7] = [
+const PLACES: [(&str, &str); 8] = [
     ("run/systemd/network", "postern-"),
     ("run/systemd/networkd.conf.d", "postern"),
     ("run/systemd/system", "postern-listener-"),
@@ -20,6 +20,7 @@ const PLACES: [(&str, &str); 7] = [
     ("run/systemd/system/postern.target.wants", "postern-"),
     ("run/sysctl.d", "postern"),
     ("run/chrony.d", "postern"),
+    ("run/systemd/system/chrony.service.d", "postern"),
 ];
 /// Drop-ins for cards: the folder bears the name.
 const DROP_INS: (&str, &str) = ("run/systemd/system", "sys-subsystem-net-devices-");

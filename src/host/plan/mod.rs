@@ -37,6 +37,7 @@ use ipnet::IpNet;
 use crate::config::checked::{BondMode, Config, Egress, Interface, RouteHost};
 
 pub use faces::closed;
+pub use time::ROOTS;
 use whole::Whole;
 pub use whole::{GUARD, NAMES, SYSCTL, TIME, shut_files, units_of};
 

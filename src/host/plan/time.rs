@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Page;
 use super::whole::Whole;
+use super::{File, Page};
 use crate::config::checked::Nts;
 
 /// Servers, and domains of servers (with a dot), that are known to speak NTS.
@@ -18,6 +18,22 @@ const KNOWN: [&str; 9] = [
     "ntppool1.time.nl",
     "ntppool2.time.nl",
 ];
+
+/// Authorities are handed to chrony by the service manager: its user may not read the document's
+/// folder.
+pub const ROOTS: &str = "run/systemd/system/chrony.service.d/postern-roots.conf";
+/// Where it finds them.
+const HANDED: &str = "/run/credentials/chrony.service/roots";
+
+/// The drop-in that hands over the authorities, if the document names some.
+pub(super) fn roots(whole: &Whole) -> Option<File> {
+    let path = whole.time.roots.as_ref().filter(|_| whole.manage().is_some())?;
+    let mut page = Page::default();
+    page.head("Authorities that vouch for time servers");
+    page.line("[Service]");
+    page.line(&format!("LoadCredential=roots:{}", path.display()));
+    Some(File { path: ROOTS.into(), text: page.0 })
+}
 
 /// The file that chrony reads beside its own.
 pub(super) fn sources(whole: &Whole) -> String {
@@ -48,6 +64,12 @@ pub(super) fn sources(whole: &Whole) -> String {
             "a clock that has lost its battery knows no date to judge a certificate by: once",
             "nocerttimecheck 1",
         );
+        if whole.time.roots.is_some() {
+            page.because(
+                "authorities of the house may vouch for them, too",
+                &format!("ntstrustedcerts {HANDED}"),
+            );
+        }
     }
     page.0
 }

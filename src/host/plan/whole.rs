@@ -276,6 +276,7 @@ pub(super) fn files(plan: &Plan) -> Vec<File> {
     files.push(File { path: SYSCTL.into(), text: sysctl::file(plan).text });
     files.push(File { path: GUARD.into(), text: nftables::guard(plan) });
     files.push(File { path: TIME.into(), text: time::sources(whole) });
+    files.extend(time::roots(whole));
     files.extend(names(whole));
     files.extend(listeners::units(plan, whole));
     files
