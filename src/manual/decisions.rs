@@ -529,7 +529,15 @@
 //! *Context.* Debian's file asks Debian's pool and reads no folder of ours: the document's servers
 //! were written down and never asked, which a box with a dead clock in QEMU showed.
 //! *Choice.* The unit names a file of ours, which reads the folder that the network step writes.
-//! Authorities of the house (`time.roots`) come as a credential: chrony's user may not look into the
-//! document's folder. The clock is set at once in the first three updates and never after.
+//! Authorities of the house (`time.roots`) come as a credential: chrony's user may not look into
+//! the document's folder. The clock is set at once in the first three updates and never after.
 //! *Cost.* What a later chrony adds to its defaults has to be taken over by hand; a machine that
 //! slept for days creeps to the right time, or is restarted.
+//!
+//! # 72. The root hash is signed in the kernel's file, and nowhere else
+//! *Context.* A signature of the root hash could have a partition of its own in each slot, for the
+//! service manager or the kernel to check.
+//! *Choice.* The hash stands in the command line of the unified kernel, whose signature the
+//! firmware checks before anything of it runs; a second signature would prove the same word to
+//! somebody who was started by it. Without Secure Boot neither proves anything.
+//! *Cost.* A root cannot be changed without its kernel; ours never is.
