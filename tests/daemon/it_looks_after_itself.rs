@@ -98,6 +98,11 @@ fn a_message_goes_from_end_to_end() {
     // Nothing of it went to the world, and nothing is left.
     assert_eq!(daemon.stage.sink.count(), 0);
     daemon.wait_queued(0);
+    // It is no mail of anybody's: what was refused and failed on purpose alarms nobody.
+    let totals = &daemon.json(&["status"])["totals"];
+    for word in ["accepted", "refused", "delivered", "failed"] {
+        assert_eq!(totals[word], 0, "{totals}");
+    }
     // It is kept for people.
     let last = gate(&daemon.stage, &["--last"]);
     assert_eq!(last.code, 0, "{}", last.err);

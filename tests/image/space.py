@@ -150,4 +150,4 @@ def is_mail(protocol, ports):
 
 def is_time(protocol, ports):
     """NTP, or the agreement on its keys (NTS)."""
-    return (protocol, NTP in ports) == ("udp", True) or protocol == "tcp" and NTS in ports
+    return (protocol == "udp" and NTP in ports) or (protocol == "tcp" and NTS in ports)
