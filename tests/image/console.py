@@ -104,7 +104,11 @@ MASKS = [
     (re.compile(r"\b[a-z]{8}(-[a-z]{8}){7}\b"), "RECOVERY-KEY"),
     (re.compile(r"\b\d+ seconds left\b"), "N seconds left"),
     (re.compile(r"\b\d+ messages? on disk stays?\b"), "MAIL on disk stays"),
-    (re.compile(r"\bp=[A-Za-z0-9+/=]+"), "p=KEY"),
+    # Selectors bear the year in which they were made.
+    (re.compile(r"\bp\d{4}([re])\b"), r"pYEAR\1"),
+    # A key of DKIM, which goes on in the next lines; not the policy of DMARC.
+    (re.compile(r'\b(p=[A-Za-z0-9+/=]{20,}")(\s+"[A-Za-z0-9+/=]+")+'), r"\1"),
+    (re.compile(r"\bp=[A-Za-z0-9+/=]{20,}"), "p=KEY"),
     (re.compile(r"\$argon2id\$\S+"), "HASH"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "NUMBER"),
     (re.compile(r"[ \t]+$", re.M), ""),

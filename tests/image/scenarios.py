@@ -48,6 +48,7 @@ def first_boot_by_console(lab):
     lab.keep("in-force", console.answer(r"^Type yes to keep it: ?$", "yes", 120 * SLOWNESS))
     told = console.expect(r"password: (\S+)", 60 * SLOWNESS)
     console.answer(r"^Menu.*: ?$", "0", 180 * SLOWNESS)
+    console.expect(r"!: stop all mail: ", 60 * SLOWNESS)
     lab.wait_listening("wizard to listening")
     client = lab.client(user="billing", password=told.rsplit(None, 1)[1])
     client.submit("console-1")
