@@ -9,11 +9,13 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 from console import Console
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROCESSORS = 2
 TOOLS = ROOT / "image" / "tools"
 ROLES = ["manage", "intake", "egress", "public"]
 # Locally administered, one for each role; the document of the gateway names them.
@@ -54,7 +56,8 @@ class Machine:
         self.spaces, self.memory, self.tpm, self.secure = spaces, memory, tpm, secure
         self.disk = self.folder / "disk.qcow2"
         self.variables = self.folder / "variables.fd"
-        self.process = self.console = self.swtpm = self.monitor = None
+        self.process = self.console = self.swtpm = None
+        self.turn = threading.Lock()
         # Unix sockets have short names.
         self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="postern-"))
         self.starts = 0
@@ -74,7 +77,7 @@ class Machine:
             # Inside another virtual machine a processor may have this one and not let it be set.
             "-machine", machine, "-accel", "kvm" if fast() else "tcg,thread=multi",
             "-cpu", "max,arch-capabilities=off" if fast() else "max",
-            "-smp", "2", "-m", self.memory, "-display", "none", "-vga", "std",
+            "-smp", str(PROCESSORS), "-m", self.memory, "-display", "none", "-vga", "std",
             "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/{code}",
             "-drive", f"if=pflash,format=raw,unit=1,file={self.variables}",
             "-drive", f"if=none,id=disk,format=qcow2,file={self.disk}",
@@ -113,6 +116,8 @@ class Machine:
         self.console = line(str(self.sockets / "serial"), self.folder / "console.txt",
                             120 * SLOWNESS)
         self.began = time.monotonic()
+        if not fast():
+            threading.Thread(target=self._watch, args=(self.process,), daemon=True).start()
 
     def _tpm(self):
         state = self.folder / "tpm"
@@ -142,8 +147,8 @@ class Machine:
         return log.read_text(errors="replace")[-1500:] if log.exists() else "nothing"
 
     def order(self, verb, **arguments):
-        """One order to QEMU's monitor."""
-        with socket.socket(socket.AF_UNIX) as line:
+        """One order to QEMU's monitor, which listens to one at a time."""
+        with self.turn, socket.socket(socket.AF_UNIX) as line:
             line.settimeout(30)
             line.connect(str(self.sockets / "monitor"))
             stream = line.makefile("rw")
@@ -157,6 +162,33 @@ class Machine:
             if "error" in answer:
                 raise RuntimeError(f"QEMU refuses {verb}: {answer['error']['desc']}")
             return answer["return"]
+
+    def _watch(self, process):
+        """Presses the reset button of a machine that the emulator has put to sleep for ever."""
+        while process.poll() is None:
+            time.sleep(20)
+            try:
+                if self.has_lost_its_timer():
+                    print("    QEMU lost a timer interrupt: the reset button was pressed", flush=True)
+                    self.order("system_reset")
+            except (OSError, ValueError, IndexError, RuntimeError):
+                # It is off, or about to be.
+                continue
+
+    def has_lost_its_timer(self):
+        """Whether the emulator has lost a timer interrupt: it counts as in service at a processor
+        that is halted, and stays so. No further one comes then, and the machine sleeps for ever.
+        QEMU 10.0 does this by translation, about once in fifteen boots of a busy host."""
+        suspects = range(PROCESSORS)
+        for _ in range(4):
+            halted = re.findall(r"HLT=(\d)", self._monitor("info registers -a"))
+            suspects = [n for n in suspects if halted[n] == "1" and re.search(
+                r"^ISR\s.*\b236\b", self._monitor(f"info lapic {n}"), re.M)]
+            time.sleep(0.5)
+        return bool(suspects)
+
+    def _monitor(self, line):
+        return self.order("human-monitor-command", **{"command-line": line})
 
     def running(self):
         return self.process is not None and self.process.poll() is None
