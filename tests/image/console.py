@@ -104,6 +104,13 @@ MASKS = [
     (re.compile(r"\b[a-z]{8}(-[a-z]{8}){7}\b"), "RECOVERY-KEY"),
     (re.compile(r"\b\d+ seconds left\b"), "N seconds left"),
     (re.compile(r"\b\d+ messages? on disk stays?\b"), "MAIL on disk stays"),
+    # The way out is checked some minutes after a start.
+    (re.compile(r"^\[!\] Egress main: (\S+ strips DNSSEC|names cannot be)[^\n]*\n", re.M), ""),
+    # What is said of a clock.
+    (re.compile(r"\b(by|answered,) -?\d+(\.\d+)? (ns|us|ms|s)\b"), r"\1 TIME"),
+    (re.compile(r"by -?\d+\.\d+ millionths"), "by N millionths"),
+    (re.compile(r"\b\d of the last 8 questions answered, TIME ago,\s+stratum"),
+     "N of the last 8 questions answered, TIME ago, stratum"),
     # Selectors bear the year in which they were made.
     (re.compile(r"\bp\d{4}([re])\b"), r"pYEAR\1"),
     # A key of DKIM, which goes on in the next lines; not the policy of DMARC.
