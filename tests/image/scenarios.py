@@ -40,7 +40,7 @@ def first_boot_by_console(lab):
     box = lab.machine()
     box.start()
     console = box.console
-    lab.keep("new", console.answer(r"w: set up.*: ?$", "w", BOOT))
+    lab.keep("new", console.answer(r"w: set up.*l: log in: ?$", "w", BOOT))
     for number, (question, answer) in enumerate(WIZARD, 1):
         console.expect(rf"^{number} of \d+\. {question}", 60 * SLOWNESS)
         console.answer(r"^(Answer|Passphrase|Again)\b.*: ?$", answer, 60 * SLOWNESS)
