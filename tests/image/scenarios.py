@@ -431,10 +431,14 @@ def before_update(lab, which):
     box.start(credentials=[("postern.setup", lab.papers.setup)], stick=builds.stick(lab, which))
     lab.wait_listening("first boot to listening")
     lab.through("before-update")
-    said = stage(box)
-    if "it was started a moment ago" not in said:
-        raise Wrong(f"an update was taken within five minutes of a boot:\n{said}")
-    lab.say("within five minutes of the boot it was refused")
+    if time.monotonic() > box.began + 240:
+        # So slow a boot leaves no time to ask too early.
+        lab.say("NOT SHOWN here: an update within five minutes of the boot; the boot took as long")
+    else:
+        said = stage(box)
+        if "it was started a moment ago" not in said:
+            raise Wrong(f"an update was taken within five minutes of a boot:\n{said}")
+        lab.say("within five minutes of the boot it was refused")
     time.sleep(max(0, box.began + 330 - time.monotonic()))
     return box
 
