@@ -34,20 +34,34 @@ def ipv6(protocol):
     return bytes([0x60, 0, 0, 0, 0, 20, protocol, 64]) + bytes(32)
 
 
+def is_mail(packet):
+    return space.is_mail(*space.ports_of(packet))
+
+
+def is_time(packet):
+    return space.is_time(*space.ports_of(packet))
+
+
 class Packets(unittest.TestCase):
     """A capture that counts nothing would prove anything."""
 
     def test_mail_is_counted(self):
         for port in (25, 465, 587):
-            self.assertTrue(space.is_mail(frame(0x0800, ipv4(6), (40000, port))))
-            self.assertTrue(space.is_mail(frame(0x86DD, ipv6(6), (port, 40000))))
-        self.assertTrue(space.is_mail(frame(0x0800, ipv4(6), (1, 25), [(0x8100, 5)])))
+            self.assertTrue(is_mail(frame(0x0800, ipv4(6), (40000, port))))
+            self.assertTrue(is_mail(frame(0x86DD, ipv6(6), (port, 40000))))
+        self.assertTrue(is_mail(frame(0x0800, ipv4(6), (1, 25), [(0x8100, 5)])))
 
     def test_nothing_else_is(self):
-        self.assertFalse(space.is_mail(frame(0x0800, ipv4(17), (40000, 25))))
-        self.assertFalse(space.is_mail(frame(0x0800, ipv4(6), (40000, 443))))
-        self.assertFalse(space.is_mail(frame(0x0806, ipv4(6), (40000, 25))))
-        self.assertFalse(space.is_mail(b"\0" * 12 + b"\x08\x00\x45"))
+        self.assertFalse(is_mail(frame(0x0800, ipv4(17), (40000, 25))))
+        self.assertFalse(is_mail(frame(0x0800, ipv4(6), (40000, 443))))
+        self.assertFalse(is_mail(frame(0x0806, ipv4(6), (40000, 25))))
+        self.assertFalse(is_mail(b"\0" * 12 + b"\x08\x00\x45"))
+
+    def test_questions_for_the_time_are_counted(self):
+        self.assertTrue(is_time(frame(0x0800, ipv4(17), (40000, 123))))
+        self.assertTrue(is_time(frame(0x86DD, ipv6(6), (4460, 40000))))
+        self.assertFalse(is_time(frame(0x0800, ipv4(6), (40000, 123))))
+        self.assertFalse(is_time(frame(0x0800, ipv4(17), (40000, 4460))))
 
 
 class Dialogue(unittest.TestCase):
@@ -92,12 +106,16 @@ class Dialogue(unittest.TestCase):
 
 class Screens(unittest.TestCase):
     def test_what_differs_is_masked(self):
-        text = "Time 2026-11-28 23:00:00 UTC, up 1m 35s, 1.8 GiB free  \np=AAAA= tulip wagon\n"
+        text = ("Time 2026-11-28 23:00:00 UTC, up 1m 35s, 1.8 GiB free  \n"
+                f'"p={"A" * 30}"\n  "{"B" * 60}"\n  "C=" ) tulip wagon\n'
+                "it is off by 3 us, lately by 0.5 ms\n")
         self.assertEqual(console.screen(text, ["tulip wagon"]),
-                         "Time DATE, up AGE, SIZE free\np=KEY SECRET\n")
+                         'Time DATE, up AGE, SIZE free\n"p=KEY" ) SECRET\n'
+                         "it is off by TIME, lately by TIME\n")
 
     def test_what_matters_is_not(self):
-        text = "Egress main: up\n198.51.100.9, image 0.1.0\n"
+        text = ("Egress main: up\n198.51.100.9, image 0.1.0\nv=DMARC1; p=none\n"
+                "So far     accepted 1, refused 0\nwithin 300 s\n")
         self.assertEqual(console.screen(text), text)
 
 
