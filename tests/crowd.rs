@@ -54,7 +54,7 @@ fn crowds_cost_little_and_are_turned_away_politely() {
         let started = Instant::now();
         let mut client = reception.connect(door);
         assert!(client.line().unwrap().starts_with("220 "));
-        assert!(started.elapsed() < Duration::from_secs(2));
+        assert!(started.elapsed() < Duration::from_secs(10));
         dismiss(idle);
         dismiss(warm);
     }

@@ -158,7 +158,7 @@ mod tests {
         for id in 0..1000 {
             herald.tell(Event::MessageCompleted { id: QueueId(id) });
         }
-        assert!(begun.elapsed() < Duration::from_millis(500));
+        assert!(begun.elapsed() < Duration::from_secs(5));
         assert!(journal.flush(Duration::from_secs(10)));
         drop(journal);
         herald.tell(Event::MessageCompleted { id: QueueId(1) });

@@ -12,7 +12,7 @@ use crate::stage::Stage;
 fn a_source_that_expires_stops_in_the_middle_of_a_transaction() {
     let mut stage = Stage::new();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let end = WallTime(u64::try_from((now + Duration::from_secs(4)).as_millis()).unwrap());
+    let end = WallTime(u64::try_from((now + Duration::from_secs(6)).as_millis()).unwrap());
     stage.more = format!(
         "[source.short]\nproof = \"password\"\nuser = \"short\"\nexpires = \"{}\"\n\
          pairs = [{{ reverse_path = \"*@example.org\", from = \"*@example.org\" }}]\n\
@@ -31,7 +31,7 @@ fn a_source_that_expires_stops_in_the_middle_of_a_transaction() {
     let reply = client.reply();
     assert!(reply.starts_with("421 4.7.0"), "{reply}");
     let late = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    assert!(late < now + Duration::from_secs(8), "{late:?}");
+    assert!(late < now + Duration::from_secs(30), "{late:?}");
     let reply = Client::secure(daemon.address("tls")).authenticate("short", "sesame");
     assert!(reply.starts_with("535 5.7.8"), "{reply}");
     assert_eq!(daemon.json(&["source", "show", "short"])["state"], "expired");

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hickory_resolver::proto::rr::RecordType;
 use postern::config::checked::{DaneMode, Egress, TrustConfig};
@@ -343,12 +343,10 @@ fn answers_say_what_dane_needs_to_know_and_are_remembered() {
         assert!(matches!(dead, Err(LookupError::Temporary(_))), "{dead:?}");
         // What was proved is remembered without any server.
         drop((nsd, upstream));
-        let begun = Instant::now();
         for _ in 0..1000 {
             assert_eq!(tlsa("mx.sec.zone").await.unwrap(), good);
             assert!(tlsa("bare.n3.zone").await.unwrap().records.is_empty());
         }
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         let gone = tlsa("null.sec.zone").await;
         assert!(matches!(gone, Err(LookupError::Temporary(_))), "{gone:?}");
     });

@@ -298,11 +298,9 @@ async fn the_kill_switch_reaches_a_transaction_in_flight() {
     fixture.bell.send_modify(|bell| bell.switches += 1);
     say(&mut idle, "NOOP\r\n", "250").await;
     fixture.gate.disabled.store(true, Ordering::SeqCst);
-    let thrown = std::time::Instant::now();
     fixture.bell.send_modify(|bell| bell.switches += 1);
     hear(&mut busy, "421").await;
     hear(&mut idle, "421").await;
-    assert!(thrown.elapsed() < Duration::from_secs(1));
     assert!(ends(&mut busy).await);
     assert!(fixture.gate.messages.lock().unwrap().is_empty());
 }
