@@ -456,12 +456,18 @@ pub const LOGIN_FREE_TRIES: u32 = 5;
 pub const LOGIN_WAIT_FIRST: Duration = Duration::from_secs(2);
 /// The longest wait: whoever stands before the box is never locked out for good.
 pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(300);
-/// Files in one setup file or export: certificate, key and two DKIM keys for each of 100 domains.
+/// Files in one setup file: certificate, key and two DKIM keys for each of 100 domains.
 pub const SETUP_FILES_MAX: usize = 256;
 /// One of these files.
 pub const SETUP_FILE_OCTETS_MAX: usize = 256 * 1024;
 /// A setup file: a document, its files, and room.
 pub const SETUP_OCTETS_MAX: u64 = 16 * 1024 * 1024;
+/// One file in a backup: the authorities that all browsers know are a quarter of it.
+pub const BACKUP_FILE_OCTETS_MAX: u64 = 1024 * 1024;
+/// A backup unpacked: the largest document, and files for all that it can name.
+pub const BACKUP_UNPACKED_OCTETS_MAX: u64 = 64 * 1024 * 1024;
+/// A backup as it is kept: in base64, with a passphrase, it is one request to the host role.
+pub const BACKUP_OCTETS_MAX: usize = HOST_REQUEST_OCTETS_MAX / 4 * 3 - 4096;
 /// Generations of the configuration that are kept.
 pub const GENERATIONS_MAX: usize = 50;
 /// The longest time that a configuration may be on trial.

@@ -48,8 +48,8 @@ pub enum Given {
 pub struct GivenFile {
     /// Below `/etc/postern`: `tls/chain.pem`.
     pub path: PathBuf,
-    /// Its text; may be a private key.
-    pub text: Secret<String>,
+    /// What is in it; may be a private key.
+    pub octets: Secret<Vec<u8>>,
 }
 
 /// A setup file that can be read.
@@ -206,15 +206,15 @@ fn files(top: &mut Section<'_>) -> Vec<GivenFile> {
                 entry.complain("is too long", "Certificates and keys are a few KB");
                 return None;
             }
-            Some(Secret::new(text.to_owned()))
+            Some(Secret::new(text.as_bytes().to_vec()))
         });
         section.close();
-        let (Some(path), Some(text)) = (path, text) else { continue };
+        let (Some(path), Some(octets)) = (path, text) else { continue };
         if files.iter().any(|file| file.path == path) {
             item.complain("gives a file again that stands above", "Give every file once");
             continue;
         }
-        files.push(GivenFile { path, text });
+        files.push(GivenFile { path, octets });
     }
     files
 }

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use postern::control::host::{HostAnswer, HostRequest};
 
 use crate::changes_come_back::configured;
-use crate::machine::{Machine, PASSPHRASE, said};
+use crate::machine::{Machine, PASSPHRASE, Role, said};
 
 const BACKUP_PASSPHRASE: &str = "nine green apples";
 
@@ -64,6 +64,79 @@ fn a_backup_brings_another_box_to_where_this_one_was() {
     assert!(done.status.success(), "{done:?}");
     assert_eq!(machine.read("etc/postern/dkim/s1.pem").as_deref(), Some(key.as_str()));
     assert!(machine.read("etc/postern/postern.toml").unwrap().contains("recipients_max = 200"));
+}
+
+fn apply(role: &Role<'_>, document: String) {
+    let answer =
+        role.ask(&HostRequest::ConfigApply { document, confirm_secs: None, comment: None });
+    assert!(matches!(answer, HostAnswer::Applied(_)), "{answer:?}");
+}
+
+/// Years of new keys, a file of another kind, and more domains than a setup file brings files.
+#[test]
+fn a_backup_holds_what_the_document_names_and_comes_back() {
+    let machine = configured();
+    let role = machine.start(false);
+    let root = machine.path("").display().to_string();
+    let key = |number: u32| {
+        format!(
+            "\n[[dkim]]\ndomain = \"d{number}.example.net\"\nselector = \"s\"\n\
+             algorithm = \"ed25519-sha256\"\nfile = \"{root}etc/postern/dkim/d{number}.pem\"\n"
+        )
+    };
+    let more: String = (0..260).map(key).collect();
+    apply(&role, machine.document(200, &more));
+    for number in 0..300 {
+        machine.write(&format!("etc/postern/dkim/old{number}.pem"), "old");
+    }
+    machine.write("etc/postern/tls/bundle.p12", [0x30, 0x82, 0xff, 0x00]);
+    // A chain in DER: no text, and named.
+    let octets = [0x30, 0x82, 0xff, 0xfe, 0x00, 0x0a];
+    machine.write("etc/postern/tls/chain.pem", octets);
+    let file = machine.path("box.pbk").display().to_string();
+    let typed = format!("{BACKUP_PASSPHRASE}\n");
+    let made = machine.cli(&["backup", &file], &typed);
+    assert!(made.status.success(), "{made:?}");
+    for name in ["tls/chain.pem", "dkim/d259.pem", "dkim/old7.pem"] {
+        machine.write(&format!("etc/postern/{name}"), "gone");
+    }
+    let checked = machine.cli(&["restore", &file, "--check"], &typed);
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.status.success() && text.contains("file: dkim/d259.pem"), "{checked:?}");
+    assert!(!text.contains("old") && !text.contains("bundle"), "{text}");
+    let done = machine.cli(&["restore", &file], &typed);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(fs::read(machine.path("etc/postern/tls/chain.pem")).unwrap(), octets);
+    assert!(machine.read("etc/postern/dkim/d259.pem").unwrap().contains("PRIVATE KEY"));
+    assert_eq!(machine.read("etc/postern/dkim/old7.pem").as_deref(), Some("gone"));
+}
+
+#[test]
+fn what_cannot_be_carried_is_named_before_anything_is_written() {
+    let machine = configured();
+    let role = machine.start(false);
+    let root = machine.path("").display().to_string();
+    machine.write("etc/elsewhere/key.pem", "key");
+    machine.write("etc/postern/trust/own/ca.pem", "ca");
+    let document = machine
+        .document(200, &format!("\n[updates]\nroots = \"{root}etc/postern/trust/own/ca.pem\"\n"))
+        .replace("/etc/postern/tls/key.pem", "/etc/elsewhere/key.pem");
+    apply(&role, document);
+    let file = machine.path("box.pbk").display().to_string();
+    let made = machine.cli(&["backup", &file], &format!("{BACKUP_PASSPHRASE}\n"));
+    assert!(!made.status.success(), "{made:?}");
+    let text = String::from_utf8_lossy(&made.stderr).into_owned();
+    for said in ["/etc/elsewhere/key.pem", "trust/own/ca.pem", "Put it into one of", "not deeper"] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    assert!(!machine.path("box.pbk").exists());
+    // Beyond what a restore takes.
+    apply(&role, machine.document(200, ""));
+    machine.write("etc/postern/tls/key.pem", vec![b'x'; 1024 * 1024 + 1]);
+    let made = machine.cli(&["backup", &file], &format!("{BACKUP_PASSPHRASE}\n"));
+    let text = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(!made.status.success() && text.contains("tls/key.pem has more than"), "{text}");
+    assert!(!machine.path("box.pbk").exists());
 }
 
 #[test]

@@ -124,8 +124,8 @@ impl Generations {
         let _ = fs::remove_dir_all(&folder);
         let mut new_files = Vec::new();
         for file in files {
-            let text = file.text.expose().as_bytes();
-            replace(&folder.join("files").join(&file.path), text, Readers::Owner)?;
+            let octets = file.octets.expose();
+            replace(&folder.join("files").join(&file.path), octets, Readers::Owner)?;
             match fs::read(self.paths.etc().join(&file.path)) {
                 Ok(before) => {
                     let before = Secret::new(before);

@@ -83,18 +83,18 @@ pub(super) fn make(
     now: WallTime,
 ) -> Result<Vec<GivenFile>, Fault> {
     let mut files = Vec::new();
-    let mut put = |path: &Path, text: Secret<String>| {
+    let mut put = |path: &Path, text: &str| {
         if let Some(path) = below_etc(path) {
-            files.push(GivenFile { path, text });
+            files.push(GivenFile { path, octets: Secret::new(text.as_bytes().to_vec()) });
         }
     };
     if let Some(tls) = &missing.tls {
         let (certificate, key) = certificate::make(config, now)?;
-        put(&tls.certificate, Secret::new(certificate));
-        put(&tls.key, key);
+        put(&tls.certificate, &certificate);
+        put(&tls.key, key.expose());
     }
     for key in &missing.dkim {
-        put(&key.file, keys::generate(key.algorithm)?);
+        put(&key.file, keys::generate(key.algorithm)?.expose());
     }
     Ok(files)
 }

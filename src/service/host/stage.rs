@@ -52,6 +52,31 @@ impl Surroundings for Stage<'_> {
     }
 }
 
+/// Surroundings in which every file exists, and that keep what was asked for.
+#[derive(Default)]
+struct Named(RefCell<BTreeSet<PathBuf>>);
+
+impl Surroundings for Named {
+    fn readable(&self, path: &Path) -> Result<(), String> {
+        self.0.borrow_mut().insert(path.to_owned());
+        Ok(())
+    }
+
+    fn uid(&self, _: &str) -> Option<u32> {
+        None
+    }
+}
+
+/// All files that a document names, wherever they lie and whether they are there or not.
+///
+/// # Errors
+/// All complaints at once.
+pub(super) fn named(document: &str) -> Result<BTreeSet<PathBuf>, Vec<Complaint>> {
+    let named = Named::default();
+    read(document, &named)?;
+    Ok(named.0.into_inner())
+}
+
 /// The place of a file below `/etc/postern`, as setup files and exports name it.
 pub(super) fn below_etc(path: &Path) -> Option<PathBuf> {
     // A machine in a folder has `/etc/postern` somewhere in the middle of its paths.

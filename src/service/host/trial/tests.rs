@@ -23,8 +23,8 @@ fn author() -> Author {
 
 /// A file that comes with a document, and says which.
 fn file(document: &str) -> Vec<GivenFile> {
-    let text = Secret::new(format!("key of {document}"));
-    vec![GivenFile { path: PathBuf::from("tls/key.pem"), text }]
+    let octets = Secret::new(format!("key of {document}").into_bytes());
+    vec![GivenFile { path: PathBuf::from("tls/key.pem"), octets }]
 }
 
 fn apply(machine: &Arc<Simulated>, text: &str, secs: Option<u64>) -> Result<Applied, Trouble> {
