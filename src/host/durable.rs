@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::unistd::{Group, geteuid};
 
 use crate::base::fault::Fault;
@@ -28,7 +29,8 @@ pub enum Readers {
 }
 
 /// Replaces or makes the file at `path` in one step: after a power cut there is the old one or the
-/// new one. Folders that are missing are made.
+/// new one. Folders that are missing are made. Neither name is followed if it is a link: both may
+/// be on a stick that somebody has prepared.
 ///
 /// # Errors
 /// What the file system reports; the old file is as it was.
@@ -39,10 +41,16 @@ pub fn replace(path: &Path, octets: &[u8], readers: Readers) -> Result<(), Fault
     }
     let new = beside(path);
     let write = || -> io::Result<()> {
+        // What a power cut left, or whoever made the stick.
+        match fs::remove_file(&new) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+            _ => {}
+        }
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // O_EXCL: it is made here, or this fails.
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(octets)?;
-        dress(&new, path, readers)?;
+        dress(&file, path, readers)?;
         file.sync_all()?;
         fs::rename(&new, path)?;
         sync_folder(path)
@@ -54,7 +62,7 @@ pub fn replace(path: &Path, octets: &[u8], readers: Readers) -> Result<(), Fault
 }
 
 /// Sets owner and mode of a new file.
-fn dress(new: &Path, old: &Path, readers: Readers) -> io::Result<()> {
+fn dress(new: &File, old: &Path, readers: Readers) -> io::Result<()> {
     let before = fs::metadata(old).ok();
     let (mode, owner, group) = match (readers, before) {
         (Readers::Owner, _) => return Ok(()),
@@ -63,9 +71,9 @@ fn dress(new: &Path, old: &Path, readers: Readers) -> io::Result<()> {
         }
         _ => (0o640, None, gateway_group()),
     };
-    fs::set_permissions(new, Permissions::from_mode(mode))?;
+    new.set_permissions(Permissions::from_mode(mode))?;
     if geteuid().is_root() && (owner.is_some() || group.is_some()) {
-        chown(new, owner, group)?;
+        fchown(new, owner, group)?;
     }
     Ok(())
 }
@@ -115,13 +123,15 @@ pub fn remove(path: &Path) -> Result<(), Fault> {
 }
 
 /// Overwrites a file, removes it, and has both on the disk before it returns. On flash memory the
-/// old octets may live on in cells that nobody can address; that is as far as software reaches.
+/// old octets may live on in cells that nobody can address; that is as far as software reaches. A
+/// link is not followed: what it leads to is not ours to wipe.
 ///
 /// # Errors
 /// What the file system reports. The file may still be there.
 pub fn wipe(path: &Path) -> Result<(), Fault> {
     let overwrite = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(path)?;
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
         let octets = file.metadata()?.len();
         file.seek(SeekFrom::Start(0))?;
         let zeros = [0_u8; 4096];
@@ -217,5 +227,25 @@ mod tests {
         // Another name of the same octets shows what became of them.
         assert_eq!(fs::read(&twin).unwrap(), [0; 5]);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    /// A stick of somebody else: its names lead to a file of ours.
+    #[test]
+    fn no_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, stick) = (folder.path().join("admin"), folder.path().join("stick"));
+        fs::create_dir(&stick).unwrap();
+        fs::write(&ours, "hash").unwrap();
+        let path = stick.join("backup-gw-20261129.pbk");
+        for name in [path.clone(), beside(&path)] {
+            std::os::unix::fs::symlink(&ours, name).unwrap();
+        }
+        replace(&path, b"sealed", Readers::Owner).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"sealed");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        let link = stick.join("postern-setup.toml");
+        std::os::unix::fs::symlink(&ours, &link).unwrap();
+        assert!(wipe(&link).is_err());
+        assert_eq!(fs::read(&ours).unwrap(), b"hash");
     }
 }

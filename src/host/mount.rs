@@ -12,6 +12,10 @@ use crate::base::fault::Fault;
 /// File systems that a stick may have, the likeliest first.
 const FILE_SYSTEMS: [&str; 4] = ["vfat", "exfat", "ext4", "iso9660"];
 
+/// No link on a stick leads anywhere: whoever made it must not have us read or write our own files
+/// (`MS_NOSYMFOLLOW`, Linux 5.10; an older kernel does not heed it).
+pub(super) const MS_NOSYMFOLLOW: MsFlags = MsFlags::from_bits_retain(0x100);
+
 /// How the stick came to be mounted, so that it is let go the same way.
 #[derive(Debug)]
 enum Held {
@@ -39,7 +43,15 @@ impl Stick {
     pub fn take(paths: &Paths) -> Result<Option<Self>, Fault> {
         let folder = paths.stick();
         if !paths.is_real() {
-            // A folder plays the machine, so a folder plays the stick.
+            // A folder plays the machine, so a folder plays the stick, and a file one that holds no
+            // file system.
+            if folder.is_file() {
+                return Err(Fault::new(
+                    "mounting the stick",
+                    folder.display(),
+                    "is no file system",
+                ));
+            }
             return Ok(folder.is_dir().then_some(Self { folder, held: Held::Played }));
         }
         let device = paths.stick_device();
@@ -47,7 +59,7 @@ impl Stick {
             return Ok(None);
         }
         make_folder(&folder, Readers::Owner)?;
-        let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MS_NOSYMFOLLOW;
         let mut cause = None;
         for flags in [safe | MsFlags::MS_SYNCHRONOUS, safe | MsFlags::MS_RDONLY] {
             for kind in FILE_SYSTEMS {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::base::fault::Fault;
+use crate::host::mount::MS_NOSYMFOLLOW;
 use crate::update::version::Version;
 
 /// Labels that a stick with updates may have, the better first.
@@ -36,8 +37,11 @@ impl Stick {
         let fault = |cause: String| Fault::new("mounting", device.display(), cause);
         let folder = run.join("usb");
         fs::create_dir_all(&folder).map_err(|error| fault(error.to_string()))?;
-        let flags =
-            MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+        let flags = MsFlags::MS_RDONLY
+            | MsFlags::MS_NODEV
+            | MsFlags::MS_NOSUID
+            | MsFlags::MS_NOEXEC
+            | MS_NOSYMFOLLOW;
         let mut last = "no file system is known".to_owned();
         for kind in KINDS {
             match mount(Some(device), &folder, Some(kind), flags, None::<&str>) {
@@ -64,7 +68,7 @@ impl Stick {
 /// A transient mount unit: the service manager has the right that we may lack.
 fn by_systemd(device: &Path, folder: &Path) -> Result<(), String> {
     let ran = Command::new("/usr/bin/systemd-mount")
-        .args(["--quiet", "--collect", "--options=ro,nodev,nosuid,noexec"])
+        .args(["--quiet", "--collect", "--options=ro,nodev,nosuid,noexec,nosymfollow"])
         .args([device, folder])
         .stdin(Stdio::null())
         .output()
