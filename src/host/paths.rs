@@ -105,7 +105,7 @@ impl Paths {
         self.state().join("setups.json")
     }
 
-    /// Why a setup file was refused, until one is taken.
+    /// Why a setup file was refused, until one is taken or a start finds none to refuse.
     #[must_use]
     pub fn setup_error(&self) -> PathBuf {
         self.state().join("setup-error.txt")

@@ -138,6 +138,60 @@ fn a_credential_and_a_stick_set_a_box_up_too() {
     assert_eq!(machine.read(stick), None);
 }
 
+/// A machine whose host passes the same file at every start, and whose passphrase is lost.
+#[test]
+fn a_credential_hides_no_signed_file_and_can_be_signed_itself() {
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let public = STANDARD.encode(pair.public_key().as_ref());
+    let more = format!("\n[setup]\nkey = \"{public}\"\n");
+    let credential = "credentials/postern.setup";
+    let stick = "run/postern-host/stick/postern-setup.toml";
+    let machine = Machine::new();
+    machine.write(credential, machine.setup_file(200, &more));
+    machine.boot();
+    let second = machine.setup_file(300, &more);
+    machine.write(stick, &second);
+    machine.write(&format!("{stick}.sig"), pair.sign(second.as_bytes()).as_ref());
+    machine.boot();
+    assert_eq!(recipients(&machine).as_deref(), Some("300"));
+    assert_eq!(machine.read(stick), None);
+
+    // Another credential is refused without a signature, and hides nothing either.
+    let third = machine.setup_file(400, &more);
+    machine.write(credential, &third);
+    assert!(machine.boot().contains("only with a signature"));
+    let fourth = machine.setup_file(500, &more);
+    machine.write(FILE, &fourth);
+    machine.write(SIGNATURE, pair.sign(fourth.as_bytes()).as_ref());
+    machine.boot();
+    assert_eq!(recipients(&machine).as_deref(), Some("500"));
+    machine.write("credentials/postern.setup.sig", pair.sign(third.as_bytes()).as_ref());
+    machine.boot();
+    assert_eq!(recipients(&machine).as_deref(), Some("400"));
+    assert_eq!(machine.boot(), "");
+}
+
+#[test]
+fn a_stick_that_cannot_be_mounted_is_said_with_its_remedy() {
+    let machine = Machine::new();
+    // A file in place of the folder that plays a stick: there is a stick, and no file system.
+    machine.write("run/postern-host/stick", "NTFS");
+    let said = machine.boot();
+    assert!(said.contains("refused") && said.contains("mounting the stick"), "{said}");
+    assert!(said.contains("Format the stick as FAT32 or exFAT"), "{said}");
+    // The console shows it, until there is nothing to refuse any more.
+    let kept = "var/lib/postern-host/setup-error.txt";
+    assert!(machine.read(kept).unwrap().contains("mounting the stick"));
+    fs::remove_file(machine.path("run/postern-host/stick")).unwrap();
+    assert_eq!(machine.boot(), "");
+    assert_eq!(machine.read(kept), None);
+    // It does not stand in the way of a file elsewhere.
+    machine.write("run/postern-host/stick", "NTFS");
+    machine.write(FILE, machine.setup_file(200, ""));
+    machine.boot();
+    assert_eq!(recipients(&machine).as_deref(), Some("200"));
+}
+
 #[test]
 fn setup_by_hand_works_where_no_role_runs_and_check_changes_nothing() {
     let machine = Machine::new();

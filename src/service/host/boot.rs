@@ -3,12 +3,16 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | credential `postern.setup` | SMBIOS type 11 or `fw_cfg`; cannot be wiped |
+//! | credential `postern.setup` | SMBIOS type 11 or `fw_cfg`; cannot be wiped; at most 1 MiB |
 //! | `/efi/postern/postern-setup.toml` | the ESP |
 //! | `postern-setup.toml` on a file system with the label POSTERNCFG | a stick |
 //!
-//! The first that is there counts. Whatever is wrong with it, the box starts: the wizard on the
-//! console must work then.
+//! Its signature is beside it, with `.sig` behind its name, for a credential, too. (systemd passes
+//! a unit 1 MiB of credentials in all; a signature is 64 octets, or these in base64.)
+//!
+//! They are looked at in this order until one is taken: one that was taken before, or is refused,
+//! does not hide the next. Whatever is wrong with one, the box starts: the wizard on the console
+//! must work then.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,13 +44,41 @@ const NAME: &str = "postern-setup.toml";
 const ERROR_NAME: &str = "postern-setup.error.txt";
 const CREDENTIAL: &str = "postern.setup";
 
+/// What helps where a stick with the label has no file system that this box knows.
+const STICK_REMEDY: &str = "Format the stick as FAT32 or exFAT with the label POSTERNCFG, and copy \
+                            the file to it again";
+
 /// How long a box without a configuration waits for a stick that the kernel has not seen yet.
 const STICK_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Octets of a signature file: base64 of 64 octets, with room.
+const SIGNATURE_OCTETS_MAX: u64 = 4096;
+
+/// A place where a setup file may be.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Credential,
+    Esp,
+    Stick,
+}
+
+/// All places, in their order.
+const PLACES: [Place; 3] = [Place::Credential, Place::Esp, Place::Stick];
+
+impl Place {
+    /// For people.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Credential => "a credential",
+            Self::Esp => "the ESP",
+            Self::Stick => "a stick",
+        }
+    }
+}
+
 /// A setup file that was found.
 struct Found {
-    /// For people: `the ESP`.
-    place: &'static str,
+    place: Place,
     text: Secret<String>,
     signature: Option<Vec<u8>>,
     /// The file to wipe; a credential has none.
@@ -82,34 +114,63 @@ pub fn run(
     trials.recover()?;
     let configured = paths.document().exists();
     let patience = if configured || !paths.is_real() { Duration::ZERO } else { STICK_PATIENCE };
-    let Some(found) = look(paths, credentials, patience) else { return Ok(Outcome::Nothing) };
-    let outcome = consider(paths, &found, configured, &mut trials, herald);
-    record(paths, found.place, &outcome);
-    match &outcome {
-        Outcome::Taken(_) | Outcome::Known => {
-            if let Some(path) = &found.path {
-                let signature = with_suffix(path, ".sig");
-                if let Err(fault) = wipe(path).and_then(|()| remove(&signature)) {
-                    // A stick that cannot be written, for example: it holds a passphrase.
-                    let fault = format!("the setup file is still there, remove it: {fault}");
-                    herald.tell(Event::FaultSeen { room: "setup".to_owned(), fault });
-                }
-                let _ = remove(&path.with_file_name(ERROR_NAME));
+    let (mut known, mut refused) = (false, Vec::new());
+    for place in PLACES {
+        let outcome = match look(paths, credentials, place, patience) {
+            Ok(None) => continue,
+            Ok(Some(found)) => {
+                let outcome = consider(paths, &found, configured, &mut trials, herald);
+                settle(&found, &outcome, configured, herald);
+                outcome
             }
-        }
-        Outcome::Refused(complaints) => {
-            let reason = complaints.join("; ");
-            herald.tell(Event::SetupRefused { place: found.place.to_owned(), reason });
-            let text = complaints.join("\r\n") + "\r\n";
-            replace(&paths.setup_error(), text.as_bytes(), Readers::Owner)?;
-            // On a configured box the file is left alone, and so is what is around it.
-            if let Some(path) = found.path.as_ref().filter(|_| !configured) {
-                let _ = replace(&path.with_file_name(ERROR_NAME), text.as_bytes(), Readers::Owner);
+            Err(fault) => Outcome::Refused(vec![format!("{fault}. {STICK_REMEDY}")]),
+        };
+        record(paths, place, &outcome);
+        match outcome {
+            Outcome::Taken(dns) => return Ok(Outcome::Taken(dns)),
+            Outcome::Known => known = true,
+            Outcome::Refused(complaints) => {
+                let (place, reason) = (place.name().to_owned(), complaints.join("; "));
+                herald.tell(Event::SetupRefused { place, reason });
+                refused.extend(complaints);
             }
+            Outcome::Nothing => {}
         }
-        Outcome::Nothing => {}
     }
-    Ok(outcome)
+    if refused.is_empty() {
+        // What was refused once is not there any more.
+        remove(&paths.setup_error())?;
+        return Ok(if known { Outcome::Known } else { Outcome::Nothing });
+    }
+    replace(&paths.setup_error(), lines(&refused).as_bytes(), Readers::Owner)?;
+    Ok(Outcome::Refused(refused))
+}
+
+/// What is done with the file itself.
+fn settle(found: &Found, outcome: &Outcome, configured: bool, herald: &Arc<Herald>) {
+    let Some(path) = &found.path else { return };
+    match outcome {
+        Outcome::Taken(_) | Outcome::Known => {
+            let signature = with_suffix(path, ".sig");
+            if let Err(fault) = wipe(path).and_then(|()| remove(&signature)) {
+                // A stick that cannot be written, for example: it holds a passphrase.
+                let fault = format!("the setup file is still there, remove it: {fault}");
+                herald.tell(Event::FaultSeen { room: "setup".to_owned(), fault });
+            }
+            let _ = remove(&path.with_file_name(ERROR_NAME));
+        }
+        // On a configured box the file is left alone, and so is what is around it.
+        Outcome::Refused(complaints) if !configured => {
+            let error = path.with_file_name(ERROR_NAME);
+            let _ = replace(&error, lines(complaints).as_bytes(), Readers::Owner);
+        }
+        Outcome::Refused(_) | Outcome::Nothing => {}
+    }
+}
+
+/// Complaints as the editors of all systems show them.
+fn lines(complaints: &[String]) -> String {
+    complaints.join("\r\n") + "\r\n"
 }
 
 fn consider(
@@ -127,14 +188,14 @@ fn consider(
         return Outcome::Refused(vec![reason]);
     }
     let now = clock::wall();
-    let by = format!("a setup file ({})", found.place);
+    let by = format!("a setup file ({})", found.place.name());
     let prepared = match setup::prepare(paths, text, now) {
         Ok(prepared) => prepared,
         Err(complaints) => return Outcome::Refused(complaints),
     };
     match prepared.take(paths, trials, &by, now, None) {
         Ok(done) => {
-            let (place, generation) = (found.place.to_owned(), done.generation);
+            let (place, generation) = (found.place.name().to_owned(), done.generation);
             herald.tell(Event::SetupTaken { place, generation });
             Outcome::Taken(done.dns)
         }
@@ -162,44 +223,59 @@ fn verify(paths: &Paths, found: &Found) -> Result<(), String> {
         .map_err(|_| "the signature of the setup file does not fit".to_owned())
 }
 
-/// The first setup file that is there.
-fn look(paths: &Paths, credentials: Option<&Path>, patience: Duration) -> Option<Found> {
-    let credential = credentials.map(|folder| folder.join(CREDENTIAL));
-    if let Some(path) = credential.filter(|path| path.exists()) {
-        return take(&path, "a credential", false, None);
-    }
-    let esp = paths.drop_folder().join(NAME);
-    if esp.exists() {
-        return take(&esp, "the ESP", true, None);
-    }
-    let end = Instant::now() + patience;
-    loop {
-        if let Ok(Some(stick)) = Stick::take(paths) {
-            let path = stick.folder().join(NAME);
-            return if path.exists() { take(&path, "a stick", true, Some(stick)) } else { None };
+/// The setup file in a place; none: there is none.
+///
+/// # Errors
+/// There is a stick, and it cannot be mounted.
+fn look(
+    paths: &Paths,
+    credentials: Option<&Path>,
+    place: Place,
+    patience: Duration,
+) -> Result<Option<Found>, Fault> {
+    match place {
+        Place::Credential => {
+            Ok(credentials.and_then(|folder| take(&folder.join(CREDENTIAL), place, None)))
         }
-        if Instant::now() >= end {
-            return None;
+        Place::Esp => Ok(take(&paths.drop_folder().join(NAME), place, None)),
+        Place::Stick => {
+            let end = Instant::now() + patience;
+            loop {
+                if let Some(stick) = Stick::take(paths)? {
+                    return Ok(take(&stick.folder().join(NAME), place, Some(stick)));
+                }
+                if Instant::now() >= end {
+                    return Ok(None);
+                }
+                std::thread::sleep(Duration::from_millis(250));
+            }
         }
-        std::thread::sleep(Duration::from_millis(250));
     }
 }
 
-fn take(path: &Path, place: &'static str, wiped: bool, stick: Option<Stick>) -> Option<Found> {
-    let octets = std::fs::metadata(path).ok()?.len();
-    let text = if octets > SETUP_OCTETS_MAX {
-        // Too large to be one: refused with the complaints about an empty file.
-        String::new()
-    } else {
-        std::fs::read_to_string(path).unwrap_or_default()
-    };
-    let signature = std::fs::read(with_suffix(path, ".sig")).ok().map(|octets| signature(&octets));
-    let path = wiped.then(|| path.to_owned());
-    Some(Found { place, text: Secret::new(text), signature, path, _stick: stick })
+fn take(path: &Path, place: Place, stick: Option<Stick>) -> Option<Found> {
+    if !path.exists() {
+        return None;
+    }
+    // Too large to be one, or no file: refused with the complaints about an empty file.
+    let text = bounded(path, SETUP_OCTETS_MAX).and_then(|octets| String::from_utf8(octets).ok());
+    let text = Secret::new(text.unwrap_or_default());
+    let signature = bounded(&with_suffix(path, ".sig"), SIGNATURE_OCTETS_MAX);
+    let signature = signature.map(|octets| signature_of(&octets));
+    let path = (!matches!(place, Place::Credential)).then(|| path.to_owned());
+    Some(Found { place, text, signature, path, _stick: stick })
+}
+
+/// The octets of a file, if it is one and has at most so many. A pipe on a stick would wait for
+/// somebody who writes into it.
+fn bounded(path: &Path, octets_max: u64) -> Option<Vec<u8>> {
+    let found = std::fs::metadata(path).ok()?;
+    let good = found.is_file() && found.len() <= octets_max;
+    if good { std::fs::read(path).ok() } else { None }
 }
 
 /// A signature as tools write it: 64 octets, or these in base64.
-fn signature(octets: &[u8]) -> Vec<u8> {
+fn signature_of(octets: &[u8]) -> Vec<u8> {
     if octets.len() == 64 {
         return octets.to_vec();
     }
@@ -214,7 +290,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// A setup file is a deed, whoever put it there.
-fn record(paths: &Paths, place: &str, outcome: &Outcome) {
+fn record(paths: &Paths, place: Place, outcome: &Outcome) {
     let outcome = match outcome {
         Outcome::Nothing | Outcome::Known => return,
         Outcome::Taken(_) => "done".to_owned(),
@@ -222,7 +298,7 @@ fn record(paths: &Paths, place: &str, outcome: &Outcome) {
     };
     let deed = Deed {
         actor: "whoever has the box in his hands".to_owned(),
-        origin: format!("a setup file, {place}"),
+        origin: format!("a setup file, {}", place.name()),
         action: "setup".to_owned(),
         subject: String::new(),
         outcome: outcome.chars().take(4000).collect(),
