@@ -472,6 +472,9 @@ pub const BACKUP_OCTETS_MAX: usize = HOST_REQUEST_OCTETS_MAX / 4 * 3 - 4096;
 pub const GENERATIONS_MAX: usize = 50;
 /// The longest time that a configuration may be on trial.
 pub const CONFIRM_SECS_MAX: u64 = 24 * 3600;
+/// The longest that one deed may keep the desk of the host role: a change whose network step
+/// (180 s) and gateway (60 s to reload, 330 s to start anew) take all their time, forth and back.
+pub const HOST_DEED_MAX: Duration = Duration::from_secs(20 * 60);
 /// How often the host role looks whether a trial is over.
 pub const TRIAL_BEAT: Duration = Duration::from_millis(500);
 /// Connections to the control socket at a time.

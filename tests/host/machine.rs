@@ -38,6 +38,10 @@ if called end-at; then
     kill -TERM "$PPID"
     sleep 1
 fi
+if called hold-at; then
+    : >"$root/held"
+    while [ -e "$root/hold-at" ]; do sleep 0.05; done
+fi
 if called fail-at; then
     echo "told to fail" >&2
     exit 1
@@ -211,6 +215,7 @@ socket = "{root}/run/c.sock"
             .arg("--socket")
             .arg(self.path("run/h.sock"))
             .args(["--console-user", &guest])
+            .env("NOTIFY_SOCKET", self.path("notify"))
             .stderr(Stdio::from(fs::File::create(self.path("said")).unwrap()))
             .spawn()
             .unwrap();

@@ -1,13 +1,15 @@
 //! The role and a real gateway: requests are passed on, and a document is taken without a restart.
 
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 
 use postern::control::answer::Answer;
 use postern::control::host::{HostAnswer, HostLine, HostRequest};
 use postern::control::request::{PageAsk, Request};
 
 use crate::changes_come_back::configured;
-use crate::machine::{Machine, PASSPHRASE, PROGRAM, said, wait};
+use crate::machine::{Machine, PASSPHRASE, PATIENCE, PROGRAM, said, wait};
 
 struct Gateway(Child);
 
@@ -117,4 +119,43 @@ fn the_updater_is_asked_in_writing_and_its_answer_is_passed_on() {
     for odd in ["--help", "http://example.org/x.pbu", "/a b", "x"] {
         assert!(matches!(stage(odd), HostAnswer::Trouble(_)), "{odd}");
     }
+}
+
+/// The service manager hears of life once the role is ready, and while a deed lasts.
+#[test]
+fn the_watchdog_is_fed_also_while_a_deed_lasts() {
+    let machine = configured();
+    let systemd = UnixDatagram::bind(machine.path("notify")).unwrap();
+    let (tell, told) = mpsc::channel();
+    // Whoever tells must never wait for somebody who does not listen.
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = systemd.recv(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if tell.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    let hear = |wanted: &str| {
+        while !told.recv_timeout(PATIENCE).unwrap().lines().any(|line| line == wanted) {}
+    };
+    let role = machine.start(false);
+    hear("READY=1");
+    hear("WATCHDOG=1");
+    // A change at the desk, whose network step hangs for a while.
+    machine.write("hold-at", "systemctl reload-or-restart");
+    let document = machine.document(300, "");
+    let request = HostRequest::ConfigApply { document, confirm_secs: None, comment: None };
+    std::thread::scope(|scope| {
+        let deed = scope.spawn(|| role.ask(&request));
+        wait(|| machine.path("held").exists().then_some(()), || "it is not held".to_owned());
+        while told.try_recv().is_ok() {}
+        for _ in 0..3 {
+            hear("WATCHDOG=1");
+        }
+        std::fs::remove_file(machine.path("hold-at")).unwrap();
+        let answer = deed.join().unwrap();
+        assert!(matches!(answer, HostAnswer::Applied(_)), "{answer:?}");
+    });
 }

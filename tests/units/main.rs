@@ -376,8 +376,11 @@ fn no_part_can_starve_another_and_none_fails_unseen() {
         assert!(weight(other, "Service") < gateway, "{other}");
     }
     assert!(weight("postern-scan.slice", "Slice") < gateway);
-    for unit in ["postern.service", "postern-egress.service"] {
+    for unit in ["postern.service", "postern-egress.service", "postern-host.service"] {
         assert!(machine[unit].last("Service", "WatchdogSec").is_some());
+        assert!(machine[unit].last("Service", "Type").unwrap().starts_with("notify"), "{unit}");
+        // Nobody is ordered to stay dead after it.
+        assert_eq!(machine[unit].last("Service", "Restart"), Some("always"), "{unit}");
     }
 }
 

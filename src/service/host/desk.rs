@@ -4,7 +4,7 @@ mod deeds;
 mod looks;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::door::{Door, Try};
 use super::hands::Machine;
@@ -172,6 +172,16 @@ impl HostDesk {
         if let Ok(mut trials) = self.trials.try_lock() {
             trials.tick();
         }
+    }
+
+    /// Whether nobody is at work at the desk: changes, log-ins, the audit trail. A deed that lasts
+    /// (staging, a backup) is not at the desk meanwhile.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        fn free<T>(mutex: &Mutex<T>) -> bool {
+            !matches!(mutex.try_lock(), Err(TryLockError::WouldBlock))
+        }
+        free(&self.trials) && free(&self.door) && free(&self.audit)
     }
 
     /// Whether the box belongs to nobody yet.
@@ -434,12 +444,33 @@ mod tests {
     use super::super::simulated::Simulated;
     use super::*;
 
+    fn desk(machine: &Arc<Simulated>) -> HostDesk {
+        let guests = Guests { guests: Vec::new(), own: 0 };
+        let herald = Arc::new(Herald::new(clock::wall));
+        HostDesk::open(machine.paths.clone(), machine.clone(), guests, herald).unwrap()
+    }
+
+    #[test]
+    fn whoever_works_at_the_desk_is_seen_and_does_not_stop_a_look() {
+        let desk = desk(&Arc::new(Simulated::new()));
+        assert!(desk.is_free());
+        let change = lock(&desk.trials);
+        assert!(!desk.is_free());
+        desk.tick();
+        drop(change);
+        let record = lock(&desk.audit);
+        assert!(!desk.is_free());
+        drop(record);
+        let knock = lock(&desk.door);
+        assert!(!desk.is_free());
+        drop(knock);
+        assert!(desk.is_free());
+    }
+
     #[test]
     fn a_press_on_the_button_stands_in_the_audit_trail() {
         let machine = Arc::new(Simulated::new());
-        let guests = Guests { guests: Vec::new(), own: 0 };
-        let herald = Arc::new(Herald::new(clock::wall));
-        let desk = HostDesk::open(machine.paths.clone(), machine.clone(), guests, herald).unwrap();
+        let desk = desk(&machine);
         desk.power_button("Power\u{1b}[2J Button");
         assert!(machine.off.load(std::sync::atomic::Ordering::SeqCst));
         let (rows, total) = lock(&desk.audit).newest(0, 10).unwrap();

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::boot::{self, Outcome};
@@ -13,7 +14,7 @@ use super::desk::{Guests, HostDesk, Visitor};
 use super::hands::{Machine, Real};
 use super::server;
 use crate::base::fault::Fault;
-use crate::base::limits::TRIAL_BEAT;
+use crate::base::limits::{HOST_DEED_MAX, TRIAL_BEAT};
 use crate::config::Surroundings as _;
 use crate::control::answer::{Trouble, TroubleKind};
 use crate::control::host::{HostAnswer, HostRequest};
@@ -163,16 +164,45 @@ pub fn by_hand(root: &Path, request: HostRequest) -> HostAnswer {
     done().unwrap_or_else(HostAnswer::Trouble)
 }
 
-/// Looks after trials; feeds the watchdog when a look came to its end.
+/// Looks after trials, and feeds the watchdog as long as the role lives. A look that takes a
+/// generation back may last for minutes: the beats go on meanwhile.
 async fn beat(desk: Arc<HostDesk>) {
     let mut beat = tokio::time::interval(TRIAL_BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut life = Life::default();
+    let mut look: Option<JoinHandle<()>> = None;
+    let mut well = true;
     loop {
         beat.tick().await;
-        let desk = desk.clone();
-        if tokio::task::spawn_blocking(move || desk.tick()).await.is_ok() {
+        if let Some(ended) = look.take_if(|look| look.is_finished()) {
+            well = ended.await.is_ok();
+        }
+        if look.is_none() {
+            let desk = desk.clone();
+            look = Some(tokio::task::spawn_blocking(move || desk.tick()));
+        }
+        if life.beats(desk.is_free(), Instant::now()) && well {
             notify::alive();
         }
+    }
+}
+
+/// Tells a deed that takes its time from a desk that hangs.
+#[derive(Debug, Default)]
+struct Life {
+    /// Since when the desk was taken at every look.
+    taken_since: Option<Instant>,
+}
+
+impl Life {
+    /// Whether the role counts as alive at `now`, when the desk is free or not.
+    fn beats(&mut self, free: bool, now: Instant) -> bool {
+        if free {
+            self.taken_since = None;
+            return true;
+        }
+        let since = *self.taken_since.get_or_insert(now);
+        now.duration_since(since) < HOST_DEED_MAX
     }
 }
 
@@ -225,4 +255,23 @@ fn show(outcome: &Outcome) {
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("postern: {error}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_deed_is_life_and_a_desk_that_hangs_is_none() {
+        let (mut life, began) = (Life::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        assert!(life.beats(true, began));
+        assert!(life.beats(false, began));
+        assert!(life.beats(false, began + HOST_DEED_MAX / 2));
+        assert!(!life.beats(false, began + HOST_DEED_MAX));
+        // The next deed has its own time.
+        assert!(life.beats(true, began + HOST_DEED_MAX + second));
+        assert!(life.beats(false, began + HOST_DEED_MAX + 2 * second));
+        assert!(life.beats(false, began + 2 * HOST_DEED_MAX));
+    }
 }
