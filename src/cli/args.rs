@@ -26,7 +26,7 @@ use crate::mail::source::SourceName;
 
 pub use health::{HealthArguments, HealthVerb};
 pub use network::NetworkVerb;
-pub use update::{BundleArguments, RestartArguments, UpdateVerb};
+pub use update::{BundleArguments, RestartArguments, SignArguments, UpdateVerb};
 
 /// A hardened gateway for transactional mail.
 #[derive(Clone, Debug, Parser)]

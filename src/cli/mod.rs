@@ -5,6 +5,7 @@
 pub mod args;
 mod ask;
 mod check;
+mod countersign;
 mod diagnose;
 mod disks;
 mod host;

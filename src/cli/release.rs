@@ -15,7 +15,7 @@ use crate::host::clock;
 use crate::host::slots::shelf::member;
 use crate::service::update::formats;
 use crate::update::bundle::{BLOCK, MANIFEST, header, padding, signature_name};
-use crate::update::keys::{ReleaseKey, Roots, SIGNATURES_NEEDED, SecretKey, verify};
+use crate::update::keys::{SIGNATURES_NEEDED, SecretKey, add};
 use crate::update::manifest::{Files, Manifest, Names, PRODUCT, Sha256, compatible, unhex};
 
 /// Keys of a set: one may be lost, and one may be stolen.
@@ -73,18 +73,37 @@ pub(super) fn bundle(arguments: &BundleArguments, json: bool) -> Ending {
         Ok((manifest, octets)) => {
             let version = manifest.version.to_string();
             let out = arguments.out.display().to_string();
+            let missing = missing(arguments.keys.len());
             if json {
-                let made = json!({ "file": out, "version": version, "octets": octets });
+                let made = json!({
+                    "file": out, "version": version, "octets": octets, "missing": missing,
+                });
                 print(&format!("{made:#}\n"));
             } else {
-                print(&format!("{out}: {version}, {octets} octets\n"));
+                print(&format!("{out}: {version}, {octets} octets\n{}", wanted(missing)));
             }
             Ending::Done
         }
     }
 }
 
-fn failed(fault: &Fault) -> Ending {
+/// Signatures that a bundle with `present` ones still needs.
+pub(super) fn missing(present: usize) -> usize {
+    SIGNATURES_NEEDED.saturating_sub(present)
+}
+
+/// What is to be done before a machine takes it; nothing if that is nothing.
+pub(super) fn wanted(missing: usize) -> String {
+    if missing == 0 {
+        return String::new();
+    }
+    format!(
+        "No machine takes it yet: {missing} more of {SIGNATURES_NEEDED} signatures are needed \
+         (`postern update sign` where another release key is kept).\n"
+    )
+}
+
+pub(super) fn failed(fault: &Fault) -> Ending {
     complain(&fault.to_string());
     Ending::Failed
 }
@@ -97,10 +116,7 @@ fn made(arguments: &BundleArguments) -> Result<(Manifest, u64), Fault> {
     let fault = |error: io::Error| Fault::new("writing", out.display(), error);
     let mtime = manifest.made.unix_secs();
     let mut file = io::BufWriter::new(File::create(out).map_err(fault)?);
-    let mut written = small(&mut file, MANIFEST, &octets, mtime).map_err(fault)?;
-    for (number, signature) in (1..).zip(&signatures) {
-        written += small(&mut file, &signature_name(number), signature, mtime).map_err(fault)?;
-    }
+    let mut written = head(&mut file, &octets, &signatures, mtime).map_err(fault)?;
     let files = &manifest.files;
     let sources = [
         (&files.uki, arguments.uki.clone()),
@@ -128,6 +144,20 @@ fn made(arguments: &BundleArguments) -> Result<(Manifest, u64), Fault> {
     Ok((manifest, written + 2 * BLOCK as u64))
 }
 
+/// What stands before the files: the manifest and its signatures. Returns its octets.
+pub(super) fn head(
+    file: &mut impl Write,
+    manifest: &[u8],
+    signatures: &[Vec<u8>],
+    mtime_secs: u64,
+) -> io::Result<u64> {
+    let mut written = small(file, MANIFEST, manifest, mtime_secs)?;
+    for (number, signature) in (1..).zip(signatures) {
+        written += small(file, &signature_name(number), signature, mtime_secs)?;
+    }
+    Ok(written)
+}
+
 fn small(file: &mut impl Write, name: &str, octets: &[u8], mtime: u64) -> io::Result<u64> {
     let length = octets.len() as u64;
     let head = header(name, length, mtime).map_err(io::Error::other)?;
@@ -138,7 +168,7 @@ fn small(file: &mut impl Write, name: &str, octets: &[u8], mtime: u64) -> io::Re
 }
 
 /// As a server offers it: `URL/CHANNEL/manifest.json` and signatures beside the bundle.
-fn offer(folder: &Path, manifest: &[u8], signatures: &[Vec<u8>]) -> Result<(), Fault> {
+pub(super) fn offer(folder: &Path, manifest: &[u8], signatures: &[Vec<u8>]) -> Result<(), Fault> {
     let write = || {
         fs::create_dir_all(folder)?;
         fs::write(folder.join(MANIFEST), manifest)?;
@@ -200,19 +230,20 @@ fn source_date() -> Option<WallTime> {
     secs.checked_mul(1000).map(WallTime)
 }
 
-/// Signatures by all keys, in the order in which they were named; believed before they are used.
+/// Signatures by all keys, in the order in which they were named.
 fn signatures(arguments: &BundleArguments, octets: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
-    let mut keys = Vec::new();
+    let mut signatures = Vec::new();
     for path in &arguments.keys {
-        let fault = |cause: String| Fault::new("reading", path.display(), cause);
-        let pem = zeroize::Zeroizing::new(fs::read(path).map_err(|e| fault(e.to_string()))?);
-        keys.push(SecretKey::read(&pem).map_err(fault)?);
+        let key = secret_key(path)?;
+        add(octets, &mut signatures, &key)
+            .map_err(|why| Fault::new("signing with", path.display(), why))?;
     }
-    let public: Vec<ReleaseKey> = keys.iter().map(SecretKey::public).collect();
-    let signatures: Vec<Vec<u8>> = keys.iter().map(|key| key.sign(octets)).collect();
-    let believed = Roots::new(public).and_then(|roots| verify(octets, &signatures, &roots));
-    believed.map_err(|refused| {
-        Fault::new("signing", format!("with {SIGNATURES_NEEDED} keys"), refused)
-    })?;
     Ok(signatures)
+}
+
+/// A secret release key.
+pub(super) fn secret_key(path: &Path) -> Result<SecretKey, Fault> {
+    let fault = |cause: String| Fault::new("reading", path.display(), cause);
+    let pem = zeroize::Zeroizing::new(fs::read(path).map_err(|e| fault(e.to_string()))?);
+    SecretKey::read(&pem).map_err(fault)
 }

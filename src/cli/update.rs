@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::{RestartArguments, UpdateVerb};
-use super::{Ending, complain, print, release};
+use super::{Ending, complain, countersign, print, release};
 use crate::base::fault::Fault;
 use crate::event::harmless;
 use crate::host::disk;
@@ -23,6 +23,7 @@ pub(super) fn update(verb: UpdateVerb, config: &Path, json: bool) -> Ending {
     match &verb {
         UpdateVerb::Keygen { dir } => return release::keygen(dir, json),
         UpdateVerb::Bundle(arguments) => return release::bundle(arguments, json),
+        UpdateVerb::Sign(arguments) => return countersign::sign(arguments, json),
         _ => {}
     }
     if !walls::is_root() {
@@ -55,7 +56,7 @@ pub(super) fn update(verb: UpdateVerb, config: &Path, json: bool) -> Ending {
         UpdateVerb::Run => {
             update::run(&places, &settings, &mut tell).map(|answer| print(&format!("{answer:#}\n")))
         }
-        UpdateVerb::Keygen { .. } | UpdateVerb::Bundle(_) => Ok(()),
+        UpdateVerb::Keygen { .. } | UpdateVerb::Bundle(_) | UpdateVerb::Sign(_) => Ok(()),
     };
     match done {
         Ok(()) => Ending::Done,

@@ -197,6 +197,42 @@ fn one(octets: &[u8], signature: &[u8], roots: &Roots) -> Result<KeyId, String> 
     Ok(signature.key)
 }
 
+/// Adds the signature of `key` over the octets of a manifest to those that are there. Whether these
+/// are good nobody can tell without their keys; that they are of other keys, each can see.
+///
+/// # Errors
+/// The key has signed already, one of those that are there cannot be read, or there is no room.
+pub fn add(octets: &[u8], signatures: &mut Vec<Vec<u8>>, key: &SecretKey) -> Result<(), String> {
+    let own = key.public().id();
+    for id in signers(signatures)? {
+        if id == own {
+            return Err(format!("key {own} has signed already; another one is needed"));
+        }
+    }
+    if signatures.len() >= SIGNATURES_MAX {
+        return Err(format!("it has {SIGNATURES_MAX} signatures, and more are not read"));
+    }
+    signatures.push(key.sign(octets));
+    Ok(())
+}
+
+/// The keys that signatures say they are of, in their order.
+///
+/// # Errors
+/// One cannot be read, or two are of one key.
+pub fn signers(signatures: &[Vec<u8>]) -> Result<Vec<KeyId>, String> {
+    let mut ids = Vec::new();
+    for octets in signatures {
+        let signature: Signature = serde_json::from_slice(octets)
+            .map_err(|_| "a signature that it has cannot be read".to_owned())?;
+        if ids.contains(&signature.key) {
+            return Err(format!("it has two signatures of key {}", signature.key));
+        }
+        ids.push(signature.key);
+    }
+    Ok(ids)
+}
+
 /// A secret release key.
 pub struct SecretKey(Ed25519KeyPair);
 
@@ -303,6 +339,25 @@ pub(crate) mod tests {
         let stranger = &self::keys()[0];
         let refused = verify(&octets, &[one, stranger.sign(&octets)], &roots);
         assert!(matches!(refused, Err(Refused::NotSigned { good: 1, .. })), "a stranger");
+    }
+
+    #[test]
+    fn signatures_are_added_by_one_key_after_the_other() {
+        let keys = keys();
+        let roots = roots(&keys);
+        let octets = manifest("1.2.0").write();
+        let mut signatures = Vec::new();
+        add(&octets, &mut signatures, &keys[2]).unwrap();
+        let refused = verify(&octets, &signatures, &roots);
+        assert!(matches!(refused, Err(Refused::NotSigned { good: 1, .. })), "{refused:?}");
+        assert!(add(&octets, &mut signatures, &keys[2]).unwrap_err().contains("signed already"));
+        assert_eq!(signatures.len(), 1);
+        add(&octets, &mut signatures, &keys[0]).unwrap();
+        assert_eq!(verify(&octets, &signatures, &roots).unwrap().keys().len(), 2);
+        assert_eq!(signers(&signatures).unwrap(), [keys[2].public().id(), keys[0].public().id()]);
+        let one = signatures[0].clone();
+        assert!(add(&octets, &mut vec![one.clone(), one], &keys[1]).is_err());
+        assert!(add(&octets, &mut vec![b"{}".to_vec()], &keys[1]).is_err());
     }
 
     #[test]

@@ -168,8 +168,25 @@ impl Machine {
             .unwrap()
     }
 
-    /// Makes and signs a release, as `image/build` does.
+    /// Makes and signs a release with two keys at once.
     pub(crate) fn release(&self, version: &str, more: &[&str]) -> Release {
+        let (ran, release) = self.release_by(&["release-1", "release-3"], version, more);
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        release
+    }
+
+    /// The file of a secret key.
+    pub(crate) fn key(&self, name: &str) -> String {
+        self.at(&format!("keys/{name}.pem")).to_str().unwrap().to_owned()
+    }
+
+    /// Makes a release and has these keys sign it; how that ended, too.
+    pub(crate) fn release_by(
+        &self,
+        keys: &[&str],
+        version: &str,
+        more: &[&str],
+    ) -> (Output, Release) {
         let folder = self.at(&format!("build-{version}"));
         fs::create_dir_all(&folder).unwrap();
         let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
@@ -184,8 +201,7 @@ impl Machine {
         let root_hash = hash(version);
         let bundle = file(&format!("postern-{version}.pbu"));
         let text = root_hash.to_string();
-        let keys = [self.at("keys/release-1.pem"), self.at("keys/release-3.pem")];
-        let keys = keys.map(|key| key.to_str().unwrap().to_owned());
+        let keys: Vec<String> = keys.iter().map(|name| self.key(name)).collect();
         let (root_file, verity, uki) = (file("root.raw"), file("verity.raw"), file("uki.efi"));
         let mut line = vec![
             "update",
@@ -202,15 +218,13 @@ impl Machine {
             &root_file,
             "--verity",
             &verity,
-            "--key",
-            &keys[0],
-            "--key",
-            &keys[1],
         ];
+        for key in &keys {
+            line.extend(["--key", key]);
+        }
         line.extend(more);
         let ran = self.postern(&line);
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        Release { bundle: bundle.into(), root_hash, root }
+        (ran, Release { bundle: bundle.into(), root_hash, root })
     }
 
     pub(crate) fn stage(&self, bundle: &Path, wishes: &Wishes) -> Result<String, String> {

@@ -8,4 +8,5 @@
 
 mod machine;
 mod offers;
+mod signers;
 mod slots;

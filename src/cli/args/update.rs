@@ -41,9 +41,11 @@ pub enum UpdateVerb {
         /// Where `release-1.pem`, `release-1.pub` and so on are written
         dir: PathBuf,
     },
-    /// Make and sign a bundle, for whoever builds images
+    /// Make and sign a bundle, for whoever builds images; two release keys make a release
     #[command(disable_version_flag = true)]
     Bundle(Box<BundleArguments>),
+    /// Add a signature to a bundle, where another release key is kept
+    Sign(SignArguments),
 }
 
 /// When the machine restarts.
@@ -78,7 +80,8 @@ pub struct BundleArguments {
     /// The root hash, in hex
     #[arg(long, value_name = "HEX")]
     pub root_hash: String,
-    /// A secret release key (PKCS#8 PEM); at least two
+    /// A secret release key (PKCS#8 PEM). With one of them the others sign elsewhere, by `update
+    /// sign`; a builder who has two can make a release alone
     #[arg(long = "key", value_name = "FILE", required = true)]
     pub keys: Vec<PathBuf>,
     /// The oldest version that may go to it in one step [default: any]
@@ -99,6 +102,19 @@ pub struct BundleArguments {
     /// Machines that it runs on [default: this one's kind]
     #[arg(long, value_name = "KIND")]
     pub compatible: Option<String>,
+    /// Also write manifest and signatures to DIR, as a server offers them
+    #[arg(long, value_name = "DIR")]
+    pub offer: Option<PathBuf>,
+}
+
+/// Whose signature a bundle gets.
+#[derive(Clone, Debug, Args)]
+pub struct SignArguments {
+    /// The bundle; it is replaced when the signed one is whole
+    pub bundle: PathBuf,
+    /// A secret release key (PKCS#8 PEM) that has not signed it yet
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
     /// Also write manifest and signatures to DIR, as a server offers them
     #[arg(long, value_name = "DIR")]
     pub offer: Option<PathBuf>,
