@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import unittest
@@ -54,6 +55,86 @@ class Languages(unittest.TestCase):
         for script in IMAGE.iterdir():
             if script.is_file() and script.read_bytes().startswith(b"#!/bin/bash"):
                 self.assertIn("\nexport LC_ALL=C\n", script.read_text(), script.name)
+
+
+# Drivers of buildroot-config's fragments and the modules that Debian has instead; none where
+# another module of the list has it, or Debian's kernel has it built in.
+NETWORK = {
+    "E1000": "e1000", "E1000E": "e1000e", "IGB": "igb", "IGC": "igc", "IXGBE": "ixgbe",
+    "IXGBEVF": "ixgbevf", "I40E": "i40e", "I40EVF": "iavf", "ICE": "ice", "BNX2": "bnx2",
+    "BNX2X": "bnx2x", "BNXT": "bnxt_en", "TIGON3": "tg3", "MLX4_EN": "mlx4_en",
+    "MLX5_CORE": "mlx5_core", "MLX5_CORE_EN": None, "SFC": "sfc", "QEDE": "qede", "QED": "qed",
+    "CHELSIO_T4": "cxgb4", "BE2NET": "be2net", "R8169": "r8169", "AQTION": "atlantic",
+    "ENA_ETHERNET": "ena", "ENIC": "enic", "NETDEVICES": None, "ETHERNET": None,
+}
+STORAGE = {
+    "PCI": None, "PCIEPORTBUS": None, "SCSI": None, "ATA": None, "BLK_DEV_NVME": "nvme",
+    "BLK_DEV_SD": "sd_mod", "SATA_AHCI": "ahci", "MEGARAID_SAS": "megaraid_sas",
+    "SCSI_MPT3SAS": "mpt3sas", "SCSI_MPI3MR": "mpi3mr", "SCSI_SMARTPQI": "smartpqi",
+    "SCSI_HPSA": "hpsa", "SCSI_AACRAID": "aacraid", "VMD": "vmd",
+}
+FAMILIES = {"inet": "NF_TABLES_INET", "arp": "NF_TABLES_ARP", "netdev": "NF_TABLES_NETDEV",
+            "ip": "NF_TABLES_IPV4", "ip6": "NF_TABLES_IPV6"}
+STATEMENTS = {"ct": "NFT_CT", "limit": "NFT_LIMIT", "reject": "NFT_REJECT_INET",
+              "fib": "NFT_FIB_INET", "log": "NFT_LOG"}
+
+
+def read(path):
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def fragment(name):
+    return read(f"buildroot-config/board/postern/linux/{name}.config")
+
+
+def symbols(text):
+    return re.findall(r"^CONFIG_(\w+)=y$", text, re.M)
+
+
+class Kernels(unittest.TestCase):
+    """Both images know the same hardware, and both can load the guard."""
+
+    def modules(self, key):
+        block = re.search(rf"^{key}=\n((?:[ \t]+.*\n)+)", read("image/mkosi/mkosi.conf"), re.M)[1]
+        lines = [line.strip() for line in block.splitlines()]
+        return [line for line in lines if line and not line.startswith("#")]
+
+    def lost(self, key, wanted):
+        patterns = self.modules(key)
+        return [module for module in wanted
+                if not any(re.search(pattern, f"/{module}.ko") for pattern in patterns)]
+
+    def paragraph(self, opening):
+        found = [part for part in fragment("devices").split("\n\n") if part.startswith(opening)]
+        self.assertEqual(len(found), 1, opening)
+        return symbols(found[0])
+
+    def test_every_card_of_one_is_in_the_other(self):
+        cards = self.paragraph("# Network cards of servers")
+        self.assertEqual([name for name in cards if name not in NETWORK], [])
+        self.assertEqual(self.lost("KernelModulesInclude", filter(None, NETWORK.values())), [])
+
+    def test_every_disk_of_one_is_in_the_other_and_before_the_root(self):
+        disks = self.paragraph("# Disks of servers")
+        self.assertEqual([name for name in disks if name not in STORAGE], [])
+        for key in ("KernelModulesInclude", "KernelModulesInitrdInclude"):
+            self.assertEqual(self.lost(key, filter(None, STORAGE.values())), [], key)
+
+    def test_the_kernel_knows_the_families_of_the_guard(self):
+        rules = [read("systemd/closed.nft"), read("src/host/plan/nftables.rs")]
+        rules += [path.read_text(encoding="utf-8")
+                  for path in sorted((ROOT / "tests/plan").glob("*.expected"))]
+        families = {family for text in rules
+                    for family in re.findall(r"\btable (\w+) postern\b", text)}
+        self.assertLessEqual({"inet", "arp"}, families)
+        words = {word for word in STATEMENTS for text in rules[2:]
+                 if re.search(rf"^\s+[^#\n]*\b{word} \w", text, re.M)}
+        self.assertLessEqual({"ct", "limit"}, words)
+        wanted = {FAMILIES[family] for family in families} | {STATEMENTS[word] for word in words}
+        for machine in ("x86_64", "aarch64"):
+            known = {name for part in ("boot", "devices", "network", "hardening", machine)
+                     for name in symbols(fragment(part))}
+            self.assertEqual(wanted - known, set(), machine)
 
 
 if __name__ == "__main__":
