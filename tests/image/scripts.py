@@ -57,6 +57,78 @@ class Languages(unittest.TestCase):
                 self.assertIn("\nexport LC_ALL=C\n", script.read_text(), script.name)
 
 
+class Keys(unittest.TestCase):
+    """Keys that boxes trust are made when a person asks for them, and never over others."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="postern-")
+        self.place = pathlib.Path(self.folder.name)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def test_they_lie_outside_the_checkout(self):
+        home = dict(HOME=str(self.place), XDG_DATA_HOME="", POSTERN_KEYS="")
+        said = run(IMAGE / "keys", "--place", **home).stdout
+        self.assertEqual(said, f"{self.place}/.local/share/postern/keys\n")
+        said = run(IMAGE / "keys", "--place", POSTERN_KEYS="/safe").stdout
+        self.assertEqual(said, "/safe\n")
+
+    def test_a_build_makes_none_by_the_way(self):
+        keys = self.place / "keys"
+        said = run(IMAGE / "build", "--unlocked", "--only-disk", "--binary", "/bin/true",
+                   "--keys", keys)
+        self.assertEqual(said.returncode, 1, said.stderr)
+        self.assertIn(f"no keys in {keys}.", said.stderr)
+        self.assertIn("image/keys makes them", said.stderr)
+        self.assertFalse(keys.exists())
+
+    def test_those_that_are_there_stay(self):
+        def made():
+            said = run(IMAGE / "keys", self.place)
+            self.assertEqual(said.returncode, 0, said.stderr)
+            return {path.name: path.read_bytes() for path in self.place.iterdir()}
+
+        first = made()
+        self.assertLessEqual({"db.key", "PK.auth", "release-3.key", "release-3.pub"}, first.keys())
+        self.assertEqual(made(), first)
+        # The secret of one lies elsewhere, and this script has changed since.
+        (self.place / "release-3.key").unlink()
+        (self.place / "complete").write_text("1\n")
+        second = made()
+        self.assertNotIn("release-3.key", second)
+        for name in [name for name in first if name.endswith((".pub", ".crt"))]:
+            self.assertEqual(second[name], first[name], name)
+
+
+class Beginnings(unittest.TestCase):
+    """What cannot come to an end is told at once, in words."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="postern-")
+        self.place = pathlib.Path(self.folder.name)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def test_an_old_compiler(self):
+        rustc = self.place / "rustc"
+        rustc.write_text("#!/bin/sh\necho rustc 1.63.0 '(4b91a6ea7 2022-08-08)'\n")
+        rustc.chmod(0o755)
+        said = run(IMAGE / "build", "--unlocked", "--test-keys",
+                   PATH=f"{self.place}:{os.environ['PATH']}")
+        self.assertEqual(said.returncode, 1, said.stderr)
+        self.assertIn("rustc is 1.63.0", said.stderr)
+
+    def test_nothing_to_try(self):
+        (self.place / "image").mkdir()
+        for name in ("try", "tools"):
+            (self.place / "image" / name).symlink_to(IMAGE / name)
+        said = run("bash", "-c", f"cd '{self.place}' && cp -L image/try image/once && image/once")
+        self.assertEqual(said.returncode, 1, said.stderr)
+        self.assertIn("no disk; image/build makes it", said.stderr)
+
+
 # Drivers of buildroot-config's fragments and the modules that Debian has instead; none where
 # another module of the list has it, or Debian's kernel has it built in.
 NETWORK = {
