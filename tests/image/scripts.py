@@ -46,7 +46,7 @@ class Languages(unittest.TestCase):
     def test_what_sorts_is_told_how(self):
         # Also where no other locale can be made: a sort that tells what it was told.
         sort = self.place / "sort"
-        sort.write_text('#!/bin/sh\necho "LC_ALL=$LC_ALL"\n')
+        sort.write_text('#!/bin/sh\ncat >/dev/null\necho "LC_ALL=$LC_ALL"\n')
         sort.chmod(0o755)
         path = f"{self.place}:{os.environ['PATH']}"
         self.assertEqual(self.pins(LC_ALL="en_US.UTF-8", PATH=path), "LC_ALL=C\n")
