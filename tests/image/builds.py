@@ -17,8 +17,9 @@ ExecStart=/usr/bin/postern serve --config /nowhere/postern.toml
 """
 
 
-def built(lab, version, name, files):
-    """The folder with the results of one build, which is made unless it is there."""
+def built(lab, version, name, files, *more):
+    """The folder with the results of one build, which is made unless it is there; `more` are words
+    for image/build."""
     out = PLACE / name
     program = newest_program()
     made = out / f"postern-{version}.raw"
@@ -34,6 +35,7 @@ def built(lab, version, name, files):
         words += ["--extra", extra]
     if program:
         words += ["--binary", program]
+    words += more
     lab.say(f"building {version} ({name})")
     subprocess.run([*map(str, words)], check=True)
     return out
@@ -71,6 +73,16 @@ def bundle(lab, which):
     octets[len(octets) * 2 // 3] ^= 1
     tampered.write_bytes(octets)
     return tampered
+
+
+def development(lab):
+    """The disk of a build that lets a key in, and that key."""
+    key = PLACE / "development.key"
+    if not key.exists():
+        PLACE.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    out = built(lab, "0.4.0", "development", {}, "--only-disk", "--ssh", f"{key}.pub")
+    return out / "postern-0.4.0.raw", key
 
 
 def stick(lab, which):

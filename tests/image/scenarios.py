@@ -506,6 +506,30 @@ def passphrase_gone(stick):
     return said.returncode == 1
 
 
+def development(lab):
+    """A build with --ssh lets its key in by manage, where the document asks for it."""
+    disk, key = builds.development(lab)
+    lab.papers = Papers(lab.folder / "papers-ssh", DOCUMENT + "[network]\nssh = true\n")
+    box = lab.machine(disk)
+    box.start(credentials=[("postern.setup", lab.papers.setup)])
+    lab.wait_listening("first boot to listening")
+    wait("sshd on manage", lambda: "IMAGE_ID=postern" in by_ssh(lab, "manage", "10.1.0.2", key),
+         60 * SLOWNESS)
+    if by_ssh(lab, "intake", "10.2.0.2", key):
+        raise Wrong("SSH is open on intake")
+
+
+def by_ssh(lab, role, address, key):
+    """What the box says of itself over SSH; nothing if it does not let us in."""
+    words = ["ssh", "-i", key, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+             "-o", "UserKnownHostsFile=/dev/null", "-o", f"ConnectTimeout={10 * SLOWNESS}",
+             f"root@{address}", "cat /usr/lib/os-release"]
+    with open(lab.folder / "ssh.log", "ab") as log:
+        asked = lab.spaces[role].program(*words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                         stderr=log, text=True)
+        return asked.communicate()[0]
+
+
 MENU = r"Menu \(Enter lists it\): "
 
 
@@ -550,4 +574,4 @@ def power_off(lab, box):
 
 
 ALL = [short, first_boot_by_stick, first_boot_by_console, pages, clock, reboot, power_cut, update,
-       update_broken, update_tampered, flipped_byte, tpm, secure_boot, factory_reset]
+       update_broken, update_tampered, flipped_byte, tpm, secure_boot, factory_reset, development]
