@@ -513,7 +513,7 @@ def development(lab):
     box = lab.machine(disk)
     box.start(credentials=[("postern.setup", lab.papers.setup)])
     lab.wait_listening("first boot to listening")
-    wait("sshd on manage", lambda: "IMAGE_ID=postern" in by_ssh(lab, "manage", "10.1.0.2", key),
+    wait("sshd on manage", lambda: "\nID=postern\n" in by_ssh(lab, "manage", "10.1.0.2", key),
          60 * SLOWNESS)
     if by_ssh(lab, "intake", "10.2.0.2", key):
         raise Wrong("SSH is open on intake")
