@@ -122,6 +122,10 @@ class Beginnings(unittest.TestCase):
         self.assertEqual(said.returncode, 1, said.stderr)
         self.assertIn("rustc is 1.63.0", said.stderr)
 
+    def test_the_readme_asks_for_the_same_compiler(self):
+        asked = re.search(r'^rust-version = "(.*)"$', read("Cargo.toml"), re.M)[1]
+        self.assertIn(f"**Rust {asked} or newer**", read("README.md"))
+
     def test_nothing_to_try(self):
         (self.place / "image").mkdir()
         for name in ("try", "tools"):
