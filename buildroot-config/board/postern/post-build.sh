@@ -14,7 +14,12 @@ trap 'rm -f "$program"' EXIT
 cp "$TARGET/usr/bin/postern" "$program"
 chmod 0755 "$program"
 keys=()
-if [[ -n ${POSTERN_KEYS:-} ]]; then keys=(--keys "$POSTERN_KEYS"); fi
+if [[ -n ${POSTERN_KEYS:-} ]]; then
+    keys=(--keys "$POSTERN_KEYS")
+else
+    echo "post-build.sh: POSTERN_KEYS names no release keys (image/keys makes them): boxes of this" \
+        "image will believe no update" >&2
+fi
 "$checkout/image/install-rootfs" --binary "$program" --version "$version" "${keys[@]}" "$TARGET"
 
 # Buildroot's fstab mounts the root and its own file systems; here the units do.
