@@ -12,6 +12,9 @@ use crate::base::time::WallTime;
 /// Where everything that the host's roles keep lies.
 pub const STATE_FOLDER: &str = "/var/lib/postern-host";
 
+/// What worked before an update, in the folder of results below [`STATE_FOLDER`].
+pub const BEFORE: &str = "before.json";
+
 /// What the daemon tells the gate in its status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateRow {

@@ -10,13 +10,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::relative::Before;
-use crate::control::health::HealthReport;
+use crate::control::health::{BEFORE, HealthReport};
 
 /// The mark of a trial boot.
 const TRIAL: &str = "/run/postern-host/trial.json";
 const FOLDER: &str = "health";
 const LAST: &str = "last.json";
-const BEFORE: &str = "before.json";
 /// Is there while a version on trial has failed its gate: a unit may hang a restart on it.
 const RETURN: &str = "return";
 

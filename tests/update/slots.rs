@@ -61,10 +61,15 @@ fn a_release_goes_all_the_way_and_back_again() {
         assert!(refused.contains(why), "{refused}");
     }
 
-    // And back by hand, which is a trial too.
+    // And back by hand, which is a trial too: it is held against what works now.
+    fs::create_dir_all(machine.at("state/health")).unwrap();
+    let before = machine.at("state/health/before.json");
+    fs::write(&before, "of long ago").unwrap();
     let mut tell = |_: &str| {};
     let back = rollback(&machine.places, &Settings::default(), &asked(), &mut tell).unwrap();
     assert_eq!(back.to_string(), "1.0.0");
+    let before = fs::read_to_string(before).unwrap();
+    assert!(before.contains("\"works\""), "{before}");
     assert_eq!(machine.entries(), ["postern_1.0.0+3-0.efi", "postern_1.1.0+0-1.efi"]);
     machine.rename("postern_1.0.0+3-0.efi", "postern_1.0.0.efi");
     machine.run_as("1.0.0", &hash("1.0.0"), "boot-3");

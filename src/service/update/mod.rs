@@ -176,6 +176,13 @@ impl<'t, T: FnMut(&str)> Desk<'t, T> {
         })
     }
 
+    /// Before a trial: what works now.
+    fn remember_health(&mut self) -> Result<(), Fault> {
+        self.machine.tell("writing down what works now");
+        let machine = &mut self.machine;
+        trial::remember_health(self.places, |what| machine.tell(what))
+    }
+
     fn seen(&mut self) -> Result<Seen, Fault> {
         let version = self.record.state.release().map(|release| release.version.clone());
         Ok(Seen {
@@ -368,10 +375,7 @@ pub fn apply(
     let Some(version) = desk.record.state.release().map(|release| release.version.clone()) else {
         return Err(Fault::new("applying", "an update", "nothing is staged"));
     };
-    desk.machine.tell("writing down what works now");
-    if let Err(fault) = trial::remember_health(&places.program) {
-        desk.machine.tell(&format!("the health check will have nothing to compare with: {fault}"));
-    }
+    desk.remember_health()?;
     let (running, mut record) = (desk.running.clone(), desk.record.clone());
     steps::apply(&mut record, &running, &mut desk.machine)?;
     let why = wishes.now.clone().unwrap_or_else(|| format!("after {}", running.version));
@@ -399,6 +403,7 @@ pub fn rollback(
     let Some(other) = desk.machine.slots()?.other.version() else {
         return Err(Fault::new("going back", "to the other slot", "it is empty"));
     };
+    desk.remember_health()?;
     let (running, mut record) = (desk.running.clone(), desk.record.clone());
     let present = present(places, settings);
     steps::back(&mut record, &running, &other, &present, &mut desk.machine)?;

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::fault::Fault;
+use crate::control::health::BEFORE;
 use crate::event::harmless;
+use crate::host::durable::remove;
 use crate::host::slots::machine::Places;
 use crate::spool::past::WRITES;
 use crate::update::promise::written;
@@ -114,12 +116,29 @@ pub(super) fn failure(path: &Path, version: &Version) -> Option<String> {
     Some(harmless(&failed.join("; ")).chars().take(REASON_CHARS_MAX).collect())
 }
 
-/// Has the health check write down what works now.
-pub(super) fn remember_health(program: &Path) -> Result<(), Fault> {
+/// Has the health check write down what works now. What an earlier trial was held against goes
+/// first: a trial is held against what worked just before it, or against nothing.
+///
+/// # Errors
+/// What was written down earlier cannot be removed.
+pub(super) fn remember_health(places: &Places, tell: impl FnOnce(&str)) -> Result<(), Fault> {
+    remove(&places.health.with_file_name(BEFORE))?;
+    if let Err(fault) = record_health(places) {
+        tell(&format!("the health check will have nothing to compare with: {fault}"));
+    }
+    Ok(())
+}
+
+fn record_health(places: &Places) -> Result<(), Fault> {
     let fault = |cause: String| Fault::new("running", "postern health record", cause);
-    let ran = Command::new(program).args(["health", "record"]).stdin(Stdio::null()).output();
-    let ran = ran.map_err(|error| fault(error.to_string()))?;
-    if ran.status.success() { Ok(()) } else { Err(fault(ran.status.to_string())) }
+    let mut record = Command::new(&places.program);
+    record.args(["health", "record"]).stdin(Stdio::null());
+    if let Some(state) = places.health.ancestors().nth(2) {
+        record.arg("--state").arg(state);
+    }
+    let ran = record.output().map_err(|error| fault(error.to_string()))?;
+    let said = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
+    if ran.status.success() { Ok(()) } else { Err(fault(format!("{}: {said}", ran.status))) }
 }
 
 /// Has the service manager do something.
@@ -153,6 +172,25 @@ mod tests {
         assert_eq!(agreed(Some(newest)).unwrap(), newest);
         let fault = agreed(Some(newest - 1)).unwrap_err().to_string();
         assert!(fault.contains("this program cannot"), "{fault}");
+    }
+
+    #[test]
+    fn a_trial_is_never_held_against_what_worked_before_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = folder.path().join("health").join(BEFORE);
+        let health = folder.path().join("health/last.json");
+        let program = "/bin/false".into();
+        let places = Places { health, program, ..Places::default() };
+        let mut said = String::new();
+        remember_health(&places, |_| {}).unwrap();
+        fs::create_dir_all(before.parent().unwrap()).unwrap();
+        fs::write(&before, "{}").unwrap();
+        remember_health(&places, |what| what.clone_into(&mut said)).unwrap();
+        assert!(said.contains("nothing to compare with"), "{said}");
+        assert!(!before.exists());
+        // What cannot be removed would be believed.
+        fs::create_dir_all(before.join("in the way")).unwrap();
+        remember_health(&places, |_| {}).unwrap_err();
     }
 
     #[test]
