@@ -117,7 +117,7 @@ mod tests {
         let state = folder.path().join("postern-host");
         assert!(last(&state).unwrap_err().contains("last.json"));
         let findings = vec![Finding::pass("a", "b")];
-        let report = HealthReport::of(findings, WallTime(1), Duration::ZERO, false, true);
+        let report = HealthReport::of("1.0.0", findings, WallTime(1), Duration::ZERO, false, true);
         keep(&state, &report).unwrap();
         assert_eq!(last(&state).unwrap(), report);
         assert!(!state.join("health/last.new").exists());
@@ -129,7 +129,8 @@ mod tests {
         let path = folder.path().join("health/return");
         for (good, trial) in [(false, false), (true, true), (false, true), (true, false)] {
             let finding = if good { Finding::pass("a", "b") } else { Finding::fail("a", "b") };
-            let report = HealthReport::of(vec![finding], WallTime(1), Duration::ZERO, trial, true);
+            let (findings, at) = (vec![finding], WallTime(1));
+            let report = HealthReport::of("1.0.0", findings, at, Duration::ZERO, trial, true);
             mark(folder.path(), &report).unwrap();
             assert_eq!(path.exists(), trial && !good, "{good} {trial}");
         }

@@ -107,7 +107,8 @@ fn examine(options: &Options, boot: bool) -> ExitCode {
     }
     let configured = !matches!(scene.document, Document::Missing);
     let took = begun.elapsed();
-    let report = HealthReport::of(findings, clock::wall(), took, scene.trial, configured);
+    let (version, now) = (scene.vitals.version(), clock::wall());
+    let report = HealthReport::of(&version, findings, now, took, scene.trial, configured);
     if let Err(problem) = keep::keep(&options.state, &report) {
         complain(&format!("the result is not kept: {problem}"));
     }
@@ -150,9 +151,7 @@ fn settle(
             _ => Daemon::ask(&socket),
         };
         let boxed = vitals.system == "postern";
-        let running = vitals.image_version.clone();
-        let running = running.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
-        let trial = keep::trial(&options.state, &running);
+        let trial = keep::trial(&options.state, &vitals.version());
         let facts =
             Facts { vitals: &vitals, document: &document, daemon: &daemon, before, boot, trial };
         let findings = hard::judge(&facts);

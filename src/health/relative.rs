@@ -74,7 +74,7 @@ pub(super) fn record(vitals: &Vitals, socket: &Path) -> Before {
     let view = View::take(vitals, socket);
     Before {
         at: vitals.now,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: vitals.version(),
         works: view.works,
         delivered_last_hour: view.delivered,
     }

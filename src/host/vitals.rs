@@ -75,6 +75,14 @@ pub struct Vitals {
     pub host: Option<bool>,
 }
 
+impl Vitals {
+    /// The version that runs, as updates count: the image's; this program's where no image runs.
+    #[must_use]
+    pub fn version(&self) -> String {
+        self.image_version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
+    }
+}
+
 /// The slot of the image that runs, by the label of its partition; none: no slot runs.
 #[must_use]
 pub fn slot() -> Option<String> {

@@ -409,6 +409,8 @@ def update_broken(lab):
     lab.through("after-the-return")
     if "image 0.1.0" not in look(box):
         raise Wrong("something listens, and it is not the old version")
+    if "did not become healthy in 3 boots: " not in look(box):
+        raise Wrong("the old version does not say what the health check found")
     status(lab, box, "returned")
 
 
