@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::{Entry, Standing};
 use super::manifest::{Formats, Sha256};
 use super::state::State;
 use super::version::Version;
@@ -79,6 +80,20 @@ struct Envelope {
 pub struct NoRecord(String);
 
 impl Record {
+    /// The record in the place of one that cannot be read, and `why` it cannot. The floor is not
+    /// known any more: it is the version that runs, or, while that is on trial, the newest that
+    /// was found good; so it may rise, and does not fall.
+    #[must_use]
+    pub fn anew(running: Known, entries: &[Entry], why: &str, at: WallTime) -> Self {
+        let good = entries.iter().filter(|entry| entry.standing == Standing::Good);
+        let good: Vec<&Version> = good.map(|entry| &entry.version).collect();
+        let proven = good.contains(&&running.version) || good.is_empty();
+        let newest = good.into_iter().max().filter(|_| !proven);
+        let floor = Some(newest.unwrap_or(&running.version).clone());
+        let last = Some(Ending { version: None, good: false, text: why.to_owned(), at });
+        Self { floor, known: vec![running], last, ..Self::default() }
+    }
+
     /// Reads a record.
     ///
     /// # Errors
@@ -160,6 +175,35 @@ mod tests {
             assert!(read.is_err() || read.unwrap() == record, "octet {at}");
             assert!(Record::read(&octets[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn a_record_that_is_lost_leaves_a_floor() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        let floor = |running: &str, entries: &[(&str, Standing)]| {
+            let release = release(running);
+            let (version_known, formats) = (release.version, release.formats);
+            let known = Known { version: version_known, root_hash: None, formats };
+            let entries: Vec<Entry> = entries
+                .iter()
+                .map(|(text, standing)| Entry::new(&version(text), *standing))
+                .collect();
+            let record = Record::anew(known, &entries, "damaged", WallTime(7));
+            assert!(record.known(&version(running)).is_some());
+            assert_eq!(record.last.unwrap().text, "damaged");
+            record.floor.unwrap().to_string()
+        };
+        let trial = Standing::Counted { left: 2, done: 1 };
+        assert_eq!(
+            floor("1.2.0", &[("1.1.0", Standing::Good), ("1.2.0", Standing::Good)]),
+            "1.2.0"
+        );
+        assert_eq!(
+            floor("1.1.0", &[("1.1.0", Standing::Good), ("1.2.0", Standing::Good)]),
+            "1.1.0"
+        );
+        assert_eq!(floor("1.2.0", &[("1.1.0", Standing::Good), ("1.2.0", trial)]), "1.1.0");
+        assert_eq!(floor("1.2.0", &[("1.2.0", trial)]), "1.2.0");
     }
 
     #[test]

@@ -238,7 +238,8 @@ fn begin_trial(
 /// bad and the newer is booted again.
 ///
 /// # Errors
-/// There is nothing to go back to, it cannot read what is in the spool, or the disk failed.
+/// There is nothing to go back to, it is older than the floor, it cannot read what is in the spool,
+/// or the disk failed.
 pub fn back(
     record: &mut Record,
     running: &Running,
@@ -247,6 +248,9 @@ pub fn back(
     hands: &mut impl Hands,
 ) -> Result<(), Fault> {
     let no = |cause: String| Err(Fault::new("going back to", other, cause));
+    if let Some(floor) = record.floor.as_ref().filter(|floor| other < *floor) {
+        return no(format!("nothing older than {floor} is taken any more"));
+    }
     let entries = hands.entries()?;
     let find = |version: &Version| {
         entries.iter().find(|entry| entry.version == *version && entry.is_seen()).cloned()

@@ -77,6 +77,30 @@ fn a_release_goes_all_the_way_and_back_again() {
 }
 
 #[test]
+fn a_damaged_record_is_kept_aside_and_leaves_a_floor() {
+    let Some(tree) = tree() else { return not_shown() };
+    let machine = Machine::new(&tree);
+    let release = machine.release("1.1.0", &[]);
+    let record = machine.at("state/update/state.json");
+    fs::create_dir_all(record.parent().unwrap()).unwrap();
+    fs::write(&record, "{\"format\":1,\"rec").unwrap();
+    let status = machine.status();
+    assert!(status.trouble.unwrap().contains("not whole"));
+    assert_eq!(status.floor.unwrap().to_string(), "1.0.0");
+    assert!(!machine.at("state/update/state.damaged").exists(), "who only looks moves nothing");
+    assert_eq!(machine.settle(), "idle");
+    let aside = fs::read_to_string(machine.at("state/update/state.damaged")).unwrap();
+    assert_eq!(aside, "{\"format\":1,\"rec");
+    let status = machine.status();
+    assert_eq!(status.floor.unwrap().to_string(), "1.0.0");
+    assert!(status.trouble.is_none() && status.last.unwrap().text.contains("not whole"));
+    let old = machine.release("0.9.0", &[]);
+    let downgrade = Wishes { downgrade: true, ..Wishes::default() };
+    assert!(machine.stage(&old.bundle, &downgrade).unwrap_err().contains("nothing older"));
+    machine.stage(&release.bundle, &Wishes::default()).unwrap();
+}
+
+#[test]
 fn a_version_that_never_becomes_healthy_is_gone_with_a_reason() {
     let Some(tree) = tree() else { return not_shown() };
     let machine = Machine::new(&tree);

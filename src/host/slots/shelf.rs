@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::base::fault::Fault;
+use crate::host::durable;
 use crate::update::bundle::{Piece, Reader};
 use crate::update::keys::{Proven, ReleaseKey, Roots, verify};
 use crate::update::manifest::{Chunks, File as Member, Hasher, Manifest};
@@ -73,7 +74,8 @@ impl Shelf {
         file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
     }
 
-    /// The record; an empty one if there is none. What is damaged is said and set aside.
+    /// The record; an empty one if there is none, and why if what is there is damaged. It stays
+    /// where it is: whoever has the lock may call [`Shelf::set_aside`].
     ///
     /// # Errors
     /// The disk failed.
@@ -98,6 +100,21 @@ impl Shelf {
     /// The disk failed.
     pub fn save(&self, record: &Record) -> Result<(), Fault> {
         replace(&self.record_path(), &record.write())
+    }
+
+    /// Keeps the record that is there, damaged as it is, under another name as well, and says under
+    /// which. Until [`Shelf::save`] replaces it a power cut finds it damaged again, and never no
+    /// record at all.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn set_aside(&self) -> Result<PathBuf, Fault> {
+        let aside = self.folder.join("state.damaged");
+        durable::remove(&aside)?;
+        let kept = fs::hard_link(self.record_path(), &aside);
+        kept.and_then(|()| durable::sync_folder(&aside))
+            .map_err(|error| Fault::new("setting aside", self.record_path().display(), error))?;
+        Ok(aside)
     }
 
     fn record_path(&self) -> PathBuf {

@@ -152,14 +152,34 @@ struct Desk<'t, T> {
 
 impl<'t, T: FnMut(&str)> Desk<'t, T> {
     fn open(places: &'t Places, tell: &'t mut T) -> Result<Self, Fault> {
-        let machine = Machine::look(places, tell)?;
+        let mut machine = Machine::look(places, tell)?;
         let (record, trouble) = machine.shelf.record()?;
         let System { version, root_hash, boot, made, .. } = machine.system.clone();
         let known =
             Known { version: version.clone(), root_hash: Some(root_hash), formats: formats() };
         let now = plausible(clock::wall(), made, record.last_seen);
+        let record = match &trouble {
+            None => record,
+            Some(why) => Record::anew(known.clone(), &machine.entries()?, why, now),
+        };
         let running = Running { version, known, boot, now };
         Ok(Self { machine, record, running, places, trouble })
+    }
+
+    /// As [`Desk::open`], for whoever has the lock: a damaged record is kept aside, the one that
+    /// takes its place is on the disk, and it is told.
+    fn sit_down(places: &'t Places, tell: &'t mut T) -> Result<Self, Fault> {
+        let desk = Self::open(places, tell)?;
+        if let Some(trouble) = &desk.trouble {
+            let aside = desk.machine.shelf.set_aside()?;
+            desk.machine.shelf.save(&desk.record)?;
+            let floor = desk.record.floor.clone().unwrap_or_else(oldest);
+            let aside = aside.display();
+            told::failed(&format!(
+                "{trouble}; it lies in {aside}, and nothing older than {floor} is taken"
+            ));
+        }
+        Ok(desk)
     }
 
     fn judge(&self, settings: &Settings) -> Result<judge::Machine, Fault> {
@@ -289,7 +309,7 @@ fn stage_locked(
     let roots = roots(&places.keys)?;
     let machine = {
         let mut silent = |_: &str| {};
-        let desk = Desk::open(places, &mut silent)?;
+        let desk = Desk::sit_down(places, &mut silent)?;
         if matches!(desk.record.state, State::Trial(_)) {
             let cause = "an update is on trial: wait until it is confirmed or gone";
             return Err(Fault::new("staging", "an update", cause));
@@ -371,7 +391,7 @@ pub fn apply(
     let lock = shelf.lock()?;
     let mut silent = |_: &str| {};
     allowed(&Desk::open(places, &mut silent)?.machine.system, settings, wishes, clock::wall())?;
-    let mut desk = Desk::open(places, tell)?;
+    let mut desk = Desk::sit_down(places, tell)?;
     let Some(version) = desk.record.state.release().map(|release| release.version.clone()) else {
         return Err(Fault::new("applying", "an update", "nothing is staged"));
     };
@@ -399,7 +419,7 @@ pub fn rollback(
     let lock = shelf.lock()?;
     let mut silent = |_: &str| {};
     allowed(&Desk::open(places, &mut silent)?.machine.system, settings, wishes, clock::wall())?;
-    let mut desk = Desk::open(places, tell)?;
+    let mut desk = Desk::sit_down(places, tell)?;
     let Some(other) = desk.machine.slots()?.other.version() else {
         return Err(Fault::new("going back", "to the other slot", "it is empty"));
     };
@@ -470,7 +490,7 @@ pub fn settle(places: &Places) -> Result<(Status, Option<News>), Fault> {
     let mut silent = |_: &str| {};
     let news = {
         let lock = shelf.lock()?;
-        let mut desk = Desk::open(places, &mut silent)?;
+        let mut desk = Desk::sit_down(places, &mut silent)?;
         let (seen, mut record) = (desk.seen()?, desk.record.clone());
         let news = steps::settled(&mut record, &seen, &mut desk.machine)?;
         if matches!(news, Some(News::Interrupted { .. })) {

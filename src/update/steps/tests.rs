@@ -476,6 +476,20 @@ fn nothing_is_staged_on_top_of_a_trial() {
 }
 
 #[test]
+fn nobody_goes_back_below_the_floor() {
+    let mut model = Model::new(None, &["postern_1.0.0.efi"]);
+    staged(&mut model, &fit()).unwrap();
+    applied(&mut model).unwrap();
+    model.boot(|_| true).unwrap();
+    model.settle(&version("1.1.0"), "second");
+    let (mut record, writes) = (model.read(), model.writes);
+    record.raise_floor(&version("1.0.1"));
+    let fault = back(&mut record, &running("1.1.0"), &version("1.0.0"), &[2], &mut model);
+    assert!(fault.unwrap_err().to_string().contains("nothing older than 1.0.1"));
+    assert_eq!(model.writes, writes, "nothing was touched");
+}
+
+#[test]
 fn nobody_goes_back_to_what_cannot_read_the_spool() {
     let fit = fit();
     let mut model = Model::new(None, &["postern_1.0.0.efi"]);
