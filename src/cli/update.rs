@@ -134,6 +134,9 @@ fn standing(status: &Status) -> String {
     if let Some(floor) = &status.floor {
         let _ = writeln!(text, "floor    {floor}");
     }
+    if let Some(at) = status.last_seen {
+        let _ = writeln!(text, "clock    last known to be right at {at}");
+    }
     if let Some(window) = status.window {
         let _ = writeln!(text, "window   {window} UTC");
     }

@@ -93,6 +93,9 @@ fn minute(at: WallTime) -> String {
     at.rfc3339().get(..16).unwrap_or_default().replace('T', " ")
 }
 
+/// Moments are called so on the wire, in milliseconds since 1970.
+const MOMENTS: [&str; 4] = ["at", "last_seen", "made", "expires"];
+
 /// A document of somebody else's, key by key; what is empty is left out.
 fn pairs(value: &Value, depth: usize) -> Vec<String> {
     let pad = "  ".repeat(depth);
@@ -111,8 +114,7 @@ fn pairs(value: &Value, depth: usize) -> Vec<String> {
                         }
                     }
                     Value::String(text) => lines.push(format!("{pad}{label}: {text}")),
-                    // On the wire a moment is called so, in milliseconds since 1970.
-                    Value::Number(millis) if key == "at" => {
+                    Value::Number(millis) if MOMENTS.contains(&key.as_str()) => {
                         let at = WallTime(millis.as_u64().unwrap_or_default());
                         lines.push(format!("{pad}{label}: {} UTC", minute(at)));
                     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::clock;
 use super::machine::{System, time_of};
 
 /// The answer of `chronyc -c` to a question, or why there is none.
@@ -87,19 +88,14 @@ fn seconds(text: &str) -> String {
     }
 }
 
-// JUSTIFICATION: the kernel's own word on its clock is had by this call alone.
-#[allow(unsafe_code, reason = "adjtimex(2) has no safe wrapper in the crates of the house")]
 fn kernel() -> String {
-    use nix::libc;
-    // SAFETY: all fields are numbers, for which zero is a value.
-    let mut state: libc::timex = unsafe { std::mem::zeroed() };
-    // SAFETY: with no mode set the call only fills the structure, which lives until it returns.
-    let answer = unsafe { libc::adjtimex(&raw mut state) };
-    let off = state.maxerror / 1000;
-    match answer {
-        -1 => format!("the kernel does not say: {}\n", std::io::Error::last_os_error()),
-        libc::TIME_ERROR => "the kernel says that nobody keeps its clock\n".to_owned(),
-        _ => format!("the kernel says that its clock is kept, and off by {off} ms at most\n"),
+    match clock::bound() {
+        Err(cause) => format!("the kernel does not say: {cause}\n"),
+        Ok(None) => "the kernel says that nobody keeps its clock\n".to_owned(),
+        Ok(Some(off)) => {
+            let off = off.as_millis();
+            format!("the kernel says that its clock is kept, and off by {off} ms at most\n")
+        }
     }
 }
 

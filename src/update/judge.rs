@@ -3,6 +3,7 @@
 use super::keys::Proven;
 use super::manifest::{Formats, Manifest, PRODUCT};
 use super::promise;
+use super::time::Time;
 use super::version::Version;
 use crate::base::time::WallTime;
 
@@ -23,15 +24,8 @@ pub struct Machine {
     pub root_octets: Option<u64>,
     /// Octets of its hash tree's partition.
     pub verity_octets: Option<u64>,
-    /// The best guess at the time: see [`plausible`].
-    pub now: WallTime,
-}
-
-/// The latest of what the clock says, when the image was made, and when this machine was last
-/// seen alive: a clock that was set back does not bring an expired release to life.
-#[must_use]
-pub fn plausible(clock: WallTime, image_made: WallTime, last_seen: WallTime) -> WallTime {
-    clock.max(image_made).max(last_seen)
+    /// The best guess at the time.
+    pub time: Time,
 }
 
 /// Why a release is not taken.
@@ -56,8 +50,13 @@ pub enum Unfit {
     #[error("it can follow {0} and later; {1} is running: update to a version between them first")]
     TooFar(Version, Version),
     /// Too old to be offered.
-    #[error("it expired on {0}")]
-    Expired(WallTime),
+    #[error("it expired on {on}: by {} it is {}", .time.witness, .time.now)]
+    Expired {
+        /// When.
+        on: WallTime,
+        /// What is taken for the time, and by whose word.
+        time: Time,
+    },
     /// The way back would be closed.
     #[error("{0}")]
     Formats(String),
@@ -120,8 +119,8 @@ pub fn judge(proven: &Proven, machine: &Machine, downgrade: bool) -> Result<Fit,
     if machine.running < manifest.min_version {
         return Err(Unfit::TooFar(manifest.min_version.clone(), machine.running.clone()));
     }
-    if machine.now >= manifest.expires {
-        return Err(Unfit::Expired(manifest.expires));
+    if machine.time.now >= manifest.expires {
+        return Err(Unfit::Expired { on: manifest.expires, time: machine.time });
     }
     let room = [
         ("the root", &manifest.files.root, machine.root_octets),
@@ -143,12 +142,17 @@ mod tests {
     use super::super::keys::verify;
     use super::super::manifest::tests::manifest;
     use super::super::manifest::{compatible, hex};
+    use super::super::time::{Clock, Witness};
     use super::*;
 
     fn proven(manifest: &Manifest) -> Proven {
         let keys = keys();
         let octets = manifest.write();
         verify(&octets, &[keys[0].sign(&octets), keys[2].sign(&octets)], &roots(&keys)).unwrap()
+    }
+
+    fn kept(now: WallTime) -> Time {
+        Time { now, witness: Witness::KeptClock }
     }
 
     fn machine(running: &str) -> Machine {
@@ -160,7 +164,7 @@ mod tests {
             present: vec![2],
             root_octets: Some(1 << 30),
             verity_octets: Some(1 << 24),
-            now: WallTime(1_795_000_000_000),
+            time: kept(WallTime(1_795_000_000_000)),
         }
     }
 
@@ -208,13 +212,18 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_brings_no_expired_release_to_life() {
-        let expired = |now| judged(|_, machine| machine.now = now);
-        let (end, early) = (WallTime(1_800_000_000_000), WallTime(0));
-        assert!(matches!(expired(end), Err(Unfit::Expired(_))));
-        assert!(expired(plausible(early, early, early)).is_ok());
-        for seen in [plausible(end, early, early), plausible(early, end, early)] {
-            assert!(expired(seen).is_err());
-        }
-        assert!(expired(plausible(early, early, end)).is_err());
+        let judged = |time| judged(|_, machine| machine.time = time);
+        let (end, early) = (WallTime(1_800_000_000_000), WallTime(1_000_000_000_000));
+        let by = |clock, kept, image_made, last_seen| {
+            Time::plausible(Clock { wall: clock, kept }, image_made, last_seen)
+        };
+        assert!(judged(by(early, false, early, early)).is_ok());
+        assert!(judged(by(early, false, early, end)).is_err());
+        assert!(judged(by(early, false, end, early)).is_err());
+        assert!(judged(by(end, true, early, early)).is_err());
+        // What a wrong clock once left in a record binds nobody whose clock is kept.
+        assert!(judged(by(early, true, early, end)).is_ok());
+        let said = judged(by(end, false, early, early)).unwrap_err().to_string();
+        assert!(said.starts_with("it expired on 20") && said.contains("no time server"), "{said}");
     }
 }

@@ -25,5 +25,6 @@ pub mod record;
 pub mod slots;
 pub mod state;
 pub mod steps;
+pub mod time;
 pub mod transfer;
 pub mod version;

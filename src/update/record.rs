@@ -50,7 +50,8 @@ pub struct Record {
     pub state: State,
     /// Nothing older is taken.
     pub floor: Option<Version>,
-    /// The latest time at which this machine was seen alive.
+    /// A time that is over: the last at which this machine asked while a time server kept its
+    /// clock, at a boot or for an update. 0: there was none.
     pub last_seen: WallTime,
     /// Formats of versions that were here, the latest last.
     pub known: Vec<Known>,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Entry, Standing};
 use super::judge::Fit;
 use super::manifest::{Formats, Sha256};
+use super::time::Time;
 use super::version::Version;
 use crate::base::time::WallTime;
 
@@ -284,8 +285,8 @@ pub struct Seen {
     pub entries: Vec<Entry>,
     /// Why the health check of the last boot failed, if it left word.
     pub failure: Option<String>,
-    /// Now.
-    pub now: WallTime,
+    /// The best guess at the time.
+    pub time: Time,
 }
 
 impl Seen {
@@ -379,7 +380,7 @@ fn settle_trial(trial: Trial, seen: &Seen) -> Settled {
             return Settled::quiet(State::Trial(trial));
         }
         let news = News::Healthy { version, from: trial.from.clone() };
-        let state = State::Healthy(trial.healthy(seen.now));
+        let state = State::Healthy(trial.healthy(seen.time.now));
         return Settled { state, news: Some(news), condemn: None };
     }
     let failed = seen.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -406,13 +407,14 @@ fn settle_trial(trial: Trial, seen: &Seen) -> Settled {
         None => (format!("its boot entry is gone{failed}"), None),
     };
     let news = News::RolledBack { version, to: seen.running.clone(), reason: reason.clone() };
-    let state = State::RolledBack(trial.rolled_back(reason, seen.now));
+    let state = State::RolledBack(trial.rolled_back(reason, seen.time.now));
     Settled { state, news: Some(news), condemn }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::manifest::tests::manifest;
+    use super::super::time::Witness;
     use super::*;
 
     pub(crate) fn release(version: &str) -> Release {
@@ -432,7 +434,7 @@ pub(crate) mod tests {
             boot: boot.to_owned(),
             entries: entries.iter().map(|name| Entry::read_name(name).unwrap()).collect(),
             failure: Some("no MX answered".to_owned()),
-            now: WallTime(7),
+            time: Time { now: WallTime(7), witness: Witness::KeptClock },
         }
     }
 

@@ -10,6 +10,7 @@ use super::judge::Fit;
 use super::manifest::Manifest;
 use super::record::{Ending, Known, Record};
 use super::state::{News, Release, Seen, Staged, State, Trial, settle};
+use super::time::Time;
 use super::version::Version;
 use crate::base::fault::Fault;
 use crate::base::time::WallTime;
@@ -83,8 +84,8 @@ pub struct Running {
     pub known: Known,
     /// This boot.
     pub boot: String,
-    /// Now.
-    pub now: WallTime,
+    /// The best guess at the time.
+    pub time: Time,
 }
 
 /// Writes a release that was judged fit, up to `Staged`.
@@ -98,20 +99,20 @@ pub fn stage(
     hands: &mut impl Hands,
 ) -> Result<(), Fault> {
     let begun = begin(record, fit, running, hands);
-    let done = begun.and_then(|()| write(record, fit.manifest(), running.now, hands));
+    let done = begun.and_then(|()| write(record, fit.manifest(), running.time.now, hands));
     let version = fit.manifest().version.clone();
     record.last = Some(match &done {
         Ok(()) => Ending {
             version: Some(version),
             good: true,
             text: "staged".to_owned(),
-            at: running.now,
+            at: running.time.now,
         },
         Err(fault) => Ending {
             version: Some(version),
             good: false,
             text: format!("not staged: {fault}"),
-            at: running.now,
+            at: running.time.now,
         },
     });
     if done.is_err() && !matches!(record.state, State::Trial(_)) {
@@ -144,7 +145,7 @@ fn begin(
     };
     record.state = State::Fetched(fetched);
     record.remember(running.known.clone());
-    record.last_seen = record.last_seen.max(running.now);
+    record.last_seen = running.time.remembered(record.last_seen);
     hands.save(record)?;
     for entry in entries.iter().filter(|entry| entry.version != running.version) {
         hands.tell(&format!("removing the boot entry {entry}"));
@@ -225,8 +226,8 @@ fn begin_trial(
         root_hash: Some(release.root_hash),
         formats: release.formats.clone(),
     });
-    record.state = State::Trial(staged.trial(version, boot, running.now));
-    record.last_seen = record.last_seen.max(running.now);
+    record.state = State::Trial(staged.trial(version, boot, running.time.now));
+    record.last_seen = running.time.remembered(record.last_seen);
     hands.save(record)
 }
 
@@ -282,7 +283,8 @@ pub fn back(
         spool_format,
     };
     record.remember(running.known.clone());
-    let trial = Trial::back(release, running.version.clone(), running.boot.clone(), running.now);
+    let trial =
+        Trial::back(release, running.version.clone(), running.boot.clone(), running.time.now);
     record.state = State::Trial(trial);
     hands.save(record)?;
     let again = Entry::new(other, Standing::Counted { left: TRIES, done: 0 });
@@ -309,13 +311,13 @@ pub fn settled(
     let before = record.clone();
     let found = settle(std::mem::take(&mut record.state), seen);
     record.state = found.state;
-    record.last_seen = record.last_seen.max(seen.now);
+    record.last_seen = seen.time.remembered(record.last_seen);
     if let Some(entry) = found.condemn {
         let bad = Entry::new(&entry.version, Standing::Counted { left: 0, done: 1 });
         hands.rename_entry(&entry, &bad)?;
     }
     let ending = |version: &Version, good, text: String| {
-        Some(Ending { version: Some(version.clone()), good, text, at: seen.now })
+        Some(Ending { version: Some(version.clone()), good, text, at: seen.time.now })
     };
     match &found.news {
         Some(News::Healthy { version, from }) => {

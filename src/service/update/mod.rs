@@ -30,13 +30,14 @@ use crate::host::{clock, machine};
 use crate::spool::past::{READS, WRITES};
 use crate::store::segment;
 use crate::update::entry::Entry;
-use crate::update::judge::{self, Fit, judge, plausible};
+use crate::update::judge::{self, Fit, judge};
 use crate::update::keys::{Proven, Roots};
 use crate::update::manifest::{Formats, SpoolFormats, compatible};
 use crate::update::record::{Ending, Known, Record};
 use crate::update::slots::{Slot, Slots};
 use crate::update::state::{News, Seen, State};
 use crate::update::steps::{self, Hands, Running};
+use crate::update::time::{Clock, Time};
 use crate::update::version::Version;
 
 /// Nothing is put in force so soon after a boot: a machine that comes up again and again must not
@@ -133,6 +134,9 @@ pub struct Status {
     pub reason: Option<String>,
     /// Nothing older is taken; none: no update has become healthy here yet.
     pub floor: Option<Version>,
+    /// When a time server last kept the clock, as far as was asked: a release that expired before
+    /// is not taken, whatever a clock says that nobody keeps. None: never.
+    pub last_seen: Option<WallTime>,
     /// How the last attempt ended.
     pub last: Option<Ending>,
     /// When the machine may restart for one.
@@ -157,12 +161,13 @@ impl<'t, T: FnMut(&str)> Desk<'t, T> {
         let System { version, root_hash, boot, made, .. } = machine.system.clone();
         let known =
             Known { version: version.clone(), root_hash: Some(root_hash), formats: formats() };
-        let now = plausible(clock::wall(), made, record.last_seen);
+        let clock = Clock { wall: clock::wall(), kept: clock::is_kept() };
+        let time = Time::plausible(clock, made, record.last_seen);
         let record = match &trouble {
             None => record,
-            Some(why) => Record::anew(known.clone(), &machine.entries()?, why, now),
+            Some(why) => Record::anew(known.clone(), &machine.entries()?, why, time.now),
         };
-        let running = Running { version, known, boot, now };
+        let running = Running { version, known, boot, time };
         Ok(Self { machine, record, running, places, trouble })
     }
 
@@ -192,7 +197,7 @@ impl<'t, T: FnMut(&str)> Desk<'t, T> {
             present: present(self.places, settings),
             root_octets: Some(slots.other.root.octets),
             verity_octets: Some(slots.other.verity.octets),
-            now: self.running.now,
+            time: self.running.time,
         })
     }
 
@@ -210,7 +215,7 @@ impl<'t, T: FnMut(&str)> Desk<'t, T> {
             running: self.running.version.clone(),
             boot: self.running.boot.clone(),
             entries: self.machine.entries()?,
-            now: self.running.now,
+            time: self.running.time,
         })
     }
 }
@@ -255,6 +260,7 @@ pub fn status(places: &Places, settings: &Settings) -> Result<Status, Fault> {
         version: state.release().map(|release| release.version.clone()),
         reason: state.reason().map(str::to_owned),
         floor: desk.record.floor.clone(),
+        last_seen: Some(desk.record.last_seen).filter(|at| *at != WallTime(0)),
         running: desk.running.version.clone(),
         last: desk.record.last.clone(),
         window: settings.updates.window,

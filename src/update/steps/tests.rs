@@ -10,6 +10,7 @@ use super::super::manifest::Sha256;
 use super::super::manifest::tests::manifest;
 use super::super::record::Record;
 use super::super::state::Seen;
+use super::super::time::Witness;
 use super::*;
 use crate::update::manifest::compatible;
 
@@ -72,6 +73,10 @@ struct Model {
 
 fn version(text: &str) -> Version {
     text.parse().unwrap()
+}
+
+fn kept(millis: u64) -> Time {
+    Time { now: WallTime(millis), witness: Witness::KeptClock }
 }
 
 impl Model {
@@ -186,7 +191,7 @@ impl Model {
             boot: boot.to_owned(),
             entries: self.listing(),
             failure: None,
-            now: WallTime(1_795_000_000_001),
+            time: kept(1_795_000_000_001),
         };
         let mut record = self.read();
         let news = settled(&mut record, &seen, self).unwrap();
@@ -288,7 +293,7 @@ fn fit() -> Fit {
         present: vec![2],
         root_octets: None,
         verity_octets: None,
-        now: WallTime(1_795_000_000_000),
+        time: kept(1_795_000_000_000),
     };
     judge(&proven, &machine, false).unwrap()
 }
@@ -297,8 +302,8 @@ fn running(version_text: &str) -> Running {
     let manifest = manifest(version_text);
     let root_hash = Some(Sha256::of(version_text.as_bytes()));
     let known = Known { version: manifest.version.clone(), root_hash, formats: manifest.formats };
-    let now = WallTime(1_795_000_000_000);
-    Running { version: manifest.version, known, boot: "first".to_owned(), now }
+    let time = kept(1_795_000_000_000);
+    Running { version: manifest.version, known, boot: "first".to_owned(), time }
 }
 
 /// Machines before an update.
@@ -473,6 +478,35 @@ fn nothing_is_staged_on_top_of_a_trial() {
     assert_eq!(model.esp, esp, "the entry on trial is still there");
     let mut itself = Model::new(None, &["postern_1.0.0+2-1.efi"]);
     assert!(staged(&mut itself, &fit).unwrap_err().to_string().contains("on trial itself"));
+}
+
+#[test]
+fn one_boot_with_a_clock_ahead_ends_nothing() {
+    let mut model = Model::new(None, &["postern_1.0.0.efi"]);
+    let boot = |model: &mut Model, time| {
+        let seen = Seen {
+            running: version("1.0.0"),
+            boot: "first".to_owned(),
+            entries: model.listing(),
+            failure: None,
+            time,
+        };
+        let mut record = model.read();
+        settled(&mut record, &seen, model).unwrap();
+        model.read().last_seen
+    };
+    let ahead = Time { now: WallTime(1_900_000_000_000), witness: Witness::LooseClock };
+    assert_eq!(boot(&mut model, ahead), WallTime(0));
+    assert_eq!(boot(&mut model, kept(1_795_000_000_000)), WallTime(1_795_000_000_000));
+    assert_eq!(boot(&mut model, ahead), WallTime(1_795_000_000_000));
+    // And a clock that is kept mends what a wrong one has left.
+    let mut record = Record { last_seen: ahead.now, ..model.read() };
+    model.save(&record).unwrap();
+    assert_eq!(boot(&mut model, kept(1_796_000_000_000)), WallTime(1_796_000_000_000));
+    record.last_seen = ahead.now;
+    model.save(&record).unwrap();
+    staged(&mut model, &fit()).unwrap();
+    assert_eq!(model.read().last_seen, WallTime(1_795_000_000_000));
 }
 
 #[test]
