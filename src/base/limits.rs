@@ -439,6 +439,11 @@ pub const CONTROL_ANSWER_OCTETS_MAX: usize = 4 * 1024 * 1024;
 pub const HOST_REQUEST_OCTETS_MAX: usize = 16 * 1024 * 1024;
 /// One answer of the host role: a backup or a support bundle in base64.
 pub const HOST_ANSWER_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// A deed of the updater, whoever waits for it: a release is fetched over a slow line, and a
+/// gigabyte is written and read back. `TimeoutStartSec=` of postern-update.service says the same.
+pub const UPDATE_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
+/// After its time an updater is ended and told of; so much later nobody waits for it any more.
+pub const UPDATE_GRACE: Duration = Duration::from_secs(3 * 60);
 /// Connections to the host role at a time: two consoles, a few commands, an updater.
 pub const HOST_CONNECTIONS_MAX: usize = 16;
 /// Connections of guests among them: whatever a console does, root gets in.

@@ -7,16 +7,18 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::durable::{Readers, remove, replace};
+use super::facts;
 use super::notify;
 use super::paths::Paths;
 use crate::base::fault::Fault;
+use crate::base::limits::{UPDATE_GRACE, UPDATE_TIMEOUT};
 
 /// A unit must be in its new state within this; its own limits are shorter, except a spool that is
 /// compared for minutes after a crash.
@@ -25,8 +27,11 @@ const UNIT_TIMEOUT: Duration = Duration::from_secs(330);
 /// The network step: a daemon-reload, one nftables transaction, `networkctl reload`.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Staging an update fetches two hundred megabytes, writes a gigabyte and reads it back.
-const UPDATE_TIMEOUT: Duration = Duration::from_secs(25 * 60);
+/// The updater's unit ends before this, by its own limit.
+const UPDATE_PATIENCE: Duration = UPDATE_TIMEOUT.saturating_add(UPDATE_GRACE);
+
+/// What somebody hears who wants a second deed of the updater.
+const UPDATER_BUSY: &str = "another update command is at work";
 
 /// A diagnosis ends in 30 s; then its unit is waited for.
 const DIAGNOSE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -154,11 +159,14 @@ impl System {
     }
 
     /// Has the updater do something. It is a unit of its own that may write disks: what it is to
-    /// do is written down for it, and what came of it lies beside that.
+    /// do is written down for it, and what came of it lies beside that. A start of a unit that is
+    /// at work joins that work: request and answer have a number, and one deed is asked for at a
+    /// time.
     ///
     /// # Errors
-    /// It failed, with what it said.
+    /// It failed, with what it said; or it is at work for somebody else.
     pub fn update(&self, deed: &UpdateDeed) -> Result<Value, Fault> {
+        static TURN: Mutex<()> = Mutex::new(());
         let request = match deed {
             UpdateDeed::Status => {
                 let words = ["update", "status", "--json"];
@@ -170,17 +178,29 @@ impl System {
             UpdateDeed::Apply => json!({ "verb": "apply" }),
             UpdateDeed::Rollback => json!({ "verb": "rollback" }),
         };
+        let fault = |why: &str| {
+            Fault::new("updating by", request["verb"].as_str().unwrap_or_default(), why)
+        };
+        let _turn = match TURN.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(fault(UPDATER_BUSY)),
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Ok(turn) => turn,
+        };
+        let id = format!("{}-{}", std::process::id(), facts::boot_millis());
         let (asked, answered) = (self.paths.update_request(), self.paths.update_answer());
         remove(&answered)?;
-        replace(&asked, format!("{request}\n").as_bytes(), Readers::Owner)?;
-        let started = self.systemctl(&["start", "postern-update.service"], UPDATE_TIMEOUT);
+        let errand = json!({ "id": id, "request": request });
+        replace(&asked, format!("{errand}\n").as_bytes(), Readers::Owner)?;
+        let started = self.systemctl(&["start", "postern-update.service"], UPDATE_PATIENCE);
+        // What nobody has read by now must not be done at some later start.
+        remove(&asked)?;
         let answer = std::fs::read(&answered).ok();
         let answer = answer.and_then(|octets| serde_json::from_slice::<Value>(&octets).ok());
         match (answer, started) {
+            (Some(answer), _) if answer["id"] != id.as_str() => Err(fault(UPDATER_BUSY)),
             (Some(answer), _) if answer["good"] == true => Ok(answer["answer"].clone()),
             (Some(answer), _) => {
-                let why = answer["answer"]["error"].as_str().unwrap_or("no reason was given");
-                Err(Fault::new("updating by", request["verb"].as_str().unwrap_or_default(), why))
+                Err(fault(answer["answer"]["error"].as_str().unwrap_or("no reason was given")))
             }
             (None, Err(fault)) => Err(fault),
             (None, Ok(_)) => {

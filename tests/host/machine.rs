@@ -51,8 +51,14 @@ journalctl) cat "$root/journal" 2>/dev/null ;;
 chronyc) cat "$root/time-$3" 2>/dev/null ;;
 systemctl)
     if [ "$2" = postern-update.service ]; then
+        if [ -e "$root/joined" ]; then
+            cat "$root/joined" >"$root/run/postern-host/update-answer.json"
+            exit 0
+        fi
         mv "$root/run/postern-host/update-request.json" "$root/asked"
-        cat "$root/answer" >"$root/run/postern-host/update-answer.json"
+        while [ -e "$root/hold" ]; do sleep 0.05; done
+        id=$(sed 's/.*"id":"\([^"]*\)".*/\1/' "$root/asked")
+        sed "s/@ID@/$id/" "$root/answer" >"$root/run/postern-host/update-answer.json"
     fi
     if [ "$2" = postern-diagnose.service ]; then
         mv "$root/run/postern-host/diagnose-request.json" "$root/asked"

@@ -104,7 +104,7 @@ fn a_console_steers_the_gateway_through_the_role_and_is_on_record() {
 fn the_updater_is_asked_in_writing_and_its_answer_is_passed_on() {
     let machine = configured();
     let role = machine.start(false);
-    machine.write("answer", "{\"good\":true,\"answer\":{\"version\":\"2.0.0\"}}");
+    machine.write("answer", r#"{"id":"@ID@","good":true,"answer":{"version":"2.0.0"}}"#);
     let stage = |from: &str| role.ask(&HostRequest::UpdateStage { from: Some(from.to_owned()) });
     let answer = stage("usb");
     assert!(
@@ -112,8 +112,9 @@ fn the_updater_is_asked_in_writing_and_its_answer_is_passed_on() {
         "{answer:?}"
     );
     let asked = machine.read("asked").unwrap();
-    assert_eq!(asked, "{\"from\":\"usb\",\"verb\":\"stage\"}\n");
-    machine.write("answer", "{\"good\":false,\"answer\":{\"error\":\"one signature is missing\"}}");
+    assert!(asked.contains(r#""request":{"from":"usb","verb":"stage"}"#), "{asked}");
+    let bad = r#"{"id":"@ID@","good":false,"answer":{"error":"one signature is missing"}}"#;
+    machine.write("answer", bad);
     let HostAnswer::Trouble(trouble) = stage("/run/x.pbu") else { panic!("it was staged") };
     assert!(trouble.text.contains("one signature is missing"), "{trouble}");
     for odd in ["--help", "http://example.org/x.pbu", "/a b", "x"] {
@@ -158,4 +159,33 @@ fn the_watchdog_is_fed_also_while_a_deed_lasts() {
         let answer = deed.join().unwrap();
         assert!(matches!(answer, HostAnswer::Applied(_)), "{answer:?}");
     });
+}
+
+#[test]
+fn one_deed_of_the_updater_at_a_time() {
+    let machine = configured();
+    let role = machine.start(false);
+    machine.write("answer", r#"{"id":"@ID@","good":true,"answer":{"version":"2.0.0"}}"#);
+    machine.write("hold", "");
+    let busy = |answer: HostAnswer| {
+        let HostAnswer::Trouble(trouble) = answer else { panic!("{answer:?}") };
+        assert!(trouble.text.contains("another update command is at work"), "{trouble}");
+    };
+    std::thread::scope(|scope| {
+        let staged = scope.spawn(|| role.ask(&HostRequest::UpdateStage { from: None }));
+        while machine.read("asked").is_none_or(|asked| asked.is_empty()) {
+            std::thread::yield_now();
+        }
+        // Somebody at another console wants to restart into it while it is being written.
+        busy(role.ask(&HostRequest::UpdateApply {}));
+        std::fs::remove_file(machine.path("hold")).unwrap();
+        let staged = staged.join().unwrap();
+        assert!(matches!(&staged, HostAnswer::Update(value) if value["version"] == "2.0.0"));
+    });
+    assert!(machine.read("asked").unwrap().contains(r#""verb":"stage""#));
+    // The unit was at work for a role that is gone: its answer is not ours, and what was asked
+    // for is not left for a later start.
+    machine.write("joined", r#"{"id":"1-1","good":true,"answer":{}}"#);
+    busy(role.ask(&HostRequest::UpdateApply {}));
+    assert_eq!(machine.read("run/postern-host/update-request.json"), None);
 }

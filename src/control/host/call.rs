@@ -9,15 +9,16 @@ use zeroize::Zeroizing;
 
 use super::answer::HostAnswer;
 use super::request::HostRequest;
-use crate::base::limits::HOST_ANSWER_OCTETS_MAX;
+use crate::base::limits::{HOST_ANSWER_OCTETS_MAX, UPDATE_GRACE, UPDATE_TIMEOUT};
 use crate::control::answer::Answer;
 use crate::control::request::Request;
 
 /// Where the role listens unless somebody says otherwise.
 pub const HOST_SOCKET: &str = "/run/postern-host/host.sock";
 
-/// Patience for an answer: staging an update writes a gigabyte and reads it back.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Patience for an answer: nothing takes longer than staging an update, and the role itself waits
+/// for that no longer.
+const ANSWER_TIMEOUT: Duration = UPDATE_TIMEOUT.saturating_add(UPDATE_GRACE.saturating_mul(2));
 
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{Desk, Settings};
 use crate::base::fault::Fault;
-use crate::base::limits::MX_ADDRESSES_MAX;
+use crate::base::limits::{MX_ADDRESSES_MAX, UPDATE_TIMEOUT};
 use crate::base::time::WallTime;
 use crate::config::checked::{DaneMode, Egress, Link, TrustConfig, UpdateUrl};
 use crate::dns::Names;
@@ -42,8 +42,8 @@ const MANAGE: &str = "manage";
 /// For a manifest or a signature.
 const SMALL_WAIT: Duration = Duration::from_secs(60);
 
-/// For a bundle: 200 MiB at 64 kB/s are an hour.
-const BUNDLE_WAIT: Duration = Duration::from_secs(2 * 3600);
+/// For a bundle: 200 MiB at 64 kB/s are an hour. What is left of the updater's time is for writing.
+const BUNDLE_WAIT: Duration = UPDATE_TIMEOUT.saturating_sub(Duration::from_secs(20 * 60));
 
 /// A server that sends nothing for so long is given up.
 const STALL: Duration = Duration::from_secs(60);

@@ -16,6 +16,16 @@ use crate::host::slots::shelf::replace;
 /// Octets of a request.
 const REQUEST_OCTETS_MAX: usize = 8192;
 
+/// What the host role has written down.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Errand {
+    /// The answer names it, so that nobody takes it for his who asked meanwhile.
+    id: String,
+    /// A [`Request`].
+    request: Value,
+}
+
 /// What the host role asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
@@ -76,26 +86,36 @@ pub fn run(
 ) -> Result<Value, Fault> {
     let path = places.run.join("update-request.json");
     // Without a request it is a look at what is offered.
-    let request = if path.exists() { read(&path) } else { Ok(Request::Check) };
+    let errand = if path.exists() { read(&path).map(Some) } else { Ok(None) };
     // It is done once, however it ends.
     let _gone = fs::remove_file(&path);
+    let (id, request) = match errand {
+        Ok(None) => (String::new(), Ok(Request::Check)),
+        Ok(Some(Errand { id, request })) => (id, understood(request)),
+        Err(fault) => (String::new(), Err(fault)),
+    };
     let done = request.and_then(|request| answer(places, settings, request, tell));
     let (good, answer) = match &done {
         Ok(answer) => (true, answer.clone()),
         Err(fault) => (false, json!({ "error": fault.to_string() })),
     };
-    let text = json!({ "good": good, "answer": answer }).to_string() + "\n";
+    let text = json!({ "id": id, "good": good, "answer": answer }).to_string() + "\n";
     replace(&places.run.join("update-answer.json"), text.as_bytes())?;
     done
 }
 
-fn read(path: &Path) -> Result<Request, Fault> {
+fn read(path: &Path) -> Result<Errand, Fault> {
     let fault = |cause: String| Fault::new("reading", path.display(), cause);
     let octets = fs::read(path).map_err(|error| fault(error.to_string()))?;
     if octets.len() > REQUEST_OCTETS_MAX {
         return Err(fault("it is too long".to_owned()));
     }
     serde_json::from_slice(&octets).map_err(|error| fault(error.to_string()))
+}
+
+fn understood(request: Value) -> Result<Request, Fault> {
+    serde_json::from_value(request)
+        .map_err(|error| Fault::new("reading", "what the updater is asked for", error))
 }
 
 fn answer(
