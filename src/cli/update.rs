@@ -14,7 +14,8 @@ use crate::host::disk;
 use crate::host::slots::machine::Places;
 use crate::host::walls;
 use crate::service::update::{
-    self, Offer, Settings, Source, Status, Wishes, apply, check, rollback, settle, stage, status,
+    self, Offer, Settings, Source, Status, Wishes, apply, check, loader, rollback, settle, stage,
+    status,
 };
 use crate::update::version::Version;
 
@@ -52,6 +53,9 @@ pub(super) fn update(verb: UpdateVerb, config: &Path, json: bool) -> Ending {
         }
         UpdateVerb::Settle => {
             settle(&places).map(|(status, _)| shown(&status, json, standing(&status)))
+        }
+        UpdateVerb::Loader => {
+            loader(&places, &mut tell).map(|brought| loaded(brought.as_deref(), json))
         }
         UpdateVerb::Run => {
             update::run(&places, &settings, &mut tell).map(|answer| print(&format!("{answer:#}\n")))
@@ -102,6 +106,14 @@ fn staged(version: &Version, json: bool) {
 fn tried(version: &Version, json: bool) {
     let text = format!("the next boot tries {version}\n");
     shown(&json!({ "tries": version }), json, text);
+}
+
+fn loaded(brought: Option<&str>, json: bool) {
+    let text = match brought {
+        Some(version) => format!("the boot loader is systemd-boot {version} now\n"),
+        None => "the boot loader stays as it is\n".to_owned(),
+    };
+    shown(&json!({ "loader": brought }), json, text);
 }
 
 fn offered(offer: &Offer) -> String {

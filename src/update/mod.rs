@@ -19,6 +19,7 @@ pub mod bundle;
 pub mod entry;
 pub mod judge;
 pub mod keys;
+pub mod loader;
 pub mod manifest;
 pub mod promise;
 pub mod record;

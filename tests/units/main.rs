@@ -255,6 +255,30 @@ fn the_order_leaves_no_gap() {
     }
 }
 
+/// Both slots are started by one boot loader: nothing replaces it before a boot was found good.
+#[test]
+fn the_boot_loader_is_replaced_after_a_good_boot_alone() {
+    let preset = shared().join("box/usr/lib/systemd/system-preset/10-postern.preset");
+    let preset = fs::read_to_string(preset).unwrap();
+    assert!(preset.lines().any(|line| line == "disable systemd-boot-update.service"));
+    for (name, unit) in machine() {
+        let starts = unit.all("Service", "ExecStart");
+        let brings = starts.iter().any(|line| line.ends_with(" update loader"));
+        assert_eq!(brings, name == "postern-settled.service", "{name}");
+        assert!(!starts.iter().any(|line| line.contains("bootctl")), "{name}");
+    }
+    let settled = &machine()["postern-settled.service"];
+    assert!(settled.words("Unit", "Requires").contains(&"boot-complete.target"));
+}
+
+/// Whoever waits for the updater waits as long as it may work.
+#[test]
+fn the_updater_has_one_time_limit() {
+    let hours = postern::base::limits::UPDATE_TIMEOUT.as_secs() / 3600;
+    let unit = &machine()["postern-update.service"];
+    assert_eq!(unit.last("Service", "TimeoutStartSec"), Some(format!("{hours}h").as_str()));
+}
+
 /// What fails closes the way, it does not open it.
 #[test]
 fn without_its_guard_nothing_leaves() {

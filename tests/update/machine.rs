@@ -79,7 +79,9 @@ impl Machine {
         let mut places = Places {
             root: at("system"),
             disk: Some(at("disk.img")),
+            esp: at("esp"),
             entries: at("esp/EFI/Linux"),
+            loader: at("system/usr/lib/systemd/boot/efi"),
             folder: at("state/update"),
             run: at("run"),
             keys: at("keys"),
@@ -250,6 +252,18 @@ impl Machine {
             names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    /// The boot loader in the ESP, and that of the image.
+    pub(crate) fn loaders(&self, present: &str, shipped: &str) {
+        let kind = if cfg!(target_arch = "aarch64") { "aa64" } else { "x64" };
+        let put = |folder: PathBuf, version: &str| {
+            fs::create_dir_all(&folder).unwrap();
+            let text = format!("#### LoaderInfo: systemd-boot {version} ####");
+            fs::write(folder.join(format!("systemd-boot{kind}.efi")), text).unwrap();
+        };
+        put(self.places.esp.join("EFI/systemd"), present);
+        put(self.places.loader.clone(), shipped);
     }
 
     pub(crate) fn rename(&self, from: &str, to: &str) {

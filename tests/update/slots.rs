@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use postern::service::update::{Settings, Wishes, apply, rollback};
+use postern::service::update::{Settings, Wishes, apply, loader, rollback};
 
 use crate::machine::{Machine, hash, not_shown, tree};
 
@@ -49,10 +49,16 @@ fn a_release_goes_all_the_way_and_back_again() {
     let refused = machine.stage(&release.bundle, &Wishes::default()).unwrap_err();
     assert!(refused.contains("on trial"), "{refused}");
 
+    // The boot loader of a version on trial stays where it is.
+    machine.loaders("257.9", "258.1");
+    let mut tell = |_: &str| {};
+    assert_eq!(loader(&machine.places, &mut tell).unwrap(), None);
+
     // Blessed: the floor rises, the mark goes, and nothing older is taken.
     machine.rename("postern_1.1.0+2-1.efi", "postern_1.1.0.efi");
     assert_eq!(machine.settle(), "healthy");
     assert!(!machine.places.run.join("trial.json").exists());
+    assert_eq!(loader(&machine.places, &mut tell).unwrap().as_deref(), Some("258.1"));
     assert_eq!(machine.status().floor.unwrap().to_string(), "1.0.0");
     let old = machine.release("0.9.0", &[]);
     let downgrade = Wishes { downgrade: true, ..Wishes::default() };
@@ -65,7 +71,6 @@ fn a_release_goes_all_the_way_and_back_again() {
     fs::create_dir_all(machine.at("state/health")).unwrap();
     let before = machine.at("state/health/before.json");
     fs::write(&before, "of long ago").unwrap();
-    let mut tell = |_: &str| {};
     let back = rollback(&machine.places, &Settings::default(), &asked(), &mut tell).unwrap();
     assert_eq!(back.to_string(), "1.0.0");
     let before = fs::read_to_string(before).unwrap();

@@ -34,6 +34,8 @@ pub enum UpdateVerb {
     Rollback(RestartArguments),
     /// Hold the record against the machine, as every boot does
     Settle,
+    /// Bring the boot loader of the running image, if it is newer and the image is confirmed
+    Loader,
     /// Do what the host role has written down
     Run,
     /// Make three release keys in DIR, for whoever builds images

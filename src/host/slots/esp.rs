@@ -106,12 +106,16 @@ impl Esp {
         fs::rename(&part, name).and_then(|()| self.sync()).map_err(fault)
     }
 
-    /// Folder and file system: the folder alone says nothing of vfat's allocation table.
     fn sync(&self) -> io::Result<()> {
-        let folder = File::open(&self.folder)?;
-        folder.sync_all()?;
-        Ok(rustix::fs::syncfs(&folder)?)
+        sync(&self.folder)
     }
+}
+
+/// Folder and file system: the folder alone says nothing of vfat's allocation table.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
+    let folder = File::open(folder)?;
+    folder.sync_all()?;
+    Ok(rustix::fs::syncfs(&folder)?)
 }
 
 #[cfg(test)]

@@ -25,8 +25,12 @@ pub struct Places {
     pub root: PathBuf,
     /// The whole disk; none: that of the running slot.
     pub disk: Option<PathBuf>,
+    /// The ESP.
+    pub esp: PathBuf,
     /// `EFI/Linux` of the ESP.
     pub entries: PathBuf,
+    /// The boot loader that the image brings.
+    pub loader: PathBuf,
     /// The folder of updates.
     pub folder: PathBuf,
     /// What lives until the next boot.
@@ -48,7 +52,9 @@ impl Default for Places {
         Self {
             root: "/".into(),
             disk: None,
+            esp: "/efi".into(),
             entries: "/efi/EFI/Linux".into(),
+            loader: "/usr/lib/systemd/boot/efi".into(),
             folder: "/var/lib/postern-host/update".into(),
             run: "/run/postern-host".into(),
             keys: "/usr/lib/postern/release-keys".into(),

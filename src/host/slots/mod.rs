@@ -2,6 +2,7 @@
 
 pub mod esp;
 pub mod gpt;
+pub mod loader;
 pub mod machine;
 pub mod manage;
 pub mod running;

@@ -4,6 +4,7 @@
 //! the host role. Each deed takes the lock of the folder of updates, looks at the machine afresh,
 //! and leaves a record that the next boot understands.
 
+mod loader;
 mod offer;
 mod run;
 mod told;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use loader::loader;
 pub use offer::{Offer, check};
 pub use run::run;
 pub use trial::{Mark, mark, spool_format};
