@@ -49,6 +49,7 @@ impl Form {
         let text = match field.enter {
             Enter::Back => language.fill("{} (Enter goes back):", &[&question]),
             Enter::All => language.fill("{} (Enter: any):", &[&question]),
+            Enter::Without => language.fill("{} (Enter: it can):", &[&question]),
             Enter::Takes(word) => format!("{question} [{}]:", language.tr(word)),
         };
         (text, secret)
@@ -60,7 +61,7 @@ impl Form {
         if line.is_empty() {
             return Ok(match field.enter {
                 Enter::Back => Answered::Back,
-                Enter::All => Answered::Taken(String::new()),
+                Enter::All | Enter::Without => Answered::Taken(String::new()),
                 Enter::Takes(word) => Answered::Taken(word.to_owned()),
             });
         }

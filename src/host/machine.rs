@@ -79,11 +79,24 @@ pub enum UpdateDeed {
     /// Ask for news.
     Check,
     /// Fetch, verify and write.
-    Stage(Option<String>),
+    Stage {
+        /// From where; none: as the configuration says.
+        from: Option<String>,
+        /// An older release is taken too.
+        downgrade: bool,
+        /// Why it cannot wait.
+        now: Option<String>,
+    },
     /// Restart into it.
-    Apply,
+    Apply {
+        /// Why it cannot wait.
+        now: Option<String>,
+    },
     /// Back to the other slot.
-    Rollback,
+    Rollback {
+        /// Why it cannot wait.
+        now: Option<String>,
+    },
 }
 
 /// What the gateway is to do.
@@ -174,9 +187,11 @@ impl System {
                 return Ok(serde_json::from_str(&said).unwrap_or(Value::String(said)));
             }
             UpdateDeed::Check => json!({ "verb": "check" }),
-            UpdateDeed::Stage(from) => json!({ "verb": "stage", "from": from }),
-            UpdateDeed::Apply => json!({ "verb": "apply" }),
-            UpdateDeed::Rollback => json!({ "verb": "rollback" }),
+            UpdateDeed::Stage { from, downgrade, now } => {
+                json!({ "verb": "stage", "from": from, "downgrade": downgrade, "now": now })
+            }
+            UpdateDeed::Apply { now } => json!({ "verb": "apply", "now": now }),
+            UpdateDeed::Rollback { now } => json!({ "verb": "rollback", "now": now }),
         };
         let fault = |why: &str| {
             Fault::new("updating by", request["verb"].as_str().unwrap_or_default(), why)

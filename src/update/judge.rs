@@ -41,7 +41,7 @@ pub enum Unfit {
     #[error("{0} is running already")]
     Same(Version),
     /// Older than what runs, and nobody asked for that.
-    #[error("it is {0}, older than the running {1}; --downgrade takes it")]
+    #[error("it is {0}, older than the running {1}: an older one must be asked for (--downgrade)")]
     Older(Version, Version),
     /// Older than the floor.
     #[error("it is {0}; nothing older than {1} is taken any more")]

@@ -104,9 +104,14 @@ pub(crate) fn verb(ask: &Ask) -> String {
         Ask::Host(HostRequest::FactoryReset { keep_spool, word }) => {
             format!("factory-reset keep-spool={keep_spool} word={word}")
         }
-        Ask::Host(HostRequest::UpdateStage { from }) => {
-            format!("update stage from={}", from.as_deref().unwrap_or("-"))
+        Ask::Host(HostRequest::UpdateStage { from, downgrade, now }) => {
+            let older = if *downgrade { " older" } else { "" };
+            let from = from.as_deref().unwrap_or("-");
+            format!("update stage from={from}{older} now={}", now.as_deref().unwrap_or("-"))
         }
+        Ask::Host(
+            request @ (HostRequest::UpdateApply { now } | HostRequest::UpdateRollback { now }),
+        ) => format!("{} now={}", request.action(), now.as_deref().unwrap_or("-")),
         Ask::Host(request) => request.action().to_owned(),
         Ask::Serve(request) => {
             let dry = serde_json::to_value(request).unwrap()["dry_run"] == true;

@@ -105,14 +105,19 @@ fn the_updater_is_asked_in_writing_and_its_answer_is_passed_on() {
     let machine = configured();
     let role = machine.start(false);
     machine.write("answer", r#"{"id":"@ID@","good":true,"answer":{"version":"2.0.0"}}"#);
-    let stage = |from: &str| role.ask(&HostRequest::UpdateStage { from: Some(from.to_owned()) });
+    let now = Some(" it is\nabused ".to_owned());
+    let stage = |from: &str| {
+        let (from, now) = (Some(from.to_owned()), now.clone());
+        role.ask(&HostRequest::UpdateStage { from, downgrade: true, now })
+    };
     let answer = stage("usb");
     assert!(
         matches!(&answer, HostAnswer::Update(value) if value["version"] == "2.0.0"),
         "{answer:?}"
     );
     let asked = machine.read("asked").unwrap();
-    assert!(asked.contains(r#""request":{"from":"usb","verb":"stage"}"#), "{asked}");
+    assert!(asked.contains(r#""downgrade":true,"from":"usb","now":"it is"#), "{asked}");
+    assert!(asked.contains(r#"abused","verb":"stage"}"#), "{asked}");
     let bad = r#"{"id":"@ID@","good":false,"answer":{"error":"one signature is missing"}}"#;
     machine.write("answer", bad);
     let HostAnswer::Trouble(trouble) = stage("/run/x.pbu") else { panic!("it was staged") };
@@ -172,12 +177,14 @@ fn one_deed_of_the_updater_at_a_time() {
         assert!(trouble.text.contains("another update command is at work"), "{trouble}");
     };
     std::thread::scope(|scope| {
-        let staged = scope.spawn(|| role.ask(&HostRequest::UpdateStage { from: None }));
+        let staged = scope.spawn(|| {
+            role.ask(&HostRequest::UpdateStage { from: None, downgrade: false, now: None })
+        });
         while machine.read("asked").is_none_or(|asked| asked.is_empty()) {
             std::thread::yield_now();
         }
         // Somebody at another console wants to restart into it while it is being written.
-        busy(role.ask(&HostRequest::UpdateApply {}));
+        busy(role.ask(&HostRequest::UpdateApply { now: None }));
         std::fs::remove_file(machine.path("hold")).unwrap();
         let staged = staged.join().unwrap();
         assert!(matches!(&staged, HostAnswer::Update(value) if value["version"] == "2.0.0"));
@@ -186,6 +193,6 @@ fn one_deed_of_the_updater_at_a_time() {
     // The unit was at work for a role that is gone: its answer is not ours, and what was asked
     // for is not left for a later start.
     machine.write("joined", r#"{"id":"1-1","good":true,"answer":{}}"#);
-    busy(role.ask(&HostRequest::UpdateApply {}));
+    busy(role.ask(&HostRequest::UpdateApply { now: None }));
     assert_eq!(machine.read("run/postern-host/update-request.json"), None);
 }

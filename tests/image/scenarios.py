@@ -449,6 +449,8 @@ def stage(box):
     login(box)
     box.console.answer(MENU, "update-stage", 60 * SLOWNESS)
     box.console.answer(r"From where [^\n]*: ", "usb", 60 * SLOWNESS)
+    box.console.answer(r"an older version [^\n]*: ", "", 60 * SLOWNESS)
+    box.console.answer(r"cannot wait: why [^\n]*: ", "", 60 * SLOWNESS)
     said = box.console.answer(MENU, "0", 300 * SLOWNESS)
     box.console.expect(r"Logged out", 60 * SLOWNESS)
     return said
@@ -461,6 +463,7 @@ def applied(lab, box, keep=lambda name, text: None):
     lab.say(f"staged in {time.monotonic() - began:.0f} s")
     login(box)
     box.console.answer(MENU, "update-apply", 60 * SLOWNESS)
+    box.console.answer(r"cannot wait: why [^\n]*: ", "", 60 * SLOWNESS)
     keep("apply", box.console.answer(r"Type update [^\n]*: ", "update", 60 * SLOWNESS))
     box.console.expect(r"reboot: Restarting system", 60 * SLOWNESS)
 

@@ -265,6 +265,10 @@ pub(super) const CONFIG: &[Entry] = &[
     },
 ];
 
+/// A reason overrides the window of updates and the rest after a start.
+const CANNOT_WAIT: Field =
+    Field { prompt: "If it cannot wait: why", kind: Kind::Words, enter: Enter::Without };
+
 pub(super) const UPDATE: &[Entry] = &[
     Entry {
         word: "update-status",
@@ -283,39 +287,54 @@ pub(super) const UPDATE: &[Entry] = &[
         word: "update-stage",
         title: "fetch, verify and write it to the other slot",
         note: "It is written and read back; this takes some minutes. Mail goes on meanwhile.",
-        fields: &[Field {
-            prompt: "From where (usb, an https address)",
-            kind: Kind::One(&[
-                ("server", "where the configuration says"),
-                ("usb", "a USB stick with the label POSTERNUPD"),
-            ]),
-            enter: Enter::Takes("server"),
-        }],
+        fields: &[
+            Field {
+                prompt: "From where (usb, an https address)",
+                kind: Kind::One(&[
+                    ("server", "where the configuration says"),
+                    ("usb", "a USB stick with the label POSTERNUPD"),
+                ]),
+                enter: Enter::Takes("server"),
+            },
+            Field {
+                prompt: "Is an older version meant",
+                kind: Kind::One(&[
+                    ("no", "only a newer one is taken"),
+                    ("yes", "an older one is taken too, down to the floor"),
+                ]),
+                enter: Enter::Takes("no"),
+            },
+            CANNOT_WAIT,
+        ],
         deed: Deed::Host(|filled| HostRequest::UpdateStage {
             from: filled.some(0).filter(|from| from != "server"),
+            downgrade: filled.get(1) == "yes",
+            now: filled.some(2),
         }),
         ..PLAIN
     },
     Entry {
         word: "update-apply",
         title: "restart into the staged update",
+        note: "It keeps to the window and to five minutes after a start, unless you give a reason.",
         danger: Danger::Weighed(
             "The machine restarts into the other slot and comes back by itself if it is not \
              healthy there. {} on disk stay; nothing is accepted for about two minutes.",
             Word::Is("update"),
         ),
-        deed: Deed::Host(|_| HostRequest::UpdateApply {}),
-        ..PLAIN
+        fields: &[CANNOT_WAIT],
+        deed: Deed::Host(|filled| HostRequest::UpdateApply { now: filled.some(0) }),
     },
     Entry {
         word: "update-rollback",
         title: "return to the other slot",
+        note: "It keeps to the window and to five minutes after a start, unless you give a reason.",
         danger: Danger::Weighed(
             "The machine restarts into the other slot. {} on disk stay.",
             Word::Is("roll back"),
         ),
-        deed: Deed::Host(|_| HostRequest::UpdateRollback {}),
-        ..PLAIN
+        fields: &[CANNOT_WAIT],
+        deed: Deed::Host(|filled| HostRequest::UpdateRollback { now: filled.some(0) }),
     },
 ];
 

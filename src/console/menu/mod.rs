@@ -114,6 +114,8 @@ pub enum Enter {
     Takes(&'static str),
     /// No limit: every one of them.
     All,
+    /// There is no answer, and none is needed.
+    Without,
 }
 
 /// What may be answered.

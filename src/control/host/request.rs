@@ -191,11 +191,25 @@ pub enum HostRequest {
         /// A file, `usb` or an https address; none: from where `[updates]` says.
         #[serde(default)]
         from: Option<String>,
+        /// An older release is taken too, down to the floor.
+        #[serde(default, skip_serializing_if = "is_not")]
+        downgrade: bool,
+        /// Why it cannot wait until the machine has run for a while.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        now: Option<String>,
     },
     /// Restarts into the staged update.
-    UpdateApply {},
+    UpdateApply {
+        /// Why it cannot wait, neither for that nor for the window.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        now: Option<String>,
+    },
     /// Goes back to the other slot.
-    UpdateRollback {},
+    UpdateRollback {
+        /// As in `update-apply`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        now: Option<String>,
+    },
     /// Document, keys, certificates and passphrase in one encrypted file.
     Export {
         /// Encrypts it.
@@ -344,8 +358,8 @@ impl HostRequest {
             Self::UpdateStatus {} => "update status",
             Self::UpdateCheck {} => "update check",
             Self::UpdateStage { .. } => "update stage",
-            Self::UpdateApply {} => "update apply",
-            Self::UpdateRollback {} => "update rollback",
+            Self::UpdateApply { .. } => "update apply",
+            Self::UpdateRollback { .. } => "update rollback",
             Self::Export { .. } => "backup",
             Self::Import { check: true, .. } => "restore --check",
             Self::Import { .. } => "restore",
@@ -406,8 +420,8 @@ impl HostRequest {
                 | Self::ConfigConfirm {}
                 | Self::ConfigRollback { .. }
                 | Self::UpdateStage { .. }
-                | Self::UpdateApply {}
-                | Self::UpdateRollback {}
+                | Self::UpdateApply { .. }
+                | Self::UpdateRollback { .. }
                 | Self::Export { .. }
                 | Self::Import { check: false, .. }
                 | Self::ImportStick { check: false, .. }
@@ -424,8 +438,8 @@ impl HostRequest {
     pub fn ends_machine(&self) -> bool {
         matches!(
             self,
-            Self::UpdateApply {}
-                | Self::UpdateRollback {}
+            Self::UpdateApply { .. }
+                | Self::UpdateRollback { .. }
                 | Self::FactoryReset { .. }
                 | Self::Reboot {}
                 | Self::PowerOff {}
@@ -452,7 +466,15 @@ impl HostRequest {
             Self::ConfigRollback { generation } | Self::ConfigShow { generation } => {
                 generation.map_or_else(String::new, |number| format!("generation {number}"))
             }
-            Self::UpdateStage { from } => from.clone().unwrap_or_default(),
+            Self::UpdateStage { from, downgrade, now } => {
+                let older = downgrade.then(|| "an older one too".to_owned());
+                let now = now.as_ref().map(|why| format!("now: {why}"));
+                let told = [from.clone(), older, now].into_iter().flatten();
+                told.collect::<Vec<_>>().join(", ")
+            }
+            Self::UpdateApply { now: Some(why) } | Self::UpdateRollback { now: Some(why) } => {
+                format!("now: {why}")
+            }
             Self::FactoryReset { keep_spool: true, .. } => "keep the spool".to_owned(),
             Self::FactoryReset { .. } => "everything".to_owned(),
             Self::ImportStick { name, .. } => name.clone().unwrap_or_default(),
@@ -468,9 +490,36 @@ impl HostRequest {
     }
 }
 
+/// A wish that is not there is not on the wire: a role of an older version knows no such field.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_not(wish: &bool) -> bool {
+    !wish
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn updates_are_asked_for_with_reasons_and_without() {
+        for (request, line) in [
+            (HostRequest::UpdateApply { now: None }, r#"{"verb":"update-apply"}"#),
+            (
+                HostRequest::UpdateStage { from: None, downgrade: false, now: None },
+                r#"{"verb":"update-stage","from":null}"#,
+            ),
+            (
+                HostRequest::UpdateRollback { now: Some("it is abused".to_owned()) },
+                r#"{"verb":"update-rollback","now":"it is abused"}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&request).unwrap(), line);
+            assert_eq!(serde_json::from_str::<HostRequest>(line).unwrap(), request);
+        }
+        let now = Some("it is abused".to_owned());
+        let stage = HostRequest::UpdateStage { from: Some("usb".to_owned()), downgrade: true, now };
+        assert_eq!(stage.subject(), "usb, an older one too, now: it is abused");
+    }
 
     #[test]
     fn the_form_on_the_wire_is_stable() {

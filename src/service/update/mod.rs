@@ -448,7 +448,9 @@ fn calm(system: &System, wishes: &Wishes) -> Result<(), Fault> {
         return Ok(());
     }
     let left = SETTLING.saturating_sub(system.up).as_secs();
-    let cause = format!("it was started a moment ago: wait {left} s, or give --now and a reason");
+    let cause = format!(
+        "it was started a moment ago: wait {left} s, or give a reason why it cannot wait (--now)"
+    );
     Err(Fault::new("updating", "the machine", cause))
 }
 
@@ -470,9 +472,10 @@ fn allowed(
     }
     let no = |cause: String| Err(Fault::new("restarting", "the machine", cause));
     match settings.updates.window {
-        Some(window) if !window.is_open(now.unix_secs()) => {
-            no(format!("the window is {window} UTC: wait, or give --now and a reason"))
-        }
+        Some(window) if !window.is_open(now.unix_secs()) => no(format!(
+            "the window is {window} UTC: wait for it, or give a reason why it cannot wait \
+                 (--now)"
+        )),
         _ => Ok(()),
     }
 }

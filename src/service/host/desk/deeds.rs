@@ -73,9 +73,14 @@ impl HostDesk {
             HostRequest::ConfigHistory {} => Ok(HostAnswer::History(self.history())),
             HostRequest::UpdateStatus {} => self.update(&UpdateDeed::Status),
             HostRequest::UpdateCheck {} => self.update(&UpdateDeed::Check),
-            HostRequest::UpdateStage { from } => self.update(&UpdateDeed::Stage(place(from)?)),
-            HostRequest::UpdateApply {} => self.update(&UpdateDeed::Apply),
-            HostRequest::UpdateRollback {} => self.update(&UpdateDeed::Rollback),
+            HostRequest::UpdateStage { from, downgrade, now } => {
+                let (from, now) = (place(from)?, why(now));
+                self.update(&UpdateDeed::Stage { from, downgrade, now })
+            }
+            HostRequest::UpdateApply { now } => self.update(&UpdateDeed::Apply { now: why(now) }),
+            HostRequest::UpdateRollback { now } => {
+                self.update(&UpdateDeed::Rollback { now: why(now) })
+            }
             HostRequest::Export { passphrase, to } => self.export(&passphrase, to),
             HostRequest::Import { data, passphrase, check, confirm_secs } => {
                 let Ok(sealed) = STANDARD.decode(data.trim()) else {
@@ -447,6 +452,11 @@ fn place(from: Option<String>) -> Done<Option<String>> {
         return Ok(Some(from));
     }
     invalid("an update comes from a file (/...), from usb or from an https address")
+}
+
+/// A reason on one line; an empty one is none.
+fn why(now: Option<String>) -> Option<String> {
+    now.map(|why| short(why.trim())).filter(|why| !why.is_empty())
 }
 
 /// A comment on one line, at most 200 characters of it.
