@@ -23,6 +23,7 @@
 //! writes the partition table last, and a request for a reset is removed only when it is done.
 
 mod boot_disk;
+mod consoles;
 mod luks;
 mod programs;
 mod repart;
@@ -107,7 +108,7 @@ pub fn ready(places: &Places, programs: &impl Programs) -> Result<Standing, Faul
         for name in request.partitions() {
             // One that a power cut has met on its way is gone already.
             if let Some(node) = table.node(name) {
-                reset::erase(programs, node)?;
+                reset::erase(places, programs, node)?;
             }
         }
     }
@@ -200,14 +201,13 @@ fn check_and_grow(programs: &impl Programs, device: &Path) -> Result<(), Fault> 
 /// stands before the machine.
 fn keep_recovery_key(places: &Places, key: &str) -> Result<(), Fault> {
     write_new(&places.run.join("recovery-key"), 0o600, format!("{key}\n").as_bytes())?;
-    let console = places.under_root("/dev/console");
-    if let Ok(mut console) = fs::OpenOptions::new().write(true).open(console) {
-        let _nobody_there = write!(
-            console,
-            "\r\n\r\n  The disks of this box are encrypted; its TPM opens them.\r\n  \
-             Write this recovery key down, it is shown once:\r\n\r\n    {key}\r\n\r\n"
-        );
-    }
+    consoles::show(
+        places,
+        &format!(
+            "\n  The disks of this box are encrypted; its TPM opens them.\n  \
+             Write this recovery key down, it is shown once:\n\n    {key}\n"
+        ),
+    );
     Ok(())
 }
 

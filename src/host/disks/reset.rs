@@ -1,13 +1,14 @@
 //! The factory reset: asked for by a file on the ESP, carried out before anything is mounted.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::programs::{Called, Programs};
 use super::repart::{SPOOL, STATE};
-use super::{Places, luks, make_folder};
+use super::{Places, consoles, luks, make_folder};
 use crate::base::fault::Fault;
 
 /// Where the request lies, relative to the ESP.
@@ -83,18 +84,39 @@ pub(super) fn done(places: &Places, programs: &impl Programs, esp: &str) -> Resu
 }
 
 /// Destroys what a partition holds: the keys of an encrypted one (no disk reads it again), the
-/// octets of a plain one.
+/// octets of a plain one. The latter takes hours on a large disk, so that it is told how far it is.
 ///
 /// # Errors
 /// A program fails.
-pub(super) fn erase(programs: &impl Programs, node: &str) -> Result<(), Fault> {
-    let call = if luks::Volume::at("volume", node)?.encrypted {
-        Called::new("cryptsetup", &["erase", "--batch-mode", node])
-    } else {
-        Called::new("blkdiscard", &["--force", "--zeroout", node])
-    };
-    programs.call(&call)?.well().map(|_| ())
+pub(super) fn erase(places: &Places, programs: &impl Programs, node: &str) -> Result<(), Fault> {
+    if luks::Volume::at("volume", node)?.encrypted {
+        let call = Called::new("cryptsetup", &["erase", "--batch-mode", node]);
+        return programs.call(&call)?.well().map(|_| ());
+    }
+    let octets = File::open(node)
+        .and_then(|mut file| file.seek(SeekFrom::End(0)))
+        .map_err(|cause| Fault::new("measuring", node, cause))?;
+    let step = (octets / ERASE_STEPS).next_multiple_of(ERASE_STEP_OCTETS_MIN);
+    let mut done = 0;
+    while done < octets {
+        let length = step.min(octets - done);
+        let (offset, part) = (format!("--offset={done}"), format!("--length={length}"));
+        let words = ["--force", "--zeroout", &offset, &part, node];
+        programs.call(&Called::new("blkdiscard", &words))?.well()?;
+        done += length;
+        if octets > step {
+            let (done, all) = (done / MIB, octets / MIB);
+            consoles::say(places, &format!("factory reset: {done} of {all} MiB are erased"));
+        }
+    }
+    Ok(())
 }
+
+const MIB: u64 = 1024 * 1024;
+/// Parts of a disk that are erased one after the other: what is left can be reckoned by then.
+const ERASE_STEPS: u64 = 50;
+/// The least of such a part; the slowest disk in use erases it in half a minute.
+const ERASE_STEP_OCTETS_MIN: u64 = 1024 * MIB;
 
 fn on_esp<T>(
     places: &Places,

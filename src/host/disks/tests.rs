@@ -25,12 +25,17 @@ impl Fake {
             "sys/class/block",
             "sys/devices/vda/vda2",
             "sys/firmware/efi/efivars",
+            "sys/class/tty/console",
         ] {
             fs::create_dir_all(root.join(made)).unwrap();
         }
         fs::write(root.join("proc/cmdline"), format!("quiet roothash={HASH}\n")).unwrap();
         let uuid = "4005e754-ea79-82fb-0037-1c02264ca042";
         symlink("../../vda2", root.join("dev/disk/by-partuuid").join(uuid)).unwrap();
+        fs::write(root.join("sys/class/tty/console/active"), "tty0 ttyS0\n").unwrap();
+        for console in ["tty0", "ttyS0"] {
+            fs::write(root.join("dev").join(console), "").unwrap();
+        }
         let block = root.join("sys/class/block/vda2");
         symlink(root.join("sys/devices/vda/vda2"), block).unwrap();
         if tpm {
@@ -198,10 +203,28 @@ fn a_reset_that_keeps_the_spool_keeps_it() {
     assert_eq!(fake.ready().unwrap().reset, Some(Reset::KeepSpool));
     assert_eq!(fs::read(fake.node("vda6")).unwrap(), b"ext4 new");
     assert_eq!(fs::read(fake.node("vda7")).unwrap(), b"mail of customers");
-    assert!(fake.called(&format!("blkdiscard --force --zeroout {}", fake.node("vda6"))));
-    assert!(!fake.called(&format!("zeroout {}", fake.node("vda7"))));
+    let erased = |of: u64, name| format!("--zeroout --offset=0 --length={of} {}", fake.node(name));
+    assert!(fake.called(&erased(17, "vda6")));
+    assert!(!fake.called(&erased(17, "vda7")));
     // It is carried out once.
     assert_eq!(fake.ready().unwrap().reset, None);
+}
+
+#[test]
+fn a_large_disk_is_erased_piece_by_piece_and_every_console_hears_of_it() {
+    let fake = Fake::new(false);
+    fake.ready().unwrap();
+    let gib = 1024 * 1024 * 1024;
+    fs::File::create(fake.node("vda7")).unwrap().set_len(2 * gib + 4096).unwrap();
+    fake.ask_for("everything");
+    fake.ready().unwrap();
+    for (offset, length) in [(0, gib), (gib, gib), (2 * gib, 4096)] {
+        assert!(fake.called(&format!("--offset={offset} --length={length} ")));
+    }
+    for console in ["tty0", "ttyS0"] {
+        let told = fs::read_to_string(fake.node(console)).unwrap();
+        assert!(told.contains("1024 of 2048 MiB are erased\r\n"), "{told}");
+    }
 }
 
 #[test]
