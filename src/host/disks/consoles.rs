@@ -38,3 +38,15 @@ fn names(places: &Places) -> Vec<String> {
     }
     names
 }
+
+/// What happened at this boot that somebody should know.
+#[derive(Debug, Default)]
+pub(super) struct News(pub(super) Vec<String>);
+
+impl News {
+    /// Tells it now, and keeps it for `state.json`, from where the status has it.
+    pub(super) fn tell(&mut self, places: &Places, text: String) {
+        say(places, &text);
+        self.0.push(text);
+    }
+}

@@ -24,6 +24,7 @@
 
 mod boot_disk;
 mod consoles;
+mod filesystem;
 mod luks;
 mod programs;
 mod repart;
@@ -39,6 +40,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::fault::Fault;
+use consoles::News;
 use luks::Volume;
 pub use programs::{Called, Ended, Machine, Programs};
 pub use reset::{REQUEST_PATH, Reset};
@@ -89,6 +91,9 @@ pub struct Standing {
     pub state: PathBuf,
     /// What `/run/postern-disks/spool` leads to.
     pub spool: PathBuf,
+    /// What else happened at this boot that somebody should know, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Makes, opens and grows state and spool; to be run before anything is mounted on /var.
@@ -127,13 +132,17 @@ pub fn ready(places: &Places, programs: &impl Programs) -> Result<Standing, Faul
     if let Some(key) = &key {
         keep_recovery_key(places, key)?;
     }
+    let mut news = News::default();
+    let state_device = link(places, programs, &state, &mut news)?;
+    let spool_device = link(places, programs, &spool, &mut news)?;
     let standing = Standing {
         encrypted,
         why: (!encrypted).then(|| why_plain(has_tpm)),
         recovery_key_new: key.is_some(),
         reset: request,
-        state: link(places, programs, &state)?,
-        spool: link(places, programs, &spool)?,
+        state: state_device,
+        spool: spool_device,
+        notes: news.0,
         disk,
     };
     let told = serde_json::to_vec(&standing)
@@ -168,33 +177,18 @@ fn why_plain(has_tpm: bool) -> String {
 }
 
 /// Opens a volume, checks and grows its file system, and makes the link that units mount.
-fn link(places: &Places, programs: &impl Programs, volume: &Volume) -> Result<PathBuf, Fault> {
+fn link(
+    places: &Places,
+    programs: &impl Programs,
+    volume: &Volume,
+    news: &mut News,
+) -> Result<PathBuf, Fault> {
     let device = luks::open(places, programs, volume)?;
-    check_and_grow(programs, &device)?;
+    filesystem::check_and_grow(places, programs, volume.name, &device, news)?;
     let at = places.run.join(volume.name);
     let _there_from_before = fs::remove_file(&at);
     symlink(&device, &at).map_err(|cause| Fault::new("linking", at.display(), cause))?;
     Ok(device)
-}
-
-/// e2fsck repairs what a power cut left; resize2fs does nothing if there is nothing to gain.
-fn check_and_grow(programs: &impl Programs, device: &Path) -> Result<(), Fault> {
-    let device = device.to_string_lossy();
-    // 1: errors were corrected. 2: the same, and a reboot is asked for, which only matters for a
-    // mounted root.
-    let checked = programs.call(&Called::new("e2fsck", &["-p", &device]))?;
-    if checked.code > 2 {
-        return Err(checked.fault());
-    }
-    if programs.call(&Called::new("resize2fs", &[&device]))?.code != 0 {
-        // It wants a full check before it grows a file system that was in use.
-        let full = programs.call(&Called::new("e2fsck", &["-f", "-p", &device]))?;
-        if full.code > 2 {
-            return Err(full.fault());
-        }
-        programs.call(&Called::new("resize2fs", &[&device]))?.well()?;
-    }
-    Ok(())
 }
 
 /// The key waits for the host role, which hands it to the console once, and is told to whoever

@@ -96,7 +96,7 @@ pub(super) fn erase(places: &Places, programs: &impl Programs, node: &str) -> Re
     let octets = File::open(node)
         .and_then(|mut file| file.seek(SeekFrom::End(0)))
         .map_err(|cause| Fault::new("measuring", node, cause))?;
-    let step = (octets / ERASE_STEPS).next_multiple_of(ERASE_STEP_OCTETS_MIN);
+    let step = octets.div_ceil(ERASE_STEPS).next_multiple_of(ERASE_STEP_OCTETS_MIN);
     let mut done = 0;
     while done < octets {
         let length = step.min(octets - done);

@@ -10,6 +10,8 @@ struct Fake {
     calls: RefCell<Vec<String>>,
     slots: RefCell<Vec<(String, String)>>,
     made: RefCell<bool>,
+    /// What e2fsck finds on which device without asking back.
+    damage: RefCell<Option<(String, i32)>>,
     plain: bool,
 }
 
@@ -52,6 +54,7 @@ impl Fake {
             calls: RefCell::default(),
             slots: RefCell::default(),
             made: RefCell::new(false),
+            damage: RefCell::default(),
             plain: !tpm,
         }
     }
@@ -109,6 +112,18 @@ impl Fake {
         )
     }
 
+    fn check(&self, called: &Called) -> i32 {
+        let mut damage = self.damage.borrow_mut();
+        let Some((_, code)) = damage.take_if(|(on, _)| called.words.last() == Some(on)) else {
+            return 0;
+        };
+        if called.words.iter().any(|word| word == "-y") {
+            return code & !4 | 1;
+        }
+        *damage = Some((called.words.last().unwrap().clone(), code));
+        code
+    }
+
     fn enroll(&self, called: &Called) -> String {
         let node = called.words.last().unwrap().clone();
         let has = |word: &str| called.words.iter().any(|given| given == word);
@@ -131,6 +146,7 @@ impl Programs for Fake {
     fn call(&self, called: &Called) -> Result<Ended, Fault> {
         let words = called.words.join(" ");
         self.calls.borrow_mut().push(format!("{} {words}", called.program));
+        let mut code = 0;
         let out = match called.program {
             "systemd-repart" => {
                 if words.contains("--factory-reset=yes") && !self.hidden() {
@@ -143,9 +159,13 @@ impl Programs for Fake {
                 self.repart(&words)
             }
             "systemd-cryptenroll" => self.enroll(called),
+            "e2fsck" => {
+                code = self.check(called);
+                String::new()
+            }
             _ => String::new(),
         };
-        Ok(Ended { program: called.program, code: 0, out, complaint: String::new() })
+        Ok(Ended { program: called.program, code, out, complaint: String::new() })
     }
 
     fn mount_vfat(&self, _: &str, _: &str, _: bool) -> Result<(), Fault> {
@@ -264,4 +284,22 @@ fn a_word_that_is_not_understood_destroys_nothing() {
     fake.ask_for("evrything");
     assert_eq!(fake.ready().unwrap().reset, None);
     assert_eq!(fs::read(fake.node("vda7")).unwrap(), b"mail of customers");
+}
+
+#[test]
+fn a_file_system_that_wants_an_answer_is_mended_and_named() {
+    let fake = Fake::new(false);
+    *fake.damage.borrow_mut() = Some((fake.node("vda7"), 4));
+    let standing = fake.ready().unwrap();
+    assert!(fake.called(&format!("e2fsck -f -y {}", fake.node("vda7"))));
+    assert!(!fake.called(&format!("e2fsck -f -y {}", fake.node("vda6"))));
+    assert!(standing.notes[0].contains("the file system of spool was damaged"));
+    assert!(fs::read_to_string(fake.node("tty0")).unwrap().contains("spool was damaged"));
+    assert_eq!(fake.ready().unwrap().notes, Vec::<String>::new(), "it is whole now");
+    // 8: e2fsck itself could not work; it is not told to do as it likes.
+    *fake.damage.borrow_mut() = Some((fake.node("vda7"), 8));
+    assert!(fake.ready().is_err());
+    // 3: corrected, and it would like a reboot.
+    *fake.damage.borrow_mut() = Some((fake.node("vda7"), 3));
+    assert_eq!(fake.ready().unwrap().notes, Vec::<String>::new());
 }

@@ -207,6 +207,9 @@ fn notices(paths: &Paths, status: &mut HostStatus) {
     if disks["encrypted"] == false {
         note("the disks are not encrypted".to_owned());
     }
+    for text in disks["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        note(text.to_owned());
+    }
     for unit in status.units.iter().filter(|unit| unit.active == "failed") {
         status.notices.push(format!("{} has failed", unit.name));
     }
