@@ -5,11 +5,22 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::Places;
+use super::consoles::News;
 use super::programs::{Called, Programs};
 use crate::base::fault::Fault;
+use crate::base::secret::Secret;
 
 /// The first octets of a LUKS header.
 const MAGIC: &[u8] = b"LUKS\xba\xbe";
+/// PCR 7: the state of Secure Boot and who signed what ran. Not the kernel itself, or every update
+/// would need the recovery key.
+pub(super) const PCRS: &str = "--tpm2-pcrs=7";
+/// cryptsetup's exit code for a passphrase that opens nothing (cryptsetup(8)).
+const WRONG_KEY: i32 = 2;
+/// A recovery key has so many letters of the modified hexadecimal alphabet, in groups of eight
+/// (systemd-cryptenroll(1)).
+const KEY_LETTERS: usize = 64;
+const KEY_GROUP: usize = 8;
 
 /// A partition that holds a file system, plain or encrypted.
 #[derive(Clone, Debug)]
@@ -41,7 +52,8 @@ impl Volume {
 }
 
 /// The device with the file system. The TPM opens it; if it refuses (Secure Boot was changed, the
-/// disk sits in another machine), whoever stands at the console is asked for the recovery key.
+/// disk sits in another machine), whoever stands at the console is asked for the recovery key, once
+/// for both disks, and each is sealed to the machine as it is now.
 ///
 /// # Errors
 /// It cannot be opened.
@@ -49,6 +61,8 @@ pub(super) fn open(
     places: &Places,
     programs: &impl Programs,
     volume: &Volume,
+    typed: &mut Option<Secret<String>>,
+    news: &mut News,
 ) -> Result<PathBuf, Fault> {
     if !volume.encrypted {
         return Ok(volume.node.clone());
@@ -57,32 +71,100 @@ pub(super) fn open(
     let opened = PathBuf::from("/dev/mapper").join(&name);
     if !places.under_root("/dev/mapper").join(&name).exists() {
         let device = volume.device();
-        // No time limit: a box that waits for its key waits until somebody comes.
-        let options = "luks,tpm2-device=auto,tries=0,timeout=0,discard";
+        // Without a question of its own: ours is put once, and what is typed is needed again.
+        let options = "luks,tpm2-device=auto,tries=0,headless=yes,discard";
         let words = ["attach", &name, &device, "-", options];
-        programs.call(&Called::new("systemd-cryptsetup", &words))?.well()?;
+        if programs.call(&Called::new("systemd-cryptsetup", &words))?.code != 0 {
+            let key = open_by_key(programs, &name, &device, typed.take())?;
+            seal(places, programs, volume, &key, news);
+            *typed = Some(key);
+        }
     }
     // Does nothing unless the partition has grown.
     programs.call(&Called::new("cryptsetup", &["resize", "--batch-mode", &name]))?;
     Ok(opened)
 }
 
-/// A recovery key for all volumes, unless each has one.
-///
-/// # Errors
-/// The TPM does not open one of them, or a program fails.
-pub(super) fn recovery_key_if_none(
+/// Opens a disk by the key that opened the other one, or by what a person types, and gives it.
+fn open_by_key(
     programs: &impl Programs,
-    volumes: &[&Volume],
-) -> Result<Option<String>, Fault> {
-    for volume in volumes {
-        let slots = programs.call(&Called::new("systemd-cryptenroll", &[&volume.device()]))?;
-        let slots = slots.well()?;
-        if !slots.lines().any(|line| line.ends_with("recovery") || line.ends_with("password")) {
-            return new_recovery_key(programs, volumes).map(Some);
+    name: &str,
+    device: &str,
+    mut known: Option<Secret<String>>,
+) -> Result<Secret<String>, Fault> {
+    let mut question = "The TPM does not open the disks of this box. Recovery key:";
+    loop {
+        let key = match known.take() {
+            Some(key) => key,
+            None => ask(programs, question)?,
+        };
+        let options = ["--type=luks2", "--allow-discards", "--batch-mode", "--key-file=-"];
+        let words = [&["open"], &options[..], &[device, name]].concat();
+        let ended = programs.call(&Called::new("cryptsetup", &words).reading(key.expose()))?;
+        match ended.code {
+            0 => return Ok(key),
+            WRONG_KEY => question = "That key does not open them. Recovery key:",
+            _ => return Err(ended.fault()),
         }
     }
-    Ok(None)
+}
+
+/// Asks whoever sits at a console.
+fn ask(programs: &impl Programs, question: &str) -> Result<Secret<String>, Fault> {
+    // No time limit: a box that waits for its key waits until somebody comes.
+    let words = ["--timeout=0", "--id=postern-disks", "--icon=drive-harddisk", question];
+    loop {
+        let said = programs.call(&Called::new("systemd-ask-password", &words))?.well()?;
+        let key = normal(Secret::new(said).expose());
+        if !key.is_empty() {
+            return Ok(Secret::new(key));
+        }
+    }
+}
+
+/// A recovery key as systemd made it, however it was typed; anything else as it was typed, because
+/// disks may have a passphrase, too.
+fn normal(typed: &str) -> String {
+    let typed = typed.trim();
+    let letters: Vec<char> = typed.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+    if letters.len() != KEY_LETTERS || !letters.iter().all(char::is_ascii_alphabetic) {
+        return typed.to_owned();
+    }
+    let group = |letters: &[char]| letters.iter().map(char::to_ascii_lowercase).collect();
+    let groups: Vec<String> = letters.chunks(KEY_GROUP).map(group).collect();
+    groups.join("-")
+}
+
+/// Seals a disk to the TPM as it measures now: whoever has the recovery key says that this machine
+/// is right, and the next start asks for nothing. Only told if it fails: the disk is open.
+fn seal(
+    places: &Places,
+    programs: &impl Programs,
+    volume: &Volume,
+    key: &Secret<String>,
+    news: &mut News,
+) {
+    let name = volume.name;
+    let text = if super::has_tpm(places) {
+        let words = ["--wipe-slot=tpm2", "--tpm2-device=auto", PCRS, &volume.device()];
+        let call = Called::new("systemd-cryptenroll", &words).with("PASSWORD", key.expose());
+        match programs.call(&call).and_then(super::programs::Ended::well) {
+            Ok(_) => "it is sealed to this machine as it is now".to_owned(),
+            Err(fault) => format!("it cannot be sealed anew, each start asks again: {fault}"),
+        }
+    } else {
+        "this machine has no TPM 2.0, each start asks again".to_owned()
+    };
+    news.tell(places, format!("{name} was opened by the recovery key; {text}"));
+}
+
+/// Whether a volume has a recovery key.
+///
+/// # Errors
+/// Its header cannot be read.
+pub(super) fn has_recovery_key(programs: &impl Programs, volume: &Volume) -> Result<bool, Fault> {
+    let slots = programs.call(&Called::new("systemd-cryptenroll", &[&volume.device()]))?.well()?;
+    Ok(slots.lines().any(|line| line.ends_with("recovery") || line.ends_with("password")))
 }
 
 /// A new recovery key: systemd makes it for the first volume, the others get the same one, so that
@@ -112,4 +194,18 @@ pub(super) fn new_recovery_key(
         return Err(Fault::new("making", "a recovery key", "systemd-cryptenroll printed none"));
     }
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_taken_however_it_is_typed() {
+        let key = ["cbdefghi"; 8].join("-");
+        assert_eq!(normal(&format!(" {}\n", key.to_uppercase())), key);
+        assert_eq!(normal(&key.replace('-', "")), key);
+        assert_eq!(normal(&key.replace('-', " ")), key);
+        assert_eq!(normal("a passphrase - of mine\n"), "a passphrase - of mine");
+    }
 }

@@ -13,10 +13,13 @@
 //!            LUKS2? ─ no ─▶ state.json says so, with the reason
 //!              │ yes
 //!              ▼
-//!      a recovery key, if there is none yet ─▶ open (TPM, else a person types it)
+//!      open (TPM, else a person types the recovery key and the TPM gets it again)
 //!                          │
 //!                          ▼
 //!        check, grow the file systems, link /run/postern-disks/{state,spool}
+//!                          │
+//!                          ▼
+//!      a new recovery key, unless state says that one is written down
 //! ```
 //!
 //! Every step may be cut by a power failure and is done again at the next boot: systemd-repart
@@ -27,6 +30,7 @@ mod consoles;
 mod filesystem;
 mod luks;
 mod programs;
+mod recovery;
 mod repart;
 mod reset;
 #[cfg(test)]
@@ -40,9 +44,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::fault::Fault;
+use crate::base::secret::Secret;
 use consoles::News;
 use luks::Volume;
 pub use programs::{Called, Ended, Machine, Programs};
+pub use recovery::KEPT_PATH;
 pub use reset::{REQUEST_PATH, Reset};
 
 /// Where things are; the tests have their own.
@@ -103,7 +109,7 @@ pub struct Standing {
 pub fn ready(places: &Places, programs: &impl Programs) -> Result<Standing, Fault> {
     make_folder(&places.run)?;
     let disk = boot_disk::find(places)?;
-    let has_tpm = places.under_root("/dev/tpmrm0").exists();
+    let has_tpm = has_tpm(places);
     let table = repart::look(places, programs, &disk)?;
     let request = match table.node(repart::ESP) {
         Some(esp) => reset::requested(places, programs, esp)?,
@@ -123,18 +129,16 @@ pub fn ready(places: &Places, programs: &impl Programs) -> Result<Standing, Faul
     if let (Some(_), Some(esp)) = (request, table.node(repart::ESP)) {
         reset::done(places, programs, esp)?;
     }
+    let (mut typed, mut news) = (None, News::default());
+    let state_device = link(places, programs, &state, &mut typed, &mut news)?;
+    let spool_device = link(places, programs, &spool, &mut typed, &mut news)?;
     let encrypted = state.encrypted && spool.encrypted;
-    let key = if encrypted && has_tpm {
-        luks::recovery_key_if_none(programs, &[&state, &spool])?
+    // Whoever has typed the key has it.
+    let key = if encrypted && has_tpm && typed.is_none() {
+        recovery::key(places, programs, &[&state, &spool], &state_device, &mut news)?
     } else {
         None
     };
-    if let Some(key) = &key {
-        keep_recovery_key(places, key)?;
-    }
-    let mut news = News::default();
-    let state_device = link(places, programs, &state, &mut news)?;
-    let spool_device = link(places, programs, &spool, &mut news)?;
     let standing = Standing {
         encrypted,
         why: (!encrypted).then(|| why_plain(has_tpm)),
@@ -167,6 +171,10 @@ pub fn renew_recovery_key(places: &Places, programs: &impl Programs) -> Result<S
     luks::new_recovery_key(programs, &[&state, &spool])
 }
 
+fn has_tpm(places: &Places) -> bool {
+    places.under_root("/dev/tpmrm0").exists()
+}
+
 fn why_plain(has_tpm: bool) -> String {
     if has_tpm {
         "the partitions were made when no TPM 2.0 was there; a factory reset encrypts them"
@@ -181,28 +189,15 @@ fn link(
     places: &Places,
     programs: &impl Programs,
     volume: &Volume,
+    typed: &mut Option<Secret<String>>,
     news: &mut News,
 ) -> Result<PathBuf, Fault> {
-    let device = luks::open(places, programs, volume)?;
+    let device = luks::open(places, programs, volume, typed, news)?;
     filesystem::check_and_grow(places, programs, volume.name, &device, news)?;
     let at = places.run.join(volume.name);
     let _there_from_before = fs::remove_file(&at);
     symlink(&device, &at).map_err(|cause| Fault::new("linking", at.display(), cause))?;
     Ok(device)
-}
-
-/// The key waits for the host role, which hands it to the console once, and is told to whoever
-/// stands before the machine.
-fn keep_recovery_key(places: &Places, key: &str) -> Result<(), Fault> {
-    write_new(&places.run.join("recovery-key"), 0o600, format!("{key}\n").as_bytes())?;
-    consoles::show(
-        places,
-        &format!(
-            "\n  The disks of this box are encrypted; its TPM opens them.\n  \
-             Write this recovery key down, it is shown once:\n\n    {key}\n"
-        ),
-    );
-    Ok(())
 }
 
 fn make_folder(path: &Path) -> Result<(), Fault> {

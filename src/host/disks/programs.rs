@@ -14,6 +14,8 @@ pub struct Called {
     pub words: Vec<String>,
     /// Variables on top of ours. Secrets go here: arguments can be read by everybody.
     pub variables: Vec<(&'static str, String)>,
+    /// What it reads from its standard input; a secret that must be in no environment.
+    pub input: String,
 }
 
 impl Called {
@@ -21,13 +23,20 @@ impl Called {
     #[must_use]
     pub fn new(program: &'static str, words: &[&str]) -> Self {
         let words = words.iter().map(|&word| word.to_owned()).collect();
-        Self { program, words, variables: Vec::new() }
+        Self { program, words, variables: Vec::new(), input: String::new() }
     }
 
     /// The same with one more variable.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.push((name, value.to_owned()));
+        self
+    }
+
+    /// The same with something to read.
+    #[must_use]
+    pub fn reading(mut self, input: &str) -> Self {
+        input.clone_into(&mut self.input);
         self
     }
 }
@@ -70,11 +79,11 @@ pub trait Programs {
     /// It cannot be started.
     fn call(&self, called: &Called) -> Result<Ended, Fault>;
 
-    /// Mounts a vfat file system.
+    /// Mounts a file system of a kind, `vfat` or `ext4`, for this process alone.
     ///
     /// # Errors
     /// The kernel refuses.
-    fn mount_vfat(&self, node: &str, at: &str, writable: bool) -> Result<(), Fault>;
+    fn mount(&self, kind: &str, node: &str, at: &str, writable: bool) -> Result<(), Fault>;
 
     /// Hides what is at a place behind an empty folder that can be written, from this process and
     /// what it runs: the unit has mounts of its own.
@@ -97,13 +106,21 @@ pub struct Machine;
 impl Programs for Machine {
     fn call(&self, called: &Called) -> Result<Ended, Fault> {
         let fault = |cause: std::io::Error| Fault::new("running", called.program, cause);
-        let output = Command::new(called.program)
+        let stdin = if called.input.is_empty() { Stdio::null() } else { Stdio::piped() };
+        let mut child = Command::new(called.program)
             .args(&called.words)
             .envs(called.variables.iter().map(|(name, value)| (name, value)))
             .env("PATH", "/usr/bin:/usr/sbin")
-            .stdin(Stdio::null())
-            .output()
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .map_err(fault)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A key fits into the pipe; a program that does not want it says why when it ends.
+            let _not_wanted = stdin.write_all(called.input.as_bytes());
+        }
+        let output = child.wait_with_output().map_err(fault)?;
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         // The journal shall have what they say, too.
         let _nobody_listens = std::io::stderr().lock().write_all(complaint.as_bytes());
@@ -115,13 +132,14 @@ impl Programs for Machine {
         })
     }
 
-    fn mount_vfat(&self, node: &str, at: &str, writable: bool) -> Result<(), Fault> {
+    fn mount(&self, kind: &str, node: &str, at: &str, writable: bool) -> Result<(), Fault> {
         use nix::mount::MsFlags;
         let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         if !writable {
             flags |= MsFlags::MS_RDONLY;
         }
-        nix::mount::mount(Some(node), at, Some("vfat"), flags, Some("umask=0077"))
+        let options = (kind == "vfat").then_some("umask=0077");
+        nix::mount::mount(Some(node), at, Some(kind), flags, options)
             .map_err(|cause| Fault::new("mounting", node, cause))
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::luks::PCRS;
 use super::programs::{Called, Programs};
 use super::reset::Reset;
 use super::{Places, make_folder, write_new};
@@ -120,16 +121,8 @@ pub(super) fn make(
 fn call(definitions: &Path, disk: &Path, dry_run: &str, reset: bool) -> Called {
     let definitions = format!("--definitions={}", definitions.display());
     let disk = disk.to_string_lossy();
-    let mut words = vec![
-        dry_run,
-        "--json=short",
-        "--no-pager",
-        "--tpm2-device=auto",
-        // PCR 7: the state of Secure Boot and who signed what ran. Not the kernel itself, or
-        // every update would need the recovery key.
-        "--tpm2-pcrs=7",
-        &definitions,
-    ];
+    let mut words =
+        vec![dry_run, "--json=short", "--no-pager", "--tpm2-device=auto", PCRS, &definitions];
     if reset {
         words.push("--factory-reset=yes");
     }

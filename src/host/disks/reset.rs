@@ -128,7 +128,7 @@ fn on_esp<T>(
     let folder = places.run.join("esp");
     make_folder(&folder)?;
     let at = folder.to_string_lossy();
-    programs.mount_vfat(esp, &at, writable)?;
+    programs.mount("vfat", esp, &at, writable)?;
     let did = act(&folder);
     programs.unmount(&at)?;
     did

@@ -12,6 +12,12 @@ struct Fake {
     made: RefCell<bool>,
     /// What e2fsck finds on which device without asking back.
     damage: RefCell<Option<(String, i32)>>,
+    /// Recovery keys that were made, the last one is good.
+    keys: RefCell<Vec<String>>,
+    /// Disks that the TPM does not open.
+    refused: RefCell<Vec<String>>,
+    /// What a person types.
+    typed: RefCell<Vec<String>>,
     plain: bool,
 }
 
@@ -55,6 +61,9 @@ impl Fake {
             slots: RefCell::default(),
             made: RefCell::new(false),
             damage: RefCell::default(),
+            keys: RefCell::default(),
+            refused: RefCell::default(),
+            typed: RefCell::default(),
             plain: !tpm,
         }
     }
@@ -96,6 +105,9 @@ impl Fake {
                     let encrypt = text.contains("Encrypt=tpm2");
                     let start: &[u8] = if encrypt { b"LUKS\xba\xbe new" } else { b"ext4 new" };
                     fs::write(self.node(file), start).unwrap();
+                    if file == "vda6" {
+                        let _nothing_was_kept = fs::remove_file(self.on_state(KEPT_PATH));
+                    }
                     self.slots.borrow_mut().retain(|(node, _)| *node != self.node(file));
                 }
             }
@@ -127,18 +139,55 @@ impl Fake {
     fn enroll(&self, called: &Called) -> String {
         let node = called.words.last().unwrap().clone();
         let has = |word: &str| called.words.iter().any(|given| given == word);
+        let given = |name: &str| {
+            let found = called.variables.iter().find(|(given, _)| *given == name);
+            found.map(|(_, value)| value.clone())
+        };
+        if has("--wipe-slot=recovery,password") {
+            assert!(!self.refused.borrow().contains(&node), "the TPM opens it");
+            self.slots.borrow_mut().retain(|(of, kind)| *of != node || kind == "tpm2");
+        }
+        if has("--wipe-slot=tpm2") {
+            assert_eq!(given("PASSWORD"), self.keys.borrow().last().cloned());
+            assert!(has("--tpm2-pcrs=7") && has("--tpm2-device=auto"));
+            self.refused.borrow_mut().retain(|of| *of != node);
+            return String::new();
+        }
         if has("--recovery-key") {
             self.slots.borrow_mut().push((node, "recovery".to_owned()));
-            return "abcd-efgh-ijkl\n".to_owned();
+            let key = format!("abcd-{:04}", self.keys.borrow().len());
+            self.keys.borrow_mut().push(key.clone());
+            return format!("{key}\n");
         }
         if has("--password") {
-            assert_eq!(called.variables, [("NEWPASSWORD", "abcd-efgh-ijkl".to_owned())]);
+            assert_eq!(given("NEWPASSWORD"), self.keys.borrow().last().cloned());
             self.slots.borrow_mut().push((node, "password".to_owned()));
             return String::new();
         }
         let slots = self.slots.borrow();
         let own = slots.iter().filter(|(of, _)| *of == node).map(|(_, kind)| format!("1 {kind}\n"));
         format!("SLOT TYPE\n0 tpm2\n{}", own.collect::<String>())
+    }
+
+    /// Whoever opens a disk by a key must have the right one.
+    fn open(&self, called: &Called) -> i32 {
+        if self.keys.borrow().last() == Some(&called.input) { 0 } else { 2 }
+    }
+
+    /// State's own file system.
+    fn on_state(&self, path: &str) -> PathBuf {
+        self.places.run.join("look").join(path)
+    }
+
+    fn key_is_written_down(&self) {
+        let kept = self.on_state(KEPT_PATH);
+        fs::create_dir_all(kept.parent().unwrap()).unwrap();
+        fs::write(kept, "").unwrap();
+    }
+
+    /// Secure Boot was changed: what was sealed before is not opened.
+    fn firmware_changes(&self) {
+        *self.refused.borrow_mut() = vec![self.node("vda6"), self.node("vda7")];
     }
 }
 
@@ -159,6 +208,16 @@ impl Programs for Fake {
                 self.repart(&words)
             }
             "systemd-cryptenroll" => self.enroll(called),
+            "systemd-cryptsetup" => {
+                assert!(words.contains("headless=yes"), "it asks nobody by itself");
+                code = i32::from(self.refused.borrow().contains(&called.words[2]));
+                String::new()
+            }
+            "systemd-ask-password" => format!("{}\n", self.typed.borrow_mut().remove(0)),
+            "cryptsetup" if words.starts_with("open ") => {
+                code = self.open(called);
+                String::new()
+            }
             "e2fsck" => {
                 code = self.check(called);
                 String::new()
@@ -168,7 +227,9 @@ impl Programs for Fake {
         Ok(Ended { program: called.program, code, out, complaint: String::new() })
     }
 
-    fn mount_vfat(&self, _: &str, _: &str, _: bool) -> Result<(), Fault> {
+    fn mount(&self, kind: &str, _: &str, at: &str, writable: bool) -> Result<(), Fault> {
+        assert_eq!(kind == "ext4", at.ends_with("look"));
+        assert!(kind == "vfat" || !writable);
         Ok(())
     }
 
@@ -197,20 +258,70 @@ fn without_a_tpm_it_is_plain_and_says_so() {
 }
 
 #[test]
-fn with_a_tpm_one_recovery_key_opens_both_and_is_made_once() {
+fn with_a_tpm_one_recovery_key_opens_both_and_is_new_until_it_is_written_down() {
     let fake = Fake::new(true);
     let standing = fake.ready().unwrap();
     assert!(standing.encrypted && standing.recovery_key_new);
     assert_eq!(standing.why, None);
     assert_eq!(standing.state, Path::new("/dev/mapper/postern-state"));
     let key = fake.places.run.join("recovery-key");
-    assert_eq!(fs::read_to_string(&key).unwrap(), "abcd-efgh-ijkl\n");
+    assert_eq!(fs::read_to_string(&key).unwrap(), "abcd-0000\n");
     assert!(fake.called("systemd-cryptsetup attach postern-spool"));
+    // Nobody has said that it is written down: the next start makes another, and wipes this one.
+    assert!(fake.ready().unwrap().recovery_key_new);
+    assert_eq!(fs::read_to_string(&key).unwrap(), "abcd-0001\n");
+    assert_eq!(fake.slots.borrow().len(), 2, "one for each disk");
+    for console in ["tty0", "ttyS0"] {
+        let told = fs::read_to_string(fake.node(console)).unwrap();
+        assert!(told.contains("Write this recovery key down") && told.contains("abcd-0001\r\n"));
+    }
     // The key never stands where every process can read it.
-    assert!(!fake.called("abcd-efgh"));
+    assert!(!fake.called("abcd-"));
+    fake.key_is_written_down();
     fs::remove_file(&key).unwrap();
-    assert!(!fake.ready().unwrap().recovery_key_new);
+    let standing = fake.ready().unwrap();
+    assert!(!standing.recovery_key_new && standing.notes.is_empty());
     assert!(!key.exists());
+}
+
+#[test]
+fn a_slot_that_somebody_has_wiped_is_told_and_shows_no_key() {
+    let fake = Fake::new(true);
+    fake.ready().unwrap();
+    fake.key_is_written_down();
+    fs::remove_file(fake.places.run.join("recovery-key")).unwrap();
+    let spool = fake.node("vda7");
+    fake.slots.borrow_mut().retain(|(of, _)| *of != spool);
+    let standing = fake.ready().unwrap();
+    assert!(!standing.recovery_key_new && !fake.places.run.join("recovery-key").exists());
+    assert!(standing.notes[0].starts_with("spool: no recovery key opens it"));
+}
+
+#[test]
+fn a_key_that_is_typed_opens_both_and_the_tpm_gets_them_again() {
+    let fake = Fake::new(true);
+    fake.ready().unwrap();
+    fake.firmware_changes();
+    *fake.typed.borrow_mut() = ["", "wrong", "abcd-0000"].map(str::to_owned).to_vec();
+    let standing = fake.ready().unwrap();
+    assert!(fake.typed.borrow().is_empty(), "it is asked for once, for both disks");
+    assert!(standing.notes.len() == 2 && standing.notes[1].contains("spool was opened by the"));
+    assert!(!standing.recovery_key_new, "whoever has typed the key has it");
+    assert!(!fake.called("abcd-"));
+    fake.key_is_written_down();
+    assert_eq!(fake.ready().unwrap().notes, Vec::<String>::new(), "the TPM opens them");
+}
+
+#[test]
+fn in_a_machine_without_a_tpm_the_key_opens_and_nothing_is_sealed() {
+    let fake = Fake::new(true);
+    fake.ready().unwrap();
+    fake.firmware_changes();
+    fs::remove_file(fake.node("tpmrm0")).unwrap();
+    fake.typed.borrow_mut().push("abcd-0000".to_owned());
+    let standing = fake.ready().unwrap();
+    assert!(standing.encrypted && standing.notes[0].contains("no TPM 2.0, each start asks again"));
+    assert!(!fake.called("--wipe-slot=tpm2"));
 }
 
 #[test]
