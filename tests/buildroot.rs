@@ -193,6 +193,26 @@ fn the_marks_of_the_partition_table_are_filled_in() {
     }
 }
 
+/// At first boot systemd-repart finds the slots by their types: definitions that name another
+/// architecture would find none, and make four partitions beside those that are there.
+#[test]
+fn the_slots_have_the_type_of_the_machine_that_looks() {
+    let folder = root().join("image/repart.d");
+    let layout = |words: &[&str]| {
+        let said = Command::new(root().join("image/layout")).args(words).output().expect("runs");
+        assert!(said.status.success(), "{words:?}");
+        String::from_utf8(said.stdout).unwrap().trim().to_owned()
+    };
+    for slot in ["10-root-a", "11-root-a-verity", "20-root-b", "21-root-b-verity"] {
+        let text = std::fs::read_to_string(folder.join(format!("{slot}.conf"))).unwrap();
+        let kind = text.lines().find_map(|line| line.strip_prefix("Type=")).unwrap();
+        let wanted = if slot.ends_with("verity") { "root-verity" } else { "root" };
+        assert_eq!(kind, wanted, "{slot}");
+        let factory = wanted.replace("root", "root-x86-64");
+        assert_eq!(layout(&["--type", kind]), layout(&["--type", &factory]));
+    }
+}
+
 #[test]
 fn each_rule_can_fail() {
     assert_eq!(sysusers("u! a 7 -\n# u b 8\ng c 9\n").len(), 1);
