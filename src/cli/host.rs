@@ -79,7 +79,12 @@ fn host(arguments: HostArguments, place: &Place) -> Result<Ending, Role> {
         }
         Some(HostVerb::Status) => ask(&HostRequest::Status {}, place),
         Some(HostVerb::Dns) => ask(&HostRequest::DnsRecords {}, place),
-        Some(HostVerb::RecoveryKey { forget }) => ask(&HostRequest::RecoveryKey { forget }, place),
+        Some(HostVerb::RecoveryKey { renew: true, .. }) => {
+            ask(&HostRequest::RecoveryKeyRenew {}, place)
+        }
+        Some(HostVerb::RecoveryKey { forget, .. }) => {
+            ask(&HostRequest::RecoveryKey { forget }, place)
+        }
         Some(HostVerb::Ports) => ask(&HostRequest::Ports {}, place),
         Some(HostVerb::Blink { port: name, time }) => {
             ask(&HostRequest::PortBlink { name, secs: time.as_secs() }, place)

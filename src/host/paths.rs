@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::disks;
+
 /// The places of one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -157,6 +159,13 @@ impl Paths {
     #[must_use]
     pub fn recovery_key(&self) -> PathBuf {
         self.at("/run/postern-disks/recovery-key")
+    }
+
+    /// Somebody has said that he has the recovery key: the disks' step makes no other. On state,
+    /// inside the encryption.
+    #[must_use]
+    pub fn recovery_key_kept(&self) -> PathBuf {
+        self.at("/var").join(disks::KEPT_PATH)
     }
 
     /// The folder of the ESP where people leave files.

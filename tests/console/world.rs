@@ -285,6 +285,9 @@ impl World {
             HostRequest::DnsRecords {} => {
                 HostAnswer::Text("relay.example.com. IN A 192.0.2.25\n".to_owned())
             }
+            HostRequest::RecoveryKey { forget: false } => {
+                HostAnswer::Text([["cbdefghi"; 8].join("-"), "\n".to_owned()].concat())
+            }
             HostRequest::SetPassphrase { old, new } => {
                 if old.as_ref().map(|old| old.secret().expose()) != self.passphrase.as_ref() {
                     let text = "that is not the passphrase";

@@ -6,6 +6,7 @@ mod backups_hold;
 mod changes_come_back;
 mod looks_answer;
 mod machine;
+mod recovery_key_waits;
 mod setup_makes_a_gateway;
 mod the_gateway_obeys;
 mod visitors_are_told_apart;

@@ -297,11 +297,16 @@ def listens(lab, seconds):
     return True
 
 
+# What the product prints with a new recovery key, and the key itself.
+KEY_SHOWN, KEY = r"Write this recovery key down", r"\b[a-z]{8}(-[a-z]{8}){7}\b"
+
+
 def tpm(lab):
-    """With a TPM: state and spool are encrypted, the recovery key is shown once, it boots again."""
+    """With a TPM: state and spool are encrypted, each start shows another recovery key until one is
+    written down, and it boots by itself."""
     box = lab.machine(tpm=True)
     box.start(credentials=[("postern.setup", lab.papers.setup)])
-    box.console.expect(r"(?i)recovery key", BOOT)
+    first = recovery_key(box)
     lab.wait_listening("first boot to listening")
     lab.through("tpm-1")
     power_off(lab, box)
@@ -313,10 +318,30 @@ def tpm(lab):
                 raise Wrong(f"{name} is not encrypted")
     flat.unlink()
     box.start()
+    second = recovery_key(box)
+    if second == first:
+        raise Wrong("the key that nobody has written down was not replaced")
     lab.wait_listening("second boot to listening")
     lab.through("tpm-2")
-    if not box.console.quiet(r"(?i)recovery key is"):
-        raise Wrong("the recovery key was shown a second time")
+    login(box)
+    box.console.answer(MENU, "recovery-key", 60 * SLOWNESS)
+    box.console.expect(second, 60 * SLOWNESS)
+    box.console.answer(MENU, "recovery-key-kept", 60 * SLOWNESS)
+    box.console.answer(r"Type yes [^\n]*: ", "yes", 60 * SLOWNESS)
+    box.console.expect(r"the recovery key is forgotten here", 60 * SLOWNESS)
+    box.console.answer(MENU, "0", 60 * SLOWNESS)
+    power_off(lab, box)
+    box.start()
+    lab.wait_listening("third boot to listening")
+    lab.through("tpm-3")
+    if not box.console.quiet(f"{KEY_SHOWN}|{KEY}"):
+        raise Wrong("a recovery key was shown after one was written down")
+
+
+def recovery_key(box):
+    """The key that a start shows."""
+    box.console.expect(KEY_SHOWN, BOOT)
+    return re.search(KEY, box.console.expect(KEY, 60 * SLOWNESS))[0]
 
 
 def secure_boot(lab):

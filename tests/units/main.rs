@@ -413,6 +413,15 @@ fn no_part_can_starve_another_and_none_fails_unseen() {
     }
 }
 
+/// A recovery key that is written down, or not wanted, is wiped by those who hear of it.
+#[test]
+fn who_forgets_the_recovery_key_can_wipe_it() {
+    for name in ["postern-host.service", "postern-setup.service"] {
+        let writable = &ours()[name];
+        assert!(writable.words("Service", "ReadWritePaths").contains(&"-/run/postern-disks"));
+    }
+}
+
 #[test]
 fn what_the_preset_names_exists() {
     let path = root().join("systemd/box/usr/lib/systemd/system-preset/10-postern.preset");

@@ -79,9 +79,12 @@ pub enum HostVerb {
     Dns,
     /// The new recovery key of the disks, until somebody has seen it
     RecoveryKey {
-        /// It is written down: forget it
+        /// It is written down: forget it, and make no other at the next start
         #[arg(long)]
         forget: bool,
+        /// It is lost: have the next start make another
+        #[arg(long, conflicts_with = "forget")]
+        renew: bool,
     },
     /// Ethernet ports, and which have a cable; a box without configuration switches them on for it
     Ports,

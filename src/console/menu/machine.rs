@@ -489,4 +489,30 @@ pub(super) const SYSTEM: &[Entry] = &[
         }),
         ..PLAIN
     },
+    Entry {
+        word: "recovery-key",
+        title: "show the new recovery key of the disks",
+        deed: Deed::Host(|_| HostRequest::RecoveryKey { forget: false }),
+        ..PLAIN
+    },
+    Entry {
+        word: "recovery-key-kept",
+        title: "the recovery key is written down",
+        danger: Danger::Said(
+            "It is forgotten here, and the next start makes no other.",
+            Word::Is("yes"),
+        ),
+        deed: Deed::Host(|_| HostRequest::RecoveryKey { forget: true }),
+        ..PLAIN
+    },
+    Entry {
+        word: "recovery-key-renew",
+        title: "have the next start make another recovery key",
+        danger: Danger::Said(
+            "The next start shows a new one, and the one so far opens nothing then.",
+            Word::Is("renew"),
+        ),
+        deed: Deed::Host(|_| HostRequest::RecoveryKeyRenew {}),
+        ..PLAIN
+    },
 ];

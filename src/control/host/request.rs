@@ -105,6 +105,8 @@ pub enum HostRequest {
         #[serde(default)]
         forget: bool,
     },
+    /// Has the next start make another recovery key, which ends the one so far.
+    RecoveryKeyRenew {},
     /// A document: the one in force, or an older generation.
     ConfigShow {
         /// Which; none: the one in force.
@@ -346,6 +348,7 @@ impl HostRequest {
             Self::Setup { .. } => "setup",
             Self::DnsRecords {} => "dns records",
             Self::RecoveryKey { .. } => "recovery key",
+            Self::RecoveryKeyRenew {} => "recovery key --renew",
             Self::ConfigShow { .. } => "config show",
             Self::ConfigCheck { .. } => "config check",
             Self::ConfigDiff { .. } => "config diff",
@@ -414,6 +417,7 @@ impl HostRequest {
             Self::SetPassphrase { .. }
                 | Self::Setup { check: false, .. }
                 | Self::RecoveryKey { .. }
+                | Self::RecoveryKeyRenew {}
                 | Self::ConfigApply { .. }
                 | Self::ConfigSet { .. }
                 | Self::ConfigAddress { .. }

@@ -1,8 +1,8 @@
 //! The recovery key: made anew and shown at each start until somebody says that it is written down.
 //!
-//! That it is written down is a file on state, inside the encryption. On the boot partition, whoever
-//! has the disk in hand for a minute could remove it there, and the box would show him at its next
-//! start what opens the disk.
+//! That it is written down is a file on state, inside the encryption. On the boot partition, who
+//! has the disk in hand for a minute could remove it, and the box would show him at its next start
+//! what opens the disk.
 
 use std::fs;
 use std::io;

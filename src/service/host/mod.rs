@@ -24,6 +24,7 @@ pub mod generations;
 pub mod hands;
 mod papers;
 mod records;
+mod recovery;
 pub mod run;
 mod server;
 pub mod setup;

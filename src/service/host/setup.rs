@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::generations::{Author, load, store};
 use super::stage::{Missing, below_etc, check_for_new, complaints_of};
 use super::trial::{Change, Trials};
-use super::{certificate, door, records};
+use super::{certificate, door, records, recovery};
 use crate::base::fault::Fault;
 use crate::base::secret::Secret;
 use crate::base::time::WallTime;
@@ -131,7 +131,7 @@ impl Prepared {
         let before = std::fs::read(paths.admin()).ok();
         door::set_hash(paths, &hash)?;
         if !self.setup.show_recovery_key {
-            remove(&paths.recovery_key())?;
+            recovery::forgotten(paths)?;
         }
         let change = Change {
             document: &self.setup.document,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::generations::{Author, Generations};
 use super::super::trial::{Change, Phase};
-use super::super::{backup, bundle, records, setup, stage, status, trial};
+use super::super::{backup, bundle, records, recovery, setup, stage, status, trial};
 use super::{Done, HostDesk, Visitor, lock};
 use crate::base::limits::HOST_ANSWER_OCTETS_MAX;
 use crate::base::secret::Secret;
@@ -24,7 +24,7 @@ use crate::control::host::answer::{Applied, Delivered, GenerationRow, Imported, 
 use crate::control::host::request::{Destination, HostRequest, Passphrase};
 use crate::control::request::Request;
 use crate::host::clock;
-use crate::host::durable::{Readers, remove, replace, wipe};
+use crate::host::durable::{Readers, remove, replace};
 use crate::host::machine::UpdateDeed;
 
 /// The longest place to update from.
@@ -47,10 +47,17 @@ impl HostDesk {
     pub(super) fn perform_deed(&self, visitor: &Visitor, request: HostRequest) -> Done<HostAnswer> {
         match request {
             HostRequest::DnsRecords {} => text(&self.paths.dns_records()),
-            HostRequest::RecoveryKey { forget: false } => text(&self.paths.recovery_key()),
+            HostRequest::RecoveryKey { forget: false } => {
+                recovery::shown(&self.paths).map(HostAnswer::Text)
+            }
             HostRequest::RecoveryKey { forget: true } => {
-                wipe(&self.paths.recovery_key())?;
+                recovery::kept(&self.paths)?;
                 Ok(HostAnswer::Done("the recovery key is forgotten here".to_owned()))
+            }
+            HostRequest::RecoveryKeyRenew {} => {
+                recovery::renewed(&self.paths)?;
+                let text = "the next start makes another recovery key and shows it";
+                Ok(HostAnswer::Done(text.to_owned()))
             }
             HostRequest::ConfigShow { generation: None } => text(&self.paths.document()),
             HostRequest::ConfigShow { generation: Some(number) } => {
