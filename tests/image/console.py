@@ -44,11 +44,12 @@ class Console:
                 text, rest = text[:cut], text[cut:]
             text = re.sub(r"\r+\n?", "\n", SEQUENCES.sub("", text))
             text = "".join(c for c in text if c == "\n" or c == "\t" or c >= " ")
+            # Kept before anybody is told: whoever has read it finds it in the transcript.
+            self.transcript.write(text)
+            self.transcript.flush()
             with self.moved:
                 self.text += text
                 self.moved.notify_all()
-            self.transcript.write(text)
-            self.transcript.flush()
 
     def expect(self, pattern, seconds=None):
         """Waits until the pattern appears after what was expected last; gives what came."""
