@@ -133,6 +133,13 @@ pub enum Verb {
         /// The unit, with its type
         unit: String,
     },
+    /// Ask whoever stands before a box that cannot start what to do; systemd starts it
+    #[command(hide = true)]
+    Emergency {
+        /// The root of the machine
+        #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+        root: PathBuf,
+    },
 }
 
 /// What about keys.

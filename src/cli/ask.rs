@@ -188,6 +188,7 @@ fn request(verb: Verb) -> Result<Request, String> {
         Verb::Egress { verb: None | Some(EgressVerb::Plan(_) | EgressVerb::Apply { .. }) }
         | Verb::Serve { .. }
         | Verb::Failure { .. }
+        | Verb::Emergency { .. }
         | Verb::Update(_)
         | Verb::Console(_)
         | Verb::Network(_)

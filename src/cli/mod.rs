@@ -8,6 +8,7 @@ mod check;
 mod countersign;
 mod diagnose;
 mod disks;
+mod emergency;
 mod host;
 mod keys;
 mod local;
@@ -147,6 +148,7 @@ pub fn main() -> Result<ExitCode, Role> {
         Verb::Machine(verb) => host::machine(verb, &place)?,
         Verb::Config(ConfigVerb::Generation(verb)) => host::generation(verb, &place),
         Verb::Failure { unit } => local::failure(&unit),
+        Verb::Emergency { root } => emergency::emergency(&root),
         Verb::Update(verb) => update::update(verb, &config, json),
         Verb::Diagnose(arguments) if arguments.errand => {
             return Err(Role::Diagnose { root: arguments.root });

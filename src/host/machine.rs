@@ -280,6 +280,13 @@ impl System {
         said.split("\n\n").filter_map(unit).collect()
     }
 
+    /// The last lines of a unit in the journal of this boot.
+    #[must_use]
+    pub fn last_lines(&self, unit: &str) -> String {
+        let words = ["--no-pager", "--output=cat", "--boot", "--lines=4", "--unit", unit];
+        self.look("/usr/bin/journalctl", &words)
+    }
+
     /// What a look at the machine says, for the support bundle: a name and a text.
     #[must_use]
     pub fn looks(&self) -> Vec<(&'static str, String)> {

@@ -2,6 +2,7 @@
 
 pub mod button;
 pub mod clock;
+pub mod consoles;
 pub mod disk;
 pub mod disks;
 pub mod durable;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
+mod an_emergency_has_ways_out;
 mod backups_hold;
 mod changes_come_back;
 mod looks_answer;

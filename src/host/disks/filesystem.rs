@@ -28,11 +28,11 @@ pub(super) fn check_and_grow(
     let mut check = |words: &[&str]| -> Result<(), Fault> {
         let checked = e2fsck(programs, words, &device)?;
         if checked.code & UNCORRECTED == 0 {
-            return well(checked);
+            return well(&checked);
         }
         // It wants somebody to answer yes to what may lose a file; nobody here could answer
         // better, and without the file system the box does nothing.
-        well(e2fsck(programs, &["-f", "-y"], &device)?)?;
+        well(&e2fsck(programs, &["-f", "-y"], &device)?)?;
         let text = "was damaged and has been mended; what could not be saved of it is missing";
         news.tell(places, format!("the file system of {name} {text}"));
         Ok(())
@@ -51,6 +51,6 @@ fn e2fsck(programs: &impl Programs, words: &[&str], device: &str) -> Result<Ende
     programs.call(&Called::new("e2fsck", &words))
 }
 
-fn well(checked: Ended) -> Result<(), Fault> {
+fn well(checked: &Ended) -> Result<(), Fault> {
     if checked.code & !CORRECTED == 0 { Ok(()) } else { Err(checked.fault()) }
 }
