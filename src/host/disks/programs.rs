@@ -154,3 +154,17 @@ impl Programs for Machine {
         nix::mount::umount(at).map_err(|cause| Fault::new("unmounting", at, cause))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_is_to_read_it_reads_to_its_end() {
+        let said = Machine.call(&Called::new("cat", &[]).reading("cbdefghi")).unwrap();
+        assert_eq!(said.well().unwrap(), "cbdefghi");
+        // Without anything to read it waits for nothing, and one that reads nothing is no fault.
+        assert_eq!(Machine.call(&Called::new("cat", &[])).unwrap().out, "");
+        assert_eq!(Machine.call(&Called::new("true", &[]).reading("cbdefghi")).unwrap().code, 0);
+    }
+}
