@@ -121,16 +121,16 @@ mod tests {
                 fs::create_dir_all(folder.path().join(name)).unwrap();
             }
             let scene = Self { folder };
-            scene.write(&scene.systemd(), &loader("257.9", true));
-            scene.write(&scene.fallback(), &loader("257.9", true));
+            scene.write(&Scene::systemd(), &loader("257.9", true));
+            scene.write(&Scene::fallback(), &loader("257.9", true));
             scene
         }
 
-        fn systemd(&self) -> String {
+        fn systemd() -> String {
             format!("esp/EFI/systemd/systemd-boot{KIND}.efi")
         }
 
-        fn fallback(&self) -> String {
+        fn fallback() -> String {
             format!("esp/EFI/BOOT/BOOT{}.EFI", KIND.to_uppercase())
         }
 
@@ -166,7 +166,7 @@ mod tests {
         scene.ship(".signed", &new);
         assert_eq!(scene.bring().unwrap().as_deref(), Some("258.1"));
         let old = loader("257.9", true);
-        for name in [scene.systemd(), scene.fallback()] {
+        for name in [Scene::systemd(), Scene::fallback()] {
             assert!(scene.read(&name) == new, "{name}");
             let kept = Path::new(&name).with_extension("old");
             assert!(scene.read(kept.to_str().unwrap()) == old, "{name}");
@@ -181,10 +181,10 @@ mod tests {
     fn what_is_somebody_elses_stays_and_what_is_missing_is_not_made() {
         let scene = Scene::new();
         scene.ship(".signed", &loader("258.1", true));
-        scene.write(&scene.fallback(), b"a shim");
-        fs::remove_file(scene.folder.path().join(scene.systemd())).unwrap();
+        scene.write(&Scene::fallback(), b"a shim");
+        fs::remove_file(scene.folder.path().join(Scene::systemd())).unwrap();
         assert_eq!(scene.bring().unwrap(), None);
-        assert!(scene.read(&scene.fallback()) == b"a shim");
+        assert!(scene.read(&Scene::fallback()) == b"a shim");
         assert_eq!(scene.names("esp/EFI/systemd"), 0);
     }
 
@@ -192,10 +192,10 @@ mod tests {
     fn where_the_old_one_cannot_be_kept_the_new_one_does_not_come() {
         let scene = Scene::new();
         scene.ship(".signed", &loader("258.1", true));
-        let kept = Path::new(&scene.systemd()).with_extension("old");
+        let kept = Path::new(&Scene::systemd()).with_extension("old");
         fs::create_dir_all(scene.folder.path().join(kept).join("in the way")).unwrap();
         scene.bring().unwrap_err();
-        for name in [scene.systemd(), scene.fallback()] {
+        for name in [Scene::systemd(), Scene::fallback()] {
             assert!(scene.read(&name) == loader("257.9", true), "{name}");
         }
     }
@@ -206,10 +206,10 @@ mod tests {
         let new = loader("258.1", true);
         scene.ship(".signed", &new);
         // The first file was replaced; of the second there is a half.
-        scene.write(&scene.systemd(), &new);
-        scene.write(&scene.fallback().replace(".EFI", ".part"), &new[..50]);
+        scene.write(&Scene::systemd(), &new);
+        scene.write(&Scene::fallback().replace(".EFI", ".part"), &new[..50]);
         assert_eq!(scene.bring().unwrap().as_deref(), Some("258.1"));
-        assert!(scene.read(&scene.fallback()) == new);
+        assert!(scene.read(&Scene::fallback()) == new);
         assert_eq!(scene.names("esp/EFI/BOOT"), 2, "the loader and the one before");
     }
 }

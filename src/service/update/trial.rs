@@ -180,7 +180,7 @@ mod tests {
         let before = folder.path().join("health").join(BEFORE);
         let health = folder.path().join("health/last.json");
         let program = "/bin/false".into();
-        let places = Places { health, program, ..Places::default() };
+        let places = Places { program, health, ..Places::default() };
         let mut said = String::new();
         remember_health(&places, |_| {}).unwrap();
         fs::create_dir_all(before.parent().unwrap()).unwrap();
