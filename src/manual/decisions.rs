@@ -345,11 +345,14 @@
 //! *Context.* One stolen key, one old release offered again or one clock set back must not be
 //! enough.
 //! *Choice.* Two different keys of the set in the image sign the octets of the manifest, which are
-//! read only then; the next image brings the next set. An expired release is refused by the latest
-//! of the clock, the image's date and the time when the machine was last seen. The floor rises with
-//! a release that became healthy, and never falls. HTTPS only hides what is asked.
-//! *Cost.* A machine that was off for a year needs a fresh release; a reset to the factory's state
-//! forgets floor and time, and the image's date remains.
+//! read only then; the next image brings the next set. They may sign one after the other, each
+//! where it is kept. An expired release is refused by the clock while a time server keeps it, else
+//! by the latest of the clock, the image's date and the time that is remembered: only a kept clock
+//! is remembered, and may set it back. The floor rises with a release that became healthy, holds
+//! for the way back by hand as well, and never falls. HTTPS only hides what is asked.
+//! *Cost.* A machine that was off for a year needs a fresh release; one that never hears a time
+//! server has the image's date alone. A reset to the factory's state forgets floor and time. A
+//! record that is damaged leaves the running version as the floor, which may refuse a way back.
 //!
 //! # 50. A change of the configuration is one durable sentence before its first step
 //! *Context.* Whoever changes a network may cut himself off, and the role may die between any two
@@ -464,7 +467,7 @@
 //! *Context.* A policy over the kernel's measurement asks for the recovery key after every update.
 //! *Choice.* systemd-repart makes LUKS2 volumes that the TPM opens while Secure Boot's state is
 //! what it was; systemd-cryptenroll makes one recovery key, which opens state and spool. Without a
-//! TPM they are plain, and the box says so for ever; nobody has to type at every start.
+//! TPM they are plain, and the box says so for ever; nobody has to type at every start. See 74.
 //! *Cost.* Without Secure Boot the TPM ties the disk to the machine, not to our kernel.
 //!
 //! # 63. A factory reset is a file on the ESP

@@ -2,4 +2,5 @@
 
 pub mod custody;
 pub mod decisions;
+pub mod decisions_appliance;
 pub mod decisions_console;

@@ -9,9 +9,10 @@ import time
 
 import builds
 import hours
+from acts import MENU, listens, login, look, power_button, power_off, status
 from lab import BOOT, SLOWNESS, Wrong, wait
 from letters import DOCUMENT, PASSPHRASE, Papers
-from machine import tools
+from sealed import secure_boot, tpm
 from terminal import Terminal
 
 
@@ -289,99 +290,6 @@ def damaged(lab, box, slot):
     lab.say(f"one octet of {name} is another one")
 
 
-def listens(lab, seconds):
-    try:
-        lab.wait_listening("listening", seconds)
-    except TimeoutError:
-        return False
-    return True
-
-
-# What the product prints with a new recovery key, and the key itself.
-KEY_SHOWN, KEY = r"Write this recovery key down", r"\b[a-z]{8}(-[a-z]{8}){7}\b"
-
-
-def tpm(lab):
-    """With a TPM: state and spool are encrypted, each start shows another recovery key until one is
-    written down, and it boots by itself."""
-    box = lab.machine(tpm=True)
-    box.start(credentials=[("postern.setup", lab.papers.setup)])
-    first = recovery_key(box)
-    lab.wait_listening("first boot to listening")
-    lab.through("tpm-1")
-    power_off(lab, box)
-    flat, parts = box.partitions()
-    for name in ("state", "spool"):
-        with open(flat, "rb") as disk:
-            disk.seek(parts[name][0])
-            if disk.read(6) != b"LUKS\xba\xbe":
-                raise Wrong(f"{name} is not encrypted")
-    flat.unlink()
-    box.start()
-    second = recovery_key(box)
-    if second == first:
-        raise Wrong("the key that nobody has written down was not replaced")
-    lab.wait_listening("second boot to listening")
-    lab.through("tpm-2")
-    login(box)
-    box.console.answer(MENU, "recovery-key", 60 * SLOWNESS)
-    box.console.expect(second, 60 * SLOWNESS)
-    box.console.answer(MENU, "recovery-key-kept", 60 * SLOWNESS)
-    box.console.answer(r"Type yes [^\n]*: ", "yes", 60 * SLOWNESS)
-    box.console.expect(r"the recovery key is forgotten here", 60 * SLOWNESS)
-    box.console.answer(MENU, "0", 60 * SLOWNESS)
-    power_off(lab, box)
-    box.start()
-    lab.wait_listening("third boot to listening")
-    lab.through("tpm-3")
-    if not box.console.quiet(f"{KEY_SHOWN}|{KEY}"):
-        raise Wrong("a recovery key was shown after one was written down")
-
-
-def recovery_key(box):
-    """The key that a start shows."""
-    box.console.expect(KEY_SHOWN, BOOT)
-    return re.search(KEY, box.console.expect(KEY, 60 * SLOWNESS))[0]
-
-
-def secure_boot(lab):
-    """Secure Boot: the builder's keys are enrolled, ours boots, without signatures it does not."""
-    box = lab.machine(secure=True)
-    # The firmware is in setup mode: the boot loader enrols the keys of the ESP and starts again.
-    box.start(credentials=[("postern.setup", lab.papers.setup)])
-    lab.wait_listening("first boot to listening", 2 * BOOT)
-    lab.through("secure-1")
-    box.cut()
-    other = lab.machine(secure=True, variables=box.variables)
-    flat, parts = other.partitions()
-    unsign(lab, flat, parts["esp"])
-    other.put_back(flat)
-    other.start(credentials=[("postern.setup", lab.papers.setup)])
-    other.console.expect(r"(?i)access denied|security violation|failed to (load|start)", BOOT)
-    if listens(lab, 60 * SLOWNESS):
-        raise Wrong("unsigned programs were started")
-    lab.say("what is not signed was refused, by a firmware with the keys of the first machine")
-
-
-def unsign(lab, flat, place):
-    """Takes the signatures off every EFI program of the ESP."""
-    start, length = place
-    esp = lab.folder / "esp.raw"
-    with open(flat, "rb") as disk, open(esp, "wb") as copy:
-        disk.seek(start)
-        copy.write(disk.read(length))
-    for path in tools("mdir", "-/", "-b", "-i", esp).splitlines():
-        if not path.lower().endswith(".efi"):
-            continue
-        program = lab.folder / "program.efi"
-        tools("mcopy", "-n", "-o", "-i", esp, path, program)
-        tools("sbattach", "--remove", program)
-        tools("mcopy", "-n", "-o", "-i", esp, program, path)
-    with open(flat, "r+b") as disk, open(esp, "rb") as copy:
-        disk.seek(start)
-        disk.write(copy.read())
-
-
 def update(lab):
     """A new version from a stick: staged, started on trial, found healthy, kept; mail goes on.
     When its slot is damaged later, a person at the boot loader's menu starts the one before."""
@@ -558,49 +466,6 @@ def by_ssh(lab, role, address, key):
         asked = lab.spaces[role].program(*words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                          stderr=log, text=True)
         return asked.communicate()[0]
-
-
-MENU = r"Menu \(Enter lists it\): "
-
-
-def login(box):
-    """A person logs in at the serial console, who waits for the prompt that comes by Enter."""
-    box.console.skip()
-    box.console.type("")
-    box.console.answer(r"l: log in[^\n]*: ", "l", 60 * SLOWNESS)
-    box.console.answer(r"Passphrase \(Enter goes back\): ", PASSPHRASE, 60 * SLOWNESS)
-
-
-def look(box):
-    """The screen that everybody sees."""
-    box.console.skip()
-    box.console.type("")
-    return box.console.expect(r"!: stop all mail: ", 60 * SLOWNESS)
-
-
-def status(lab, box, name):
-    lab.keep(name, look(box))
-
-
-def power_button(lab, box):
-    """By the button: the host role hears it and ends everything in order."""
-    began = time.monotonic()
-    if not box.power_button(60):
-        raise Wrong("the box does not listen to its power button")
-    lab.say(f"off by the button after {time.monotonic() - began:.1f} s")
-
-
-def power_off(lab, box):
-    """By the menu of the console."""
-    login(box)
-    lab.keep("menu", box.console.answer(MENU, "power-off",
-                                        60 * SLOWNESS))
-    lab.keep("power-off", box.console.answer(r"Type power off [^\n]*: ", "power off", 60 * SLOWNESS))
-    began = time.monotonic()
-    if not box.wait_off(60):
-        raise Wrong("the box does not switch itself off")
-    lab.say(f"off after {time.monotonic() - began:.1f} s")
-
 
 
 ALL = [short, first_boot_by_stick, first_boot_by_console, pages, clock, reboot, power_cut, update,
