@@ -146,9 +146,7 @@ fn seal(
 ) {
     let name = volume.name;
     let text = if super::has_tpm(places) {
-        let words = ["--wipe-slot=tpm2", "--tpm2-device=auto", PCRS, &volume.device()];
-        let call = Called::new("systemd-cryptenroll", &words).with("PASSWORD", key.expose());
-        match programs.call(&call).and_then(super::programs::Ended::well) {
+        match seal_anew(programs, &volume.device(), key) {
             Ok(_) => "it is sealed to this machine as it is now".to_owned(),
             Err(fault) => format!("it cannot be sealed anew, each start asks again: {fault}"),
         }
@@ -156,6 +154,16 @@ fn seal(
         "this machine has no TPM 2.0, each start asks again".to_owned()
     };
     news.tell(places, format!("{name} was opened by the recovery key; {text}"));
+}
+
+/// The slot goes first, in a call of its own: systemd-cryptenroll 257 compares the registers with
+/// those of the slots that are there, not the TPM, and with another TPM of the same registers it
+/// would do nothing ("already enrolled") and report success.
+fn seal_anew(programs: &impl Programs, device: &str, key: &Secret<String>) -> Result<(), Fault> {
+    programs.call(&Called::new("systemd-cryptenroll", &["--wipe-slot=tpm2", device]))?.well()?;
+    let words = ["--tpm2-device=auto", PCRS, device];
+    let call = Called::new("systemd-cryptenroll", &words).with("PASSWORD", key.expose());
+    programs.call(&call)?.well().map(|_| ())
 }
 
 /// Whether a volume has a recovery key.
