@@ -147,7 +147,7 @@ fn seal(
     let name = volume.name;
     let text = if super::has_tpm(places) {
         match seal_anew(programs, &volume.device(), key) {
-            Ok(_) => "it is sealed to this machine as it is now".to_owned(),
+            Ok(()) => "it is sealed to this machine as it is now".to_owned(),
             Err(fault) => format!("it cannot be sealed anew, each start asks again: {fault}"),
         }
     } else {
